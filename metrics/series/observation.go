@@ -1,0 +1,82 @@
+package series
+
+import "time"
+
+// Observation is everything that one tick learned about one policy. It is what the event log keeps and what a replay
+// reads, so a decision depends on observations and on nothing else. Any Value may be missing.
+type Observation struct {
+	// Policy is "namespace/name".
+	Policy string
+	// At is when the sample was taken, in UTC.
+	At time.Time
+	// Interval is the time since the policy's previous observation: the span that the counts below cover. Zero on the
+	// first one, whose counts are then missing.
+	Interval time.Duration
+
+	// ArrivalRecords is how many records were appended to the policy's topics during Interval.
+	ArrivalRecords Value
+	// ConsumedRecords is how many records the group committed during Interval.
+	ConsumedRecords Value
+	// ArrivalWork is what arrived in the policy's unit of work (tokens, bytes) where it names one other than records.
+	ArrivalWork Value
+	// LagRecords is how many records the group is behind, summed over partitions; missing when any partition is.
+	LagRecords Value
+	// LagSeconds is the age of the oldest record not yet committed: the maximum over partitions, 0 when caught up.
+	LagSeconds Value
+	// LagSecondsError bounds the error of LagSeconds on either side.
+	LagSecondsError Value
+
+	// ReadyReplicas is how many replicas are working; StartingReplicas how many were asked for and are not yet.
+	ReadyReplicas    Value
+	StartingReplicas Value
+	// Partitions is how many partitions the policy's topics have together.
+	Partitions Value
+	// PartitionLagRecords and PartitionArrivalRecords are in partition order over the policy's topics in sorted order,
+	// or nil where not known.
+	PartitionLagRecords     []Value
+	PartitionArrivalRecords []Value
+
+	// BusyRatio is the mean share of time, 0 to 1, that the ready replicas spent working.
+	BusyRatio Value
+	// LatencySeconds is the latency that the policy's latency objective speaks of, at its quantile.
+	LatencySeconds Value
+	// StartupSeconds lists the start-ups that completed during Interval: from scale request to first record.
+	StartupSeconds []float64
+	// ProvisionedStartupSeconds lists those among the completed start-ups that had to wait for a new node; they are not
+	// in StartupSeconds.
+	ProvisionedStartupSeconds []float64
+	// Rebalancing reports whether the group was rebalancing at At.
+	Rebalancing bool
+
+	// Pools holds the same facts for each target of a policy that names several, in the policy's order; else nil.
+	Pools []PoolObservation
+
+	// Problems says in words what is missing and why, sorted; empty when all is well.
+	Problems []string
+}
+
+// PoolObservation is what one tick learned about one target of a policy with several.
+type PoolObservation struct {
+	Name             string
+	ReadyReplicas    Value
+	StartingReplicas Value
+	ConsumedRecords  Value
+	BusyRatio        Value
+	StartupSeconds   []float64
+}
+
+// ArrivalRate returns the arrivals in records per second over the interval, missing where they cannot be told.
+func (o *Observation) ArrivalRate() Value {
+	if o.Interval <= 0 {
+		return Missing
+	}
+	return o.ArrivalRecords.Times(1 / o.Interval.Seconds())
+}
+
+// ConsumedRate returns the consumption in records per second over the interval, missing where it cannot be told.
+func (o *Observation) ConsumedRate() Value {
+	if o.Interval <= 0 {
+		return Missing
+	}
+	return o.ConsumedRecords.Times(1 / o.Interval.Seconds())
+}

@@ -1,0 +1,58 @@
+package scaler
+
+import (
+	"time"
+
+	"github.com/prescale/prescale/metrics/series"
+)
+
+// Decision is the answer for one policy at one tick, with all that explains it.
+type Decision struct {
+	Policy string    `json:"policy"`
+	At     time.Time `json:"at"`
+	// DesiredReplicas is the wanted count; CurrentReplicas what was ready or starting when it was decided.
+	DesiredReplicas int          `json:"desiredReplicas"`
+	CurrentReplicas series.Value `json:"currentReplicas"`
+	// Reason is the code of the rule that bound the answer, Verdicts what the operator should know besides, sorted.
+	Reason   Reason    `json:"reason"`
+	Verdicts []Verdict `json:"verdicts"`
+	// Terms lists what each rule asked for, in the order in which they were applied.
+	Terms []Term `json:"terms"`
+
+	// ArrivalForecast holds the quantiles of the maximum arrival rate, in records per second, over HorizonSteps steps;
+	// nil when there is no forecast to be used.
+	ArrivalForecast []QuantileValue `json:"arrivalForecast"`
+	HorizonSteps    int             `json:"horizonSteps"`
+	// Level is the quantile level that the decision used.
+	Level float64 `json:"level"`
+
+	ArrivalRate        series.Value `json:"arrivalRecordsPerSecond"`
+	LagRecords         series.Value `json:"lagRecords"`
+	LagSeconds         series.Value `json:"lagSeconds"`
+	CapacityPerReplica series.Value `json:"capacityPerReplica"`
+	LeadTimeSeconds    series.Value `json:"leadTimeSeconds"`
+
+	// Pools holds the split over targets, in the policy's order, where it names several.
+	Pools []PoolDecision `json:"pools,omitempty"`
+}
+
+// QuantileValue is one quantile of a forecast.
+type QuantileValue struct {
+	Level float64 `json:"level"`
+	Value float64 `json:"value"`
+}
+
+// PoolDecision is the share of one target.
+type PoolDecision struct {
+	Name            string `json:"name"`
+	DesiredReplicas int    `json:"desiredReplicas"`
+}
+
+// Term is what one rule of the decision asked for.
+type Term struct {
+	// Name is the rule, in camelCase; Replicas is the count after it was applied.
+	Name     string `json:"name"`
+	Replicas int    `json:"replicas"`
+	// Detail says it in words with its numbers.
+	Detail string `json:"detail,omitempty"`
+}
