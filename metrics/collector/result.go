@@ -31,5 +31,7 @@ const (
 // Observation whose missing values are Missing and whose Problems say why.
 type Result struct {
 	Observation series.Observation
-	Err         error
+	// Members is how many members the consumer group has: the replicas, where nobody knows better.
+	Members series.Value
+	Err     error
 }
