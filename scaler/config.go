@@ -3,7 +3,10 @@ package scaler
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
+
+	"github.com/robfig/cron/v3"
 )
 
 // Config is what one policy promises and allows.
@@ -23,6 +26,29 @@ type Config struct {
 	InitialLeadTime time.Duration
 	// Observe decides and shows but keeps the present count; Paused freezes it.
 	Observe, Paused bool
+	// Pools splits the replicas over several targets; empty means one. MaxReplicas then bounds their sum.
+	Pools []Pool
+	// Schedules raise MinReplicas at certain times.
+	Schedules []Schedule
+	// BudgetReplicaHoursPerDay is the most that may be spent between two midnights UTC; zero means no bound.
+	BudgetReplicaHoursPerDay float64
+}
+
+// Pool is one target among several.
+type Pool struct {
+	Name string
+	// MaxReplicas is how many replicas it has room for; Price is what one costs per hour, in any one currency.
+	MaxReplicas int
+	Price       float64
+}
+
+// Schedule raises the lower bound for Duration after each time at which Start, a cron expression of five fields, fires in
+// TimeZone (an IANA name; empty means UTC).
+type Schedule struct {
+	Start       string
+	Duration    time.Duration
+	TimeZone    string
+	MinReplicas int
 }
 
 // DefaultConfig returns the defaults: every field but Policy, ObjectiveLag and MaxReplicas may stay as it is.
@@ -52,5 +78,24 @@ func (c Config) Validate() error {
 	check(c.MaxReplicas >= 1, "replicas.max: %d: want 1 or more", c.MaxReplicas)
 	check(c.MinReplicas <= c.MaxReplicas, "replicas.min: %d: want at most replicas.max, which is %d", c.MinReplicas, c.MaxReplicas)
 	check(c.InitialLeadTime > 0, "leadTime.initial: %v: want a positive duration such as 60s", c.InitialLeadTime)
+	names := map[string]bool{}
+	for i, p := range c.Pools {
+		at := fmt.Sprintf("pools[%d]", i)
+		check(p.Name != "", "%s.name: is empty: want a name such as gpu", at)
+		check(p.Name == "" || !names[p.Name], "%s.name: %q: is used twice", at, p.Name)
+		names[p.Name] = true
+		check(p.MaxReplicas >= 1, "%s.max: %d: want 1 or more", at, p.MaxReplicas)
+		check(p.Price > 0 && !math.IsInf(p.Price, 0), "%s.price: %v: want more than 0", at, p.Price)
+	}
+	for i, s := range c.Schedules {
+		at := fmt.Sprintf("schedules[%d]", i)
+		_, err := cron.ParseStandard(s.Start)
+		check(err == nil, "%s.start: %q: %v: want five fields such as \"0 8 * * 1-5\"", at, s.Start, err)
+		check(s.Duration > 0 && s.Duration <= 31*24*time.Hour, "%s.duration: %v: want more than 0 and at most 744h", at, s.Duration)
+		_, err = time.LoadLocation(s.TimeZone)
+		check(err == nil, "%s.timeZone: %q: want an IANA name such as Europe/Paris", at, s.TimeZone)
+		check(s.MinReplicas >= 1 && s.MinReplicas <= c.MaxReplicas, "%s.minReplicas: %d: want between 1 and replicas.max, which is %d", at, s.MinReplicas, c.MaxReplicas)
+	}
+	check(c.BudgetReplicaHoursPerDay >= 0, "budget.replicaHoursPerDay: %v: want more than 0", c.BudgetReplicaHoursPerDay)
 	return errors.Join(errs...)
 }

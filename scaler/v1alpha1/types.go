@@ -34,7 +34,53 @@ type ScalePolicySpec struct {
 	Mode Mode `json:"mode,omitempty"`
 	// Paused freezes the answer at the present count.
 	Paused bool `json:"paused,omitempty"`
+	// Pools splits the replicas over several targets of unequal speed and price; empty means one target. With pools,
+	// replicas.max is the bound of their sum and each pool has a cap of its own.
+	Pools []Pool `json:"pools,omitempty"`
+	// Schedules raise replicas.min at certain times.
+	Schedules []Schedule `json:"schedules,omitempty"`
+	// Budget bounds what a day may cost.
+	Budget *Budget `json:"budget,omitempty"`
+	// Vertical says what is done with the recommended pod size.
+	Vertical VerticalMode `json:"vertical,omitempty"`
 }
+
+// Pool is one target among several: GPU, CPU or spot nodes.
+type Pool struct {
+	Name           string     `json:"name"`
+	ScaleTargetRef *TargetRef `json:"scaleTargetRef,omitempty"`
+	// Max is how many replicas the pool has room for.
+	Max int32 `json:"max"`
+	// Price is what a replica-hour costs, in any one currency. Default 1.
+	Price float64 `json:"price,omitempty"`
+}
+
+// Schedule raises the lower bound for Duration after each time at which Start fires.
+type Schedule struct {
+	// Start is a cron expression of five fields: minute, hour, day of month, month, day of week.
+	Start    string          `json:"start"`
+	Duration metav1.Duration `json:"duration"`
+	// TimeZone is an IANA name. Default UTC.
+	TimeZone    string `json:"timeZone,omitempty"`
+	MinReplicas int32  `json:"minReplicas"`
+}
+
+// Budget bounds what a day may cost.
+type Budget struct {
+	// ReplicaHoursPerDay is the most that may be spent between two midnights UTC. When it binds, the answer is lowered to
+	// what can be paid for until midnight, never below replicas.min.
+	ReplicaHoursPerDay float64 `json:"replicaHoursPerDay"`
+}
+
+// VerticalMode says what is done with the recommended pod size.
+type VerticalMode string
+
+// The vertical modes.
+const (
+	VerticalOff       VerticalMode = "Off"
+	VerticalRecommend VerticalMode = "Recommend"
+	VerticalInPlace   VerticalMode = "InPlace"
+)
 
 // TargetRef names a scalable object in the policy's namespace.
 type TargetRef struct {

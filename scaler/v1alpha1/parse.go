@@ -1,0 +1,188 @@
+package v1alpha1
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/prescale/prescale/scaler"
+)
+
+// The group, version and kind of a ScalePolicy.
+const (
+	APIVersion = "prescale.dev/v1alpha1"
+	Kind       = "ScalePolicy"
+)
+
+// Parse reads one ScalePolicy from YAML or JSON: the whole object, or its spec alone. Unknown keys are errors. It does not
+// validate; ScalerConfig does.
+func Parse(data []byte) (*ScalePolicy, error) {
+	var head struct {
+		APIVersion *string `json:"apiVersion"`
+		Kind       *string `json:"kind"`
+		Spec       any     `json:"spec"`
+	}
+	if err := yaml.Unmarshal(data, &head); err != nil {
+		return nil, syntaxError(err)
+	}
+	var p ScalePolicy
+	whole := head.APIVersion != nil || head.Kind != nil || head.Spec != nil
+	if whole {
+		if err := yaml.UnmarshalStrict(data, &p); err != nil {
+			return nil, syntaxError(err)
+		}
+	} else {
+		if len(bytes.TrimSpace(data)) == 0 {
+			return nil, errors.New("the policy is empty: want a ScalePolicy or its spec")
+		}
+		if err := yaml.UnmarshalStrict(data, &p.Spec); err != nil {
+			return nil, syntaxError(err)
+		}
+		p.APIVersion, p.Kind = APIVersion, Kind
+	}
+	if p.APIVersion != "" && p.APIVersion != APIVersion {
+		return nil, fmt.Errorf("apiVersion: %q: want %q", p.APIVersion, APIVersion)
+	}
+	if p.Kind != "" && p.Kind != Kind {
+		return nil, fmt.Errorf("kind: %q: want %q", p.Kind, Kind)
+	}
+	return &p, nil
+}
+
+var (
+	unknownField = regexp.MustCompile(`unknown field "([^"]+)"`)
+	wrongType    = regexp.MustCompile(`cannot unmarshal (\w+) into Go (?:struct field \S*?\.(\S+)|value) of type (\S+)`)
+	goPrefix     = regexp.MustCompile(`^(error unmarshaling JSON: |error converting YAML to JSON: |yaml: |while decoding JSON: |json: )+`)
+)
+
+// syntaxError puts a decoder's message in the terms of the file: key paths, no Go types.
+func syntaxError(err error) error {
+	text := err.Error()
+	if m := unknownField.FindStringSubmatch(text); m != nil {
+		return fmt.Errorf("%s: unknown key: remove it or correct its spelling", m[1])
+	}
+	if m := wrongType.FindStringSubmatch(text); m != nil && m[2] != "" {
+		return fmt.Errorf("%s: got a %s: want %s", m[2], m[1], typeName(m[3]))
+	}
+	return errors.New(goPrefix.ReplaceAllString(text, ""))
+}
+
+func typeName(goType string) string {
+	switch {
+	case strings.HasPrefix(goType, "int"):
+		return "a whole number"
+	case strings.HasPrefix(goType, "float"):
+		return "a number"
+	case goType == "bool":
+		return "true or false"
+	case goType == "string":
+		return "text"
+	case strings.HasPrefix(goType, "[]"):
+		return "a list"
+	default:
+		return "a mapping"
+	}
+}
+
+// PolicyName returns "namespace/name", with "default" for a namespace that is not given.
+func (p *ScalePolicy) PolicyName() string {
+	namespace := p.Namespace
+	if namespace == "" {
+		namespace = "default"
+	}
+	return namespace + "/" + p.ObjectMeta.Name
+}
+
+// ScalerConfig returns what the scaler needs to know of p, with the defaults filled in. The error joins every problem, each
+// with its key path below spec.
+func (p *ScalePolicy) ScalerConfig() (scaler.Config, error) {
+	s := &p.Spec
+	c := scaler.DefaultConfig()
+	c.Policy = p.PolicyName()
+	var errs []error
+	if s.Interval.Duration != 0 {
+		c.Interval = s.Interval.Duration
+	}
+	if s.LeadTime.Initial.Duration != 0 {
+		c.InitialLeadTime = s.LeadTime.Initial.Duration
+	}
+	c.ObjectiveLag = seconds(s.Objective.LagSeconds)
+	if s.Objective.ViolationRatio != 0 {
+		c.ViolationRatio = s.Objective.ViolationRatio
+	}
+	c.ObjectiveLatency = seconds(s.Objective.LatencySeconds)
+	if s.Replicas.Min != nil {
+		c.MinReplicas = int(*s.Replicas.Min)
+	}
+	c.MaxReplicas = int(s.Replicas.Max)
+	switch s.Mode {
+	case "", Active:
+	case Observe:
+		c.Observe = true
+	default:
+		errs = append(errs, fmt.Errorf("mode: %q: want Active or Observe", s.Mode))
+	}
+	c.Paused = s.Paused
+	for i, season := range s.Season {
+		if season.Duration <= c.Interval {
+			errs = append(errs, fmt.Errorf("season[%d]: %v: want more than the interval, such as 24h", i, season.Duration))
+		}
+	}
+	if !slices.IsSortedFunc(s.Season, func(a, b metav1.Duration) int { return int(a.Duration - b.Duration) }) {
+		errs = append(errs, errors.New("season: want the shortest first"))
+	}
+	for _, pool := range s.Pools {
+		price := pool.Price
+		if price == 0 {
+			price = 1
+		}
+		c.Pools = append(c.Pools, scaler.Pool{Name: pool.Name, MaxReplicas: int(pool.Max), Price: price})
+	}
+	for _, schedule := range s.Schedules {
+		c.Schedules = append(c.Schedules, scaler.Schedule{
+			Start: schedule.Start, Duration: schedule.Duration.Duration, TimeZone: schedule.TimeZone, MinReplicas: int(schedule.MinReplicas),
+		})
+	}
+	if s.Budget != nil {
+		c.BudgetReplicaHoursPerDay = s.Budget.ReplicaHoursPerDay
+		if s.Budget.ReplicaHoursPerDay <= 0 {
+			errs = append(errs, fmt.Errorf("budget.replicaHoursPerDay: %v: want more than 0, or leave budget out", s.Budget.ReplicaHoursPerDay))
+		}
+	}
+	switch s.Vertical {
+	case "", VerticalOff, VerticalRecommend, VerticalInPlace:
+	default:
+		errs = append(errs, fmt.Errorf("vertical: %q: want Off, Recommend or InPlace", s.Vertical))
+	}
+	errs = append(errs, c.Validate())
+	if err := errors.Join(errs...); err != nil {
+		return scaler.Config{}, err
+	}
+	return c, nil
+}
+
+// Seasons returns the season lengths that the policy states, for the forecaster.
+func (p *ScalePolicy) Seasons() []time.Duration {
+	var seasons []time.Duration
+	for _, s := range p.Spec.Season {
+		seasons = append(seasons, s.Duration)
+	}
+	return seasons
+}
+
+// maxSeconds keeps a promise within what a time.Duration can hold.
+const maxSeconds = 1e9
+
+func seconds(x float64) time.Duration {
+	if !(x < maxSeconds) {
+		x = maxSeconds
+	}
+	return time.Duration(x * float64(time.Second))
+}
