@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,31 +19,32 @@ const (
 	Kind       = "ScalePolicy"
 )
 
-// Parse reads one ScalePolicy from YAML or JSON: the whole object, or its spec alone. Unknown keys are errors. It does not
-// validate; ScalerConfig does.
+// Parse reads one ScalePolicy from YAML or JSON: the whole object, or its spec alone. Unknown keys and wrong types are
+// errors, all of them reported, each with its key path. It does not validate; ScalerConfig does.
 func Parse(data []byte) (*ScalePolicy, error) {
-	var head struct {
-		APIVersion *string `json:"apiVersion"`
-		Kind       *string `json:"kind"`
-		Spec       any     `json:"spec"`
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, errors.New("the policy is empty: want a ScalePolicy or its spec")
 	}
-	if err := yaml.Unmarshal(data, &head); err != nil {
-		return nil, syntaxError(err)
+	var keys map[string]any
+	if err := yaml.Unmarshal(data, &keys); err != nil {
+		return nil, fmt.Errorf("read YAML: %w", err)
 	}
 	var p ScalePolicy
-	whole := head.APIVersion != nil || head.Kind != nil || head.Spec != nil
-	if whole {
-		if err := yaml.UnmarshalStrict(data, &p); err != nil {
-			return nil, syntaxError(err)
+	whole := false
+	for _, key := range []string{"apiVersion", "kind", "metadata", "spec"} {
+		if _, ok := keys[key]; ok {
+			whole = true
 		}
-	} else {
-		if len(bytes.TrimSpace(data)) == 0 {
-			return nil, errors.New("the policy is empty: want a ScalePolicy or its spec")
-		}
-		if err := yaml.UnmarshalStrict(data, &p.Spec); err != nil {
-			return nil, syntaxError(err)
-		}
+	}
+	if !whole {
 		p.APIVersion, p.Kind = APIVersion, Kind
+		if err := Decode(data, &p.Spec); err != nil {
+			return nil, err
+		}
+		return &p, nil
+	}
+	if err := Decode(data, &p); err != nil {
+		return nil, err
 	}
 	if p.APIVersion != "" && p.APIVersion != APIVersion {
 		return nil, fmt.Errorf("apiVersion: %q: want %q", p.APIVersion, APIVersion)
@@ -54,41 +53,6 @@ func Parse(data []byte) (*ScalePolicy, error) {
 		return nil, fmt.Errorf("kind: %q: want %q", p.Kind, Kind)
 	}
 	return &p, nil
-}
-
-var (
-	unknownField = regexp.MustCompile(`unknown field "([^"]+)"`)
-	wrongType    = regexp.MustCompile(`cannot unmarshal (\w+) into Go (?:struct field \S*?\.(\S+)|value) of type (\S+)`)
-	goPrefix     = regexp.MustCompile(`^(error unmarshaling JSON: |error converting YAML to JSON: |yaml: |while decoding JSON: |json: )+`)
-)
-
-// syntaxError puts a decoder's message in the terms of the file: key paths, no Go types.
-func syntaxError(err error) error {
-	text := err.Error()
-	if m := unknownField.FindStringSubmatch(text); m != nil {
-		return fmt.Errorf("%s: unknown key: remove it or correct its spelling", m[1])
-	}
-	if m := wrongType.FindStringSubmatch(text); m != nil && m[2] != "" {
-		return fmt.Errorf("%s: got a %s: want %s", m[2], m[1], typeName(m[3]))
-	}
-	return errors.New(goPrefix.ReplaceAllString(text, ""))
-}
-
-func typeName(goType string) string {
-	switch {
-	case strings.HasPrefix(goType, "int"):
-		return "a whole number"
-	case strings.HasPrefix(goType, "float"):
-		return "a number"
-	case goType == "bool":
-		return "true or false"
-	case goType == "string":
-		return "text"
-	case strings.HasPrefix(goType, "[]"):
-		return "a list"
-	default:
-		return "a mapping"
-	}
 }
 
 // PolicyName returns "namespace/name", with "default" for a namespace that is not given.

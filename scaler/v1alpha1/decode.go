@@ -1,0 +1,169 @@
+package v1alpha1
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+)
+
+// Decode reads YAML or JSON over the defaults that already stand in *into, a pointer to a struct with json tags. Every
+// problem is reported, each with its key path: unknown keys, wrong types, values that a type refuses. Keys that are absent or null
+// leave the default.
+func Decode(data []byte, into any) error {
+	asJSON, err := yaml.YAMLToJSONStrict(data)
+	if err != nil {
+		return fmt.Errorf("read YAML: %w", err)
+	}
+	d := decoder{}
+	d.value(asJSON, reflect.ValueOf(into).Elem(), "")
+	return errors.Join(d.problems...)
+}
+
+// decoder walks a JSON text and a Go value side by side. encoding/json stops at the first wrong type; a person who mends a
+// file wants all of them at once.
+type decoder struct{ problems []error }
+
+func (d *decoder) problem(path, format string, args ...any) {
+	if path == "" {
+		path = "(top level)"
+	}
+	d.problems = append(d.problems, fmt.Errorf("%s: %s", path, fmt.Sprintf(format, args...)))
+}
+
+var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
+
+func (d *decoder) value(data json.RawMessage, v reflect.Value, path string) {
+	if string(data) == "null" {
+		return // The default stays.
+	}
+	if v.CanAddr() && v.Addr().Type().Implements(unmarshaler) {
+		d.leaf(data, v, path)
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if v.IsNil() {
+			v.Set(reflect.New(v.Type().Elem()))
+		}
+		d.value(data, v.Elem(), path)
+	case reflect.Struct:
+		d.object(data, v, path)
+	case reflect.Map:
+		d.dictionary(data, v, path)
+	case reflect.Slice:
+		d.list(data, v, path)
+	default:
+		d.leaf(data, v, path)
+	}
+}
+
+func (d *decoder) leaf(data json.RawMessage, v reflect.Value, path string) {
+	if err := json.Unmarshal(data, v.Addr().Interface()); err != nil {
+		var wrongType *json.UnmarshalTypeError
+		if errors.As(err, &wrongType) {
+			d.problem(path, "%s: want %s", data, kindInWords(v.Type()))
+		} else {
+			d.problem(path, "%s: %v", data, err)
+		}
+	}
+}
+
+func kindInWords(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a text"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int, reflect.Int32, reflect.Int64, reflect.Uint16:
+		return "a whole number"
+	case reflect.Float64:
+		return "a number"
+	default:
+		return "a " + t.Name()
+	}
+}
+
+func (d *decoder) object(data json.RawMessage, v reflect.Value, path string) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(data, &members); err != nil {
+		d.problem(path, "%s: want keys and values", data)
+		return
+	}
+	fields := map[string]reflect.Value{}
+	collectFields(v, fields)
+	known := sortedKeys(fields)
+	for _, key := range sortedKeys(members) {
+		field, ok := fields[key]
+		if !ok {
+			d.problem(join(path, key), "unknown key; known here: %s", strings.Join(known, ", "))
+			continue
+		}
+		d.value(members[key], field, join(path, key))
+	}
+}
+
+// collectFields gathers the fields of a struct by their JSON names, those of inlined structs with them.
+func collectFields(v reflect.Value, into map[string]reflect.Value) {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case name == "-" || !f.IsExported():
+		case f.Anonymous && name == "" || strings.Contains(options, "inline"):
+			collectFields(v.Field(i), into)
+		case name != "":
+			into[name] = v.Field(i)
+		}
+	}
+}
+
+func (d *decoder) dictionary(data json.RawMessage, v reflect.Value, path string) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(data, &members); err != nil {
+		d.problem(path, "%s: want keys and values", data)
+		return
+	}
+	if v.IsNil() {
+		v.Set(reflect.MakeMap(v.Type()))
+	}
+	for _, key := range sortedKeys(members) {
+		element := reflect.New(v.Type().Elem()).Elem()
+		d.value(members[key], element, join(path, key))
+		v.SetMapIndex(reflect.ValueOf(key).Convert(v.Type().Key()), element)
+	}
+}
+
+func (d *decoder) list(data json.RawMessage, v reflect.Value, path string) {
+	var members []json.RawMessage
+	if err := json.Unmarshal(data, &members); err != nil {
+		d.problem(path, "%s: want a list", data)
+		return
+	}
+	list := reflect.MakeSlice(v.Type(), len(members), len(members))
+	for i, member := range members {
+		d.value(member, list.Index(i), path+"["+strconv.Itoa(i)+"]")
+	}
+	v.Set(list)
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,58 @@
+package v1alpha1
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestEveryMistakeIsReportedWithItsKeyPath(t *testing.T) {
+	for _, tt := range []struct {
+		name, file string
+		want       []string
+	}{
+		{"unknown key", "spec: {replicas: {maks: 4}}", []string{"spec.replicas.maks: unknown key; known here: max, min"}},
+		{"text for a number", "spec: {replicas: {max: many}}", []string{`spec.replicas.max: "many": want a whole number`}},
+		{"fraction for a whole number", "spec: {replicas: {max: 4.5}}", []string{"spec.replicas.max: 4.5: want a whole number"}},
+		{"duration", "spec: {leadTime: {initial: soon}}", []string{"spec.leadTime.initial: \"soon\": time: invalid duration"}},
+		{"list", "spec: {kafka: {topics: a}}", []string{`spec.kafka.topics: "a": want a list`}},
+		{"mapping", "spec: {kafka: 3}", []string{"spec.kafka: 3: want keys and values"}},
+		{"key twice", "spec: {paused: true, paused: false}", []string{"already set"}},
+		{"five at once", "spec: {replicas: {max: x, maks: 1}, kafka: {topics: [1]}, paused: 7, season: [daily]}", []string{
+			"spec.replicas.max:", "spec.replicas.maks:", "spec.kafka.topics[0]:", "spec.paused:", "spec.season[0]:",
+		}},
+	} {
+		_, err := Parse([]byte(tt.file))
+		if err == nil {
+			t.Errorf("%s: no error", tt.name)
+			continue
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: got %q, want it to hold %q", tt.name, err, want)
+			}
+		}
+	}
+}
+
+func TestSpecAloneAndWholeObjectReadAlike(t *testing.T) {
+	spec := "kafka: {group: g, topics: [t]}\nobjective: {lagSeconds: 30}\nreplicas: {min: 0, max: 5}\n"
+	alone, err := Parse([]byte(spec))
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := Parse([]byte("apiVersion: prescale.dev/v1alpha1\nkind: ScalePolicy\nspec:\n  " + strings.ReplaceAll(spec, "\n", "\n  ")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := alone.ScalerConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := whole.ScalerConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.MaxReplicas != 5 || a.MinReplicas != 0 || a.ObjectiveLag != w.ObjectiveLag || a.MaxReplicas != w.MaxReplicas {
+		t.Errorf("got %+v and %+v", a, w)
+	}
+}
