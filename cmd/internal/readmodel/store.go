@@ -1,0 +1,208 @@
+// Package readmodel holds the latest answer for every policy in memory, so that a query never waits for Kafka, Prometheus
+// or Kubernetes. Its main type is the Store. It decides nothing: it is told what was decided, and it knows how old that is.
+package readmodel
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prescale/prescale/metrics/series"
+	"github.com/prescale/prescale/scaler"
+)
+
+// StaleAfterTicks is how many intervals old a value may be before it is an error and no longer a value.
+const StaleAfterTicks = 3
+
+// Entry is what one tick published for one policy. It is a value: nobody modifies it or what it points to afterwards.
+type Entry struct {
+	// Policy is "namespace/name".
+	Policy string `json:"policy"`
+	// At is when the observation behind the entry was taken; Interval is the policy's tick.
+	At       time.Time     `json:"at"`
+	Interval time.Duration `json:"interval"`
+	// Labels are added to every metric of the policy: cluster, group and, where there is just one, topic.
+	Labels map[string]string `json:"labels,omitempty"`
+	// Observation lacks the per-partition values where it came from the log.
+	Observation series.Observation `json:"observation"`
+	Decision    scaler.Decision    `json:"decision"`
+	// Usable says that the decision may be served; where it is not, Cause says why in words.
+	Usable bool   `json:"usable"`
+	Cause  string `json:"cause,omitempty"`
+}
+
+// StaleError says that a policy's newest answer is older than it may be.
+type StaleError struct {
+	Policy string
+	Age    time.Duration
+	Limit  time.Duration
+	// Cause is what went wrong since, in words; it may be empty.
+	Cause string
+}
+
+func (e *StaleError) Error() string {
+	s := fmt.Sprintf("policy %s: the last sample is %s old, the limit is %s",
+		e.Policy, e.Age.Round(time.Second), e.Limit.Round(time.Second))
+	if e.Cause != "" {
+		s += ": " + e.Cause
+	}
+	return s
+}
+
+// NotReadyError says that a policy has no answer yet.
+type NotReadyError struct {
+	Policy   string
+	Interval time.Duration
+	Cause    string
+}
+
+func (e *NotReadyError) Error() string {
+	s := fmt.Sprintf("policy %s has no sample yet", e.Policy)
+	if e.Cause != "" {
+		s += ": " + e.Cause
+	}
+	return s
+}
+
+// Store keeps the newest entry of each policy. It is safe for concurrent use.
+type Store struct {
+	now func() time.Time
+
+	mu       sync.RWMutex
+	policies map[string]*state
+	watchers map[chan<- Entry]struct{}
+}
+
+type state struct {
+	interval time.Duration
+	entry    Entry
+	// metrics are entry.Metrics(), computed once so that a query only looks up.
+	metrics []Metric
+	has     bool
+	// cause is the latest failure since entry.
+	cause string
+}
+
+// NewStore returns an empty Store that takes the time for ages from now.
+func NewStore(now func() time.Time) *Store {
+	return &Store{now: now, policies: map[string]*state{}, watchers: map[chan<- Entry]struct{}{}}
+}
+
+// Expect makes the policy known: until its first entry, reads of it answer NotReadyError.
+func (s *Store) Expect(policy string, interval time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st, ok := s.policies[policy]; ok {
+		st.interval = interval
+		return
+	}
+	s.policies[policy] = &state{interval: interval}
+}
+
+// Forget removes the policy.
+func (s *Store) Forget(policy string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.policies, policy)
+}
+
+// Publish makes e the newest entry of its policy. An entry older than the present one is dropped, and one that is not
+// usable leaves the present one to age, with its cause.
+func (s *Store) Publish(e Entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st, ok := s.policies[e.Policy]
+	if !ok {
+		st = &state{}
+		s.policies[e.Policy] = st
+	}
+	if e.Interval > 0 {
+		st.interval = e.Interval
+	}
+	switch {
+	case st.has && e.At.Before(st.entry.At):
+	case e.Usable:
+		st.entry, st.metrics, st.has, st.cause = e, e.Metrics(), true, ""
+	default:
+		st.cause = e.Cause
+	}
+	for w := range s.watchers {
+		select {
+		case w <- e:
+		default: // A slow watcher misses entries rather than holding up the others.
+		}
+	}
+}
+
+// Fail records why the policy could not be observed; its last entry ages on.
+func (s *Store) Fail(policy string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st, ok := s.policies[policy]; ok {
+		st.cause = err.Error()
+	}
+}
+
+// Watch sends every published entry to c until the returned stop is called. Entries that c cannot take at once are left out.
+func (s *Store) Watch(c chan<- Entry) (stop func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watchers[c] = struct{}{}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.watchers, c)
+	}
+}
+
+// Get returns the policy's newest entry, or a *StaleError, a *NotReadyError or ErrUnknown.
+func (s *Store) Get(policy string) (Entry, error) {
+	now := s.now()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	st, ok := s.policies[policy]
+	if !ok {
+		return Entry{}, ErrUnknown
+	}
+	return st.get(policy, now)
+}
+
+// ErrUnknown says that no such policy exists.
+var ErrUnknown = errors.New("unknown policy")
+
+func (st *state) get(policy string, now time.Time) (Entry, error) {
+	if !st.has {
+		return Entry{}, &NotReadyError{Policy: policy, Interval: st.interval, Cause: st.cause}
+	}
+	limit := StaleAfterTicks * st.interval
+	if age := now.Sub(st.entry.At); age > limit {
+		return Entry{}, &StaleError{Policy: policy, Age: age, Limit: limit, Cause: st.cause}
+	}
+	return st.entry, nil
+}
+
+// Status is a policy's entry with what is wrong with it, for people: the entry is given even when it is stale.
+type Status struct {
+	Policy string
+	Entry  Entry
+	Has    bool
+	Err    error
+	Cause  string
+}
+
+// All returns the status of every policy, sorted by name.
+func (s *Store) All() []Status {
+	now := s.now()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	all := make([]Status, 0, len(s.policies))
+	for name, st := range s.policies {
+		_, err := st.get(name, now)
+		all = append(all, Status{Policy: name, Entry: st.entry, Has: st.has, Err: err, Cause: st.cause})
+	}
+	slices.SortFunc(all, func(a, b Status) int { return strings.Compare(a.Policy, b.Policy) })
+	return all
+}
