@@ -1,0 +1,306 @@
+package ensemble
+
+import (
+	"math"
+	"slices"
+
+	"github.com/prescale/prescale/forecaster/checkpoint"
+	"github.com/prescale/prescale/forecaster/signal"
+)
+
+// bank holds, for each target (every step ahead, then some windows whose maximum is forecast), the experts' pending
+// forecasts, the quantiles of their errors, their weights, and the final offsets. Arrays are flat: a target's cells lie
+// together, level by level, expert by expert.
+type bank struct {
+	levels  []float64
+	reach   int   // longest horizon in steps
+	windows []int // lengths of the windows, ascending; the last is reach
+	k       int   // experts
+	targets int
+
+	points  []float32 // ring over time: [time][target][expert]
+	scales  []float32 // ring over time
+	made    []bool    // ring over time
+	finals  []float32 // ring over time: [time][target][level], on the value scale
+	outcome []float64 // ring over time of y, NaN for a gap
+
+	offset []float32 // [target][level][expert]: quantile of (z - point) / scale
+	regret []float32 // [target][level][expert]
+	square []float32 // [target][level][expert]
+	weight []float32 // [target][level][expert]
+	loss   []float32 // [target][level]: running mean of the pinball loss
+	final  []float32 // [target][level]: the conformal offset in units of scale
+	count  []int     // outcomes seen, by target
+
+	quants []float64 // scratch: the experts' quantiles of one cell
+	scaled []float64 // scratch
+}
+
+func (b *bank) init(levels []float64, reach, k int) {
+	b.levels, b.reach, b.k = levels, reach, k
+	for _, w := range []int{(reach + 3) / 4, (reach + 1) / 2, reach} {
+		if w > 1 && !slices.Contains(b.windows, w) {
+			b.windows = append(b.windows, w)
+		}
+	}
+	b.targets = reach + len(b.windows)
+	n, q := reach+1, len(levels)
+	b.points = make([]float32, n*b.targets*k)
+	b.scales = make([]float32, n)
+	b.made = make([]bool, n)
+	b.finals = make([]float32, n*b.targets*q)
+	b.outcome = make([]float64, n)
+	for i := range b.outcome {
+		b.outcome[i] = math.NaN()
+	}
+	cells := b.targets * q * k
+	b.offset = make([]float32, cells)
+	b.regret = make([]float32, cells)
+	b.square = make([]float32, cells)
+	b.weight = make([]float32, cells)
+	b.loss = make([]float32, b.targets*q)
+	b.final = make([]float32, b.targets*q)
+	b.count = make([]int, b.targets)
+	b.quants = make([]float64, k)
+	b.scaled = make([]float64, k)
+	for t := range b.targets {
+		for i, level := range levels {
+			for e := range k {
+				c := (t*q+i)*k + e
+				b.offset[c] = float32(1.25 * math.Sqrt2 * math.Erfinv(2*level-1))
+				b.weight[c] = 1 / float32(k)
+			}
+		}
+	}
+}
+
+// span returns how many steps before the outcome a target's forecast was made.
+func (b *bank) span(t int) int {
+	if t < b.reach {
+		return t + 1
+	}
+	return b.windows[t-b.reach]
+}
+
+// take keeps expert e's path for now.
+func (b *bank) take(s *signal.Signal, e int, path []float64) {
+	at := s.Steps() % (b.reach + 1)
+	row := b.points[at*b.targets*b.k:]
+	peak, w := math.Inf(-1), 0
+	for t, z := range path {
+		row[t*b.k+e] = float32(z)
+		peak = max(peak, z)
+		if w < len(b.windows) && b.windows[w] == t+1 {
+			row[(b.reach+w)*b.k+e] = float32(peak)
+			w++
+		}
+	}
+}
+
+// finish clips the experts of now to the pool and keeps the final quantiles until their outcomes are known.
+func (b *bank) finish(s *signal.Signal) {
+	at := s.Steps() % (b.reach + 1)
+	b.made[at] = true
+	b.scales[at] = float32(s.Scale())
+	ceiling := float32(1.3 * s.Peak())
+	for t := range b.targets {
+		p := b.points[(at*b.targets+t)*b.k:][:b.k]
+		for i, v := range p {
+			p[i] = max(0, min(v, ceiling))
+		}
+	}
+	q := len(b.levels)
+	for t := range b.targets {
+		dst := b.scaled[:0]
+		_ = dst
+		out := b.finals[(at*b.targets+t)*q:][:q]
+		for i := range b.levels {
+			out[i] = float32(b.combine(at, t, i))
+		}
+	}
+}
+
+// combine returns the weighted mean of the experts' quantiles of a cell, on the value scale, and leaves them in quants.
+func (b *bank) combine(at, t, i int) float64 {
+	p := b.points[(at*b.targets+t)*b.k:][:b.k]
+	cell := (t*len(b.levels) + i) * b.k
+	offset, weight := b.offset[cell:][:b.k], b.weight[cell:][:b.k]
+	scale := float64(b.scales[at])
+	sum := 0.0
+	for e, z := range p {
+		y := signal.Backward(float64(z) + float64(offset[e])*scale)
+		b.quants[e] = y
+		sum += float64(weight[e]) * y
+	}
+	return sum
+}
+
+func (b *bank) adjusted(y, offset, scale float64) float64 {
+	if offset == 0 {
+		return y
+	}
+	return signal.Backward(signal.Forward(y) + offset*scale)
+}
+
+// learn judges every pending forecast that y settles. It runs after the signal took y and before new forecasts are made.
+func (b *bank) learn(s *signal.Signal, y float64) {
+	n := b.reach + 1
+	b.outcome[s.Steps()%n] = y
+	b.made[s.Steps()%n] = false
+	if math.IsNaN(y) {
+		return
+	}
+	for t := range b.targets {
+		h := b.span(t)
+		if s.Steps() <= h {
+			continue
+		}
+		at := (s.Steps() - h) % n
+		if !b.made[at] {
+			continue
+		}
+		truth := y
+		if t >= b.reach {
+			for j := 1; j < h; j++ {
+				truth = max(truth, b.outcome[(s.Steps()-j)%n])
+			}
+			if math.IsNaN(truth) {
+				continue
+			}
+		}
+		b.settle(at, t, truth)
+	}
+}
+
+const (
+	forget     = 0.998 // of regrets: a memory of 500 outcomes
+	fixedShare = 0.01  // spread evenly, so that an expert can come back
+	finalGain  = 0.003
+)
+
+func (b *bank) settle(at, t int, y float64) {
+	q := len(b.levels)
+	scale := float64(b.scales[at])
+	z := signal.Forward(y)
+	b.count[t]++
+	eta := max(0.02, 0.5/float64(b.count[t]+5))
+	logK := math.Log(float64(b.k))
+	p := b.points[(at*b.targets+t)*b.k:][:b.k]
+	for i, tau := range b.levels {
+		mean := b.combine(at, t, i)
+		g := -tau
+		if y <= mean {
+			g = 1 - tau
+		}
+		l := &b.loss[t*q+i]
+		pin := g * (mean - y)
+		if b.count[t] == 1 {
+			*l = float32(pin)
+		} else {
+			*l += float32(max(0.01, 1/float64(b.count[t])) * (pin - float64(*l)))
+		}
+		cell := (t*q + i) * b.k
+		if b.k > 1 {
+			norm := g / (3*float64(*l) + 1e-9)
+			total := 0.0
+			for e := range b.k {
+				r := max(-3, min(3, norm*(mean-b.quants[e])))
+				c := cell + e
+				v := forget*float64(b.square[c]) + r*r
+				b.square[c] = float32(v)
+				rate := 1.0 / 3
+				if v > 9*logK {
+					rate = math.Sqrt(logK / v)
+				}
+				reg := forget*float64(b.regret[c]) + r - rate*r*r
+				b.regret[c] = float32(reg)
+				w := rate * math.Exp(min(50, rate*reg))
+				b.scaled[e] = w
+				total += w
+			}
+			for e, w := range b.scaled {
+				b.weight[cell+e] = float32((1-fixedShare)*w/total + fixedShare/float64(b.k))
+			}
+		}
+		// the experts' error quantiles
+		for e := range b.k {
+			o := float64(b.offset[cell+e])
+			step := eta * max(1, math.Abs(o))
+			if z <= float64(p[e])+o*scale {
+				o += step * (tau - 1)
+			} else {
+				o += step * tau
+			}
+			b.offset[cell+e] = float32(o)
+		}
+		// the final offset, judged on what was said then
+		f := &b.final[t*q+i]
+		said := b.finals[(at*b.targets+t)*q+i]
+		if y <= b.adjusted(float64(said), float64(*f), scale) {
+			*f += float32(finalGain * (tau - 1))
+		} else {
+			*f += float32(finalGain * tau)
+		}
+	}
+}
+
+// quantiles writes target t's quantiles of now.
+func (b *bank) quantiles(dst []float64, s *signal.Signal, t int) {
+	at := s.Steps() % (b.reach + 1)
+	q := len(b.levels)
+	if s.Known() == 0 {
+		clear(dst)
+		return
+	}
+	limit := signal.Backward(3 * s.Peak())
+	for i := range dst {
+		dst[i] = min(limit, b.adjusted(float64(b.finals[(at*b.targets+t)*q+i]), float64(b.final[t*q+i]), s.Scale()))
+	}
+	slices.Sort(dst)
+}
+
+// window writes the quantiles of the maximum over the next `steps` steps: between the window lengths that are tracked it
+// interpolates.
+func (b *bank) window(dst []float64, s *signal.Signal, steps int) {
+	lower, length := 0, 1 // target and window length at or below steps
+	for w, n := range b.windows {
+		t := b.reach + w
+		if n == steps {
+			b.quantiles(dst, s, t)
+			return
+		}
+		if n > steps {
+			b.quantiles(dst, s, lower)
+			share := float64(steps-length) / float64(n-length)
+			above := b.scaled[:0]
+			above = append(above, dst...)
+			b.quantiles(above, s, t)
+			for i := range dst {
+				dst[i] += share * (above[i] - dst[i])
+			}
+			return
+		}
+		lower, length = t, n
+	}
+	b.quantiles(dst, s, lower)
+}
+
+func (b *bank) visit(c *checkpoint.Codec) {
+	c.Float64s("levels", b.levels)
+	c.Float32s("points", b.points)
+	c.Float32s("scales", b.scales)
+	for i := range b.made {
+		c.Bool(&b.made[i])
+	}
+	c.Float32s("finals", b.finals)
+	c.Float64s("outcomes", b.outcome)
+	c.Float32s("offsets", b.offset)
+	c.Float32s("regrets", b.regret)
+	c.Float32s("squares", b.square)
+	c.Float32s("weights", b.weight)
+	c.Float32s("losses", b.loss)
+	c.Float32s("final offsets", b.final)
+	for i := range b.count {
+		c.Int(&b.count[i])
+	}
+}

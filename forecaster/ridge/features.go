@@ -1,0 +1,171 @@
+package ridge
+
+import (
+	"math"
+
+	"github.com/prescale/prescale/forecaster/checkpoint"
+	"github.com/prescale/prescale/forecaster/seasonal"
+	"github.com/prescale/prescale/forecaster/signal"
+)
+
+// Inputs are all features; FastInputs the leading ones, which know nothing of seasons.
+const (
+	FastInputs = 8
+	Inputs     = 22
+)
+
+const (
+	inputNow   = 1
+	inputMean5 = 5
+)
+
+// Features computes and keeps the inputs of the regressions: those of now for every step ahead, and those of past steps
+// until their outcomes are known.
+type Features struct {
+	anchors []int
+	reach   int
+	owned   bool
+	origin  float64
+	rows    [][]float64 // now: step ahead k at k-1
+
+	kept    [][]float64 // ring over time: anchor i's features at i×Inputs
+	origins []float64
+	filled  []bool
+	steps   int
+}
+
+// anchorsFor picks at most ten steps, dense where the near future changes fast.
+func anchorsFor(reach int) []int {
+	if reach <= 10 {
+		out := make([]int, reach)
+		for i := range out {
+			out[i] = i + 1
+		}
+		return out
+	}
+	out := []int{1, 2, 3}
+	for len(out) < 10 {
+		last, left := out[len(out)-1], 10-len(out)
+		ratio := math.Pow(float64(reach)/float64(last), 1/float64(left))
+		next := max(last+1, int(math.Round(float64(last)*ratio)))
+		if len(out) == 9 {
+			next = reach
+		}
+		out = append(out, next)
+	}
+	return out
+}
+
+// NewFeatures makes room for horizons up to reach steps.
+func NewFeatures(reach int) *Features {
+	f := &Features{anchors: anchorsFor(reach), reach: reach}
+	for range reach {
+		f.rows = append(f.rows, make([]float64, Inputs))
+	}
+	for range reach + 1 {
+		f.kept = append(f.kept, make([]float64, len(f.anchors)*Inputs))
+	}
+	f.origins = make([]float64, reach+1)
+	f.filled = make([]bool, reach+1)
+	return f
+}
+
+// Update computes the features of now, once per step, after the regressions learned from the step.
+func (f *Features) Update(s *signal.Signal) {
+	f.steps = s.Steps()
+	at := f.steps % (f.reach + 1)
+	f.filled[at] = s.Known() > 0 && s.Gap() == 0
+	e60 := s.Mean(signal.Mean60)
+	f.origin = e60
+	f.origins[at] = e60
+	var base [Inputs]float64
+	base[0] = 0.1
+	for i := range 4 {
+		base[1+i] = s.Lag(i) - e60
+	}
+	base[5] = s.Mean(signal.Mean5) - e60
+	base[6] = s.Mean(signal.Mean15) - e60
+	mean := 0.0
+	for i := 4; i < 12; i++ {
+		mean += s.Lag(i)
+	}
+	base[7] = mean/8 - e60
+	day, week := s.Day(), s.Week()
+	now, shaped := s.Shape(0)
+	dayNow, weekNow := math.NaN(), math.NaN()
+	seasonal2 := day > 0 && s.Steps() >= 2*day
+	if seasonal2 {
+		dayNow = seasonal.Same(s, day, 0)
+	}
+	if week > 0 && s.Steps() > week {
+		weekNow = three(s, week)
+	}
+	for k := 1; k <= f.reach; k++ {
+		x := f.rows[k-1]
+		copy(x, base[:8])
+		for i := 8; i < Inputs; i++ {
+			x[i] = 0
+		}
+		if !seasonal2 {
+			continue
+		}
+		if then, ok := s.Shape(k); ok && shaped {
+			x[8], x[9] = then-e60, now-e60
+		}
+		if v := seasonal.Same(s, day, k); !math.IsNaN(v) && !math.IsNaN(dayNow) {
+			x[10], x[11] = v-dayNow, dayNow-e60
+		}
+		if !math.IsNaN(weekNow) {
+			if v := three(s, week-k); !math.IsNaN(v) {
+				x[12], x[13] = v-weekNow, weekNow-e60
+			}
+		}
+		phase := 2 * math.Pi * float64((s.Steps()+k)%day) / float64(day)
+		sin1, cos1 := math.Sincos(phase)
+		sj, cj := 0.0, 1.0
+		for j := range 4 {
+			sj, cj = sj*cos1+cj*sin1, cj*cos1-sj*sin1
+			x[14+2*j], x[15+2*j] = 0.1*sj, 0.1*cj
+		}
+	}
+	kept := f.kept[at]
+	for i, h := range f.anchors {
+		copy(kept[i*Inputs:(i+1)*Inputs], f.rows[h-1])
+	}
+}
+
+func three(s *signal.Signal, ago int) float64 {
+	a, b, c := s.Past(ago-1), s.Past(ago), s.Past(ago+1)
+	if math.IsNaN(a) || math.IsNaN(c) {
+		return b
+	}
+	return (a + b + c) / 3
+}
+
+// at returns the features that anchor i had h steps before the coming Update, their origin, and whether they are whole.
+func (f *Features) at(h, i int) ([]float64, float64, bool) {
+	t := f.steps + 1 - h
+	if t < 1 {
+		return nil, 0, false
+	}
+	at := t % (f.reach + 1)
+	return f.kept[at][i*Inputs : (i+1)*Inputs], f.origins[at], f.filled[at]
+}
+
+func (f *Features) ahead(k int) []float64 { return f.rows[k-1] }
+
+func (f *Features) visit(c *checkpoint.Codec) {
+	c.Same("reach", f.reach)
+	c.Float64(&f.origin)
+	for _, r := range f.rows {
+		c.Float64s("features", r)
+	}
+	for _, r := range f.kept {
+		c.Float64s("kept features", r)
+	}
+	c.Float64s("origins", f.origins)
+	for i := range f.filled {
+		c.Bool(&f.filled[i])
+	}
+	c.Int(&f.steps)
+}

@@ -1,0 +1,218 @@
+// Package ridge forecasts each step ahead by a regularised linear regression on recent values, running means and the same
+// hours of past days, refitted all the time with exponential forgetting.
+//
+// It keeps the normal equations and solves them by Cholesky's method. The textbook recursion for forgetting least squares
+// is not used: without excitation its inverse grows without bound and the forecasts leave all reason.
+package ridge
+
+import (
+	"math"
+
+	"github.com/prescale/prescale/forecaster/checkpoint"
+	"github.com/prescale/prescale/forecaster/signal"
+)
+
+// Settings distinguish the two regressions in use.
+type Settings struct {
+	Inputs  int     // how many of the features are used
+	Memory  float64 // samples after which a weight has fallen to 1/e
+	Penalty float64 // pull towards the prior, as a share of the mean diagonal
+}
+
+// Ridge is one regression per anchor step; steps between anchors interpolate.
+type Ridge struct {
+	set     Settings
+	feats   *Features
+	anchors []int
+	forget  float64
+
+	a     [][]float64 // per anchor: lower triangle of the normal matrix, row by row
+	b     [][]float64 // per anchor: right-hand side
+	theta [][]float64 // per anchor: solution
+	past  [][]float64 // ring over time of predictions per anchor, for the Huber weight
+	turn  int
+	owner bool // whether this one's checkpoint holds the shared features
+
+	work, prior []float64
+}
+
+// New makes a Ridge over feats, which several may share.
+func New(feats *Features, set Settings) *Ridge {
+	r := &Ridge{set: set, feats: feats, anchors: feats.anchors, forget: 1 - 1/set.Memory}
+	r.owner, feats.owned = !feats.owned, true
+	d := set.Inputs
+	for range r.anchors {
+		r.a = append(r.a, make([]float64, d*(d+1)/2))
+		r.b = append(r.b, make([]float64, d))
+		theta := make([]float64, d)
+		theta[inputNow], theta[inputMean5] = 0.5, 0.5
+		r.theta = append(r.theta, theta)
+	}
+	r.past = make([][]float64, feats.reach+1)
+	for i := range r.past {
+		r.past[i] = make([]float64, len(r.anchors))
+	}
+	r.work = make([]float64, d*(d+1)/2)
+	r.prior = make([]float64, d)
+	return r
+}
+
+// Observe learns from the latest value: each anchor's forecast of it, made as many steps ago, is compared.
+func (r *Ridge) Observe(s *signal.Signal) {
+	f := r.feats
+	if s.Gap() == 0 {
+		for i, h := range r.anchors {
+			x, origin, ok := f.at(h, i)
+			if !ok {
+				continue
+			}
+			x = x[:r.set.Inputs]
+			target := s.Now() - origin
+			e := math.Abs(target - r.past[(s.Steps()-h)%len(r.past)][i])
+			w := 1.0
+			if limit := 4 * s.Scale(); e > limit {
+				w = limit / e
+			}
+			r.add(i, x, target, w)
+		}
+		for i := r.turn; i < len(r.anchors); i += 5 {
+			r.solve(i)
+		}
+		r.turn = (r.turn + 1) % 5
+	}
+}
+
+func (r *Ridge) add(i int, x []float64, target, w float64) {
+	a, b := r.a[i], r.b[i]
+	p := 0
+	for j, xj := range x {
+		wx := w * xj
+		row := a[p : p+j+1]
+		for k := range row {
+			row[k] = r.forget*row[k] + wx*x[k]
+		}
+		b[j] = r.forget*b[j] + wx*target
+		p += j + 1
+	}
+}
+
+// solve sets theta_i to the solution of (A + dI) theta = b + d theta0.
+func (r *Ridge) solve(i int) {
+	d := r.set.Inputs
+	trace := 0.0
+	for j := range d {
+		trace += r.a[i][j*(j+1)/2+j]
+	}
+	delta := r.set.Penalty*trace/float64(d) + 1e-9
+	l := r.work
+	copy(l, r.a[i])
+	for j := range d {
+		l[j*(j+1)/2+j] += delta
+	}
+	v := r.prior
+	copy(v, r.b[i])
+	v[inputNow] += 0.5 * delta
+	v[inputMean5] += 0.5 * delta
+	if !cholesky(l, d) {
+		return
+	}
+	forwardBack(l, v, d)
+	for _, t := range v {
+		if math.IsNaN(t) || math.Abs(t) > 1e3 {
+			return
+		}
+	}
+	copy(r.theta[i], v)
+}
+
+// Points sets the steps at and between anchors. It is called once per step, after every Observe, for the longest horizon.
+func (r *Ridge) Points(s *signal.Signal, dst []float64) {
+	f := r.feats
+	if f.steps != s.Steps() {
+		f.Update(s)
+	}
+	row := r.past[s.Steps()%len(r.past)]
+	i := 0
+	for k := 1; k <= len(dst); k++ {
+		for i+1 < len(r.anchors) && r.anchors[i+1] <= k {
+			i++
+		}
+		x := f.ahead(k)[:r.set.Inputs]
+		v := dot(r.theta[i], x)
+		if r.anchors[i] != k && i+1 < len(r.anchors) {
+			share := float64(k-r.anchors[i]) / float64(r.anchors[i+1]-r.anchors[i])
+			v += share * (dot(r.theta[i+1], x) - v)
+		} else {
+			row[i] = v
+		}
+		dst[k-1] = max(0, f.origin+v)
+	}
+}
+
+// Visit visits the state for a checkpoint.
+func (r *Ridge) Visit(c *checkpoint.Codec) {
+	for i := range r.anchors {
+		c.Float64s("ridge matrix", r.a[i])
+		c.Float64s("ridge vector", r.b[i])
+		c.Float64s("ridge solution", r.theta[i])
+	}
+	for _, p := range r.past {
+		c.Float64s("ridge predictions", p)
+	}
+	c.Int(&r.turn)
+	if r.owner {
+		r.feats.visit(c)
+	}
+}
+
+func dot(theta, x []float64) float64 {
+	sum := 0.0
+	x = x[:len(theta)]
+	for i, t := range theta {
+		sum += t * x[i]
+	}
+	return sum
+}
+
+// cholesky replaces the packed lower triangle by its factor; false where it is not positive definite.
+func cholesky(l []float64, d int) bool {
+	for j := range d {
+		rj := l[j*(j+1)/2 : j*(j+1)/2+j+1]
+		for k := range j {
+			rk := l[k*(k+1)/2 : k*(k+1)/2+k+1]
+			sum := rj[k]
+			for m, v := range rk[:k] {
+				sum -= v * rj[m]
+			}
+			rj[k] = sum / rk[k]
+		}
+		diag := rj[j]
+		for _, v := range rj[:j] {
+			diag -= v * v
+		}
+		if !(diag > 0) {
+			return false
+		}
+		rj[j] = math.Sqrt(diag)
+	}
+	return true
+}
+
+// forwardBack solves L Lᵀ x = v in place.
+func forwardBack(l, v []float64, d int) {
+	for j := range d {
+		rj := l[j*(j+1)/2 : j*(j+1)/2+j+1]
+		sum := v[j]
+		for k, x := range rj[:j] {
+			sum -= x * v[k]
+		}
+		v[j] = sum / rj[j]
+	}
+	for j := d - 1; j >= 0; j-- {
+		rj := l[j*(j+1)/2 : j*(j+1)/2+j+1]
+		v[j] /= rj[j]
+		for k, x := range rj[:j] {
+			v[k] -= x * v[j]
+		}
+	}
+}

@@ -1,0 +1,337 @@
+// Package signal keeps what every expert looks at: the latest values of one series on a square-root scale, running
+// means of several spans, the same hours of past days and weeks, and the typical day.
+//
+// It takes one value, or a gap, per step. Its main type is Signal. It forecasts nothing itself.
+package signal
+
+import (
+	"math"
+
+	"github.com/prescale/prescale/forecaster/checkpoint"
+)
+
+// Offset is added before the square root: Anscombe's 3/8, which makes the variance of a Poisson count nearly constant
+// (Anscombe 1948, "The transformation of Poisson, binomial and negative-binomial data", Biometrika 35).
+const Offset = 0.375
+
+// Forward takes a value to the square-root scale.
+func Forward(y float64) float64 { return math.Sqrt(max(0, y) + Offset) }
+
+// Backward takes it back; the result is never negative.
+func Backward(z float64) float64 {
+	if z <= 0 {
+		return 0
+	}
+	return max(0, z*z-Offset)
+}
+
+// maxBuckets is the finest division of a day that is remembered: one minute. Finer steps are averaged into it, which
+// loses little, since one sample a day ago says less than the minute around it, and bounds the memory of a series.
+const maxBuckets = 1440
+
+const lags = 64 // power of two; the longest lag kept at full resolution
+
+// Mean is a span of a running mean, in steps.
+type Mean int
+
+// The running means, by their span in steps: alpha = 2/(span+1).
+const (
+	Mean3 Mean = iota
+	Mean5
+	Mean15
+	Mean60
+	Mean200
+	means
+)
+
+var alphas = [means]float64{2.0 / 4, 2.0 / 6, 2.0 / 16, 2.0 / 61, 2.0 / 201}
+
+// Signal is the memory of one series. Make it with New.
+type Signal struct {
+	day, week int // steps in a day and a week; 0 for none
+	bucket    int // steps averaged into one element of ring
+	reach     int // steps beyond now that a forecast may ask for
+
+	steps int // steps taken, gaps included
+	known int // values taken
+	gap   int // gaps since the last value
+
+	z     float64 // the latest value, carried over gaps
+	lag   [lags]float64
+	mean  [means]float64
+	scale float64 // running mean of |z - z before|
+	peak  float64 // decayed maximum of z
+
+	ring      []uint16 // bucket means of the last week and a bit, packed
+	sum       float64
+	count     int
+	profile   []float32 // typical day by bucket; 0 for never seen
+	lastSlotS float64   // profile at the last value, to carry levels over a gap
+
+	shape []float64 // profile at now, now+1, … now+reach, smoothed; derived
+}
+
+// New makes an empty Signal. day and week are season lengths in steps, 0 for none; reach is the longest horizon in steps.
+func New(day, week, reach int) *Signal {
+	s := &Signal{day: day, week: week, reach: reach, bucket: 1, shape: make([]float64, reach+1)}
+	if day > maxBuckets {
+		s.bucket = (day + maxBuckets - 1) / maxBuckets
+	}
+	if day > 0 {
+		s.profile = make([]float32, (day+s.bucket-1)/s.bucket)
+	}
+	longest := max(day, week)
+	if longest > 0 {
+		s.ring = make([]uint16, (longest+reach)/s.bucket+4)
+	}
+	return s
+}
+
+// Day and Week return the season lengths in steps, 0 for none.
+func (s *Signal) Day() int { return s.day }
+
+// Week returns the longer season in steps, 0 for none.
+func (s *Signal) Week() int { return s.week }
+
+// Known returns how many values were taken, gaps excluded.
+func (s *Signal) Known() int { return s.known }
+
+// Steps returns how many steps were taken, gaps included.
+func (s *Signal) Steps() int { return s.steps }
+
+// Gap returns how many steps have passed since the last value.
+func (s *Signal) Gap() int { return s.gap }
+
+// Now returns the latest value, carried over gaps.
+func (s *Signal) Now() float64 { return s.z }
+
+// Lag returns the value i steps ago, carried over gaps; i is under 64.
+func (s *Signal) Lag(i int) float64 { return s.lag[(s.steps-1-i)&(lags-1)] }
+
+// Mean returns a running mean.
+func (s *Signal) Mean(m Mean) float64 { return s.mean[m] }
+
+// Scale returns the running mean of absolute changes, never 0.
+func (s *Signal) Scale() float64 { return s.scale }
+
+// Peak returns a maximum that fades with a half-life of some thousand steps.
+func (s *Signal) Peak() float64 { return s.peak }
+
+// Push takes the next step: a value on the square-root scale, or NaN for a gap.
+func (s *Signal) Push(z float64) {
+	missing := math.IsNaN(z)
+	if !missing {
+		if s.known == 0 {
+			s.z, s.peak = z, z
+			for i := range s.mean {
+				s.mean[i] = z
+			}
+			for i := range s.lag {
+				s.lag[i] = z
+			}
+			s.scale = 0.25 * math.Sqrt(z)
+		}
+		s.reopen()
+		change := math.Abs(z - s.z)
+		rate := 0.03
+		if s.known < 33 {
+			rate = 1 / float64(s.known+1)
+		}
+		if s.known > 0 {
+			s.scale = max(s.scale+rate*(change-s.scale), 1e-4*(1e-3+s.peak))
+		}
+		s.known++
+		s.gap = 0
+		s.z = z
+		s.peak = max(z, s.peak*0.9998)
+		for i := range s.mean {
+			a := max(alphas[i], 1/float64(s.known))
+			s.mean[i] += a * (z - s.mean[i])
+		}
+	} else {
+		s.gap++
+	}
+	s.lag[s.steps&(lags-1)] = s.z
+	s.remember(z, missing)
+	s.steps++
+	if s.bucketEnds() {
+		s.close()
+	}
+	s.smooth()
+}
+
+// reopen carries the levels over a gap that is ending: by as much as the typical day moved meanwhile.
+func (s *Signal) reopen() {
+	if s.gap < 2 || len(s.profile) == 0 {
+		return
+	}
+	now := s.slotMean(s.steps)
+	if now == 0 || s.lastSlotS == 0 {
+		return
+	}
+	move := now - s.lastSlotS
+	s.z = max(0, s.z+move)
+	for i := range s.mean {
+		s.mean[i] = max(0, s.mean[i]+move)
+	}
+	for i := range s.lag {
+		s.lag[i] = max(0, s.lag[i]+move)
+	}
+}
+
+func (s *Signal) remember(z float64, missing bool) {
+	if len(s.ring) == 0 {
+		return
+	}
+	if !missing {
+		s.sum += z
+		s.count++
+		if at := s.slotMean(s.steps); at != 0 {
+			s.lastSlotS = at
+		}
+	}
+}
+
+func (s *Signal) bucketEnds() bool { return len(s.ring) > 0 && s.steps%s.bucket == 0 }
+
+// close ends a bucket: its mean goes into the ring and moves the typical day.
+func (s *Signal) close() {
+	b := s.steps/s.bucket - 1
+	slot := &s.ring[b%len(s.ring)]
+	*slot = 0
+	if s.count > 0 {
+		mean := s.sum / float64(s.count)
+		*slot = pack(mean)
+		if len(s.profile) > 0 {
+			p := &s.profile[b%len(s.profile)]
+			if *p == 0 {
+				*p = float32(mean)
+			} else {
+				*p += 0.25 * (float32(mean) - *p)
+			}
+		}
+	}
+	s.sum, s.count = 0, 0
+}
+
+// Past returns the value `ago` steps before the latest, or NaN where it is not known; ago may be negative no further than
+// the bucket allows: the caller asks for past steps only.
+func (s *Signal) Past(ago int) float64 {
+	if len(s.ring) == 0 {
+		return math.NaN()
+	}
+	index := s.steps - 1 - ago
+	if index < 0 {
+		return math.NaN()
+	}
+	b, done := index/s.bucket, s.steps/s.bucket
+	if b >= done || b < done-len(s.ring) {
+		return math.NaN()
+	}
+	return unpack(s.ring[b%len(s.ring)])
+}
+
+// slotMean is the typical day at an absolute step, smoothed over its neighbours; 0 where never seen.
+func (s *Signal) slotMean(step int) float64 {
+	n := len(s.profile)
+	if n == 0 {
+		return 0
+	}
+	w := s.width()
+	b := step / s.bucket
+	sum, count := 0.0, 0
+	for i := b - w; i <= b+w; i++ {
+		if p := s.profile[((i%n)+n)%n]; p != 0 {
+			sum += float64(p)
+			count++
+		}
+	}
+	if count == 0 {
+		return 0
+	}
+	return sum / float64(count)
+}
+
+func (s *Signal) width() int { return max(1, len(s.profile)/288) }
+
+// smooth sets shape: the typical day at now and at each step ahead.
+func (s *Signal) smooth() {
+	if s.steps < s.day || s.day == 0 {
+		return
+	}
+	if s.bucket == 1 {
+		n, w := len(s.profile), s.width()
+		first := s.steps - 1
+		sum, count := 0.0, 0
+		lo := ((first-w)%n + n) % n
+		hi := lo
+		for range 2*w + 1 {
+			if p := s.profile[hi]; p != 0 {
+				sum += float64(p)
+				count++
+			}
+			if hi++; hi == n {
+				hi = 0
+			}
+		}
+		for k := range s.shape {
+			if count > 0 {
+				s.shape[k] = sum / float64(count)
+			} else {
+				s.shape[k] = 0
+			}
+			if p := s.profile[lo]; p != 0 {
+				sum -= float64(p)
+				count--
+			}
+			if p := s.profile[hi]; p != 0 {
+				sum += float64(p)
+				count++
+			}
+			if lo++; lo == n {
+				lo = 0
+			}
+			if hi++; hi == n {
+				hi = 0
+			}
+		}
+		return
+	}
+	last, value := -1, 0.0
+	for k := range s.shape {
+		if b := (s.steps - 1 + k) / s.bucket; b != last {
+			last, value = b, s.slotMean(s.steps-1+k)
+		}
+		s.shape[k] = value
+	}
+}
+
+// Shape returns the typical day k steps ahead of now, and whether it is known.
+func (s *Signal) Shape(k int) (float64, bool) {
+	if s.day == 0 || s.steps < s.day {
+		return 0, false
+	}
+	v := s.shape[k]
+	return v, v != 0
+}
+
+// Visit visits the state for a checkpoint.
+func (s *Signal) Visit(c *checkpoint.Codec) {
+	c.Same("day", s.day)
+	c.Same("week", s.week)
+	c.Same("reach", s.reach)
+	c.Int(&s.steps)
+	c.Int(&s.known)
+	c.Int(&s.gap)
+	c.Float64(&s.z)
+	c.Float64s("lag", s.lag[:])
+	c.Float64s("mean", s.mean[:])
+	c.Float64(&s.scale)
+	c.Float64(&s.peak)
+	c.Uint16s("ring", s.ring)
+	c.Float64(&s.sum)
+	c.Int(&s.count)
+	c.Float32s("profile", s.profile)
+	c.Float64(&s.lastSlotS)
+	c.Float64s("shape", s.shape)
+}

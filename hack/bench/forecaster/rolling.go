@@ -1,0 +1,260 @@
+package main
+
+import (
+	"bufio"
+	"compress/gzip"
+	"encoding/csv"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prescale/prescale/forecaster"
+	"github.com/prescale/prescale/forecaster/catalog"
+)
+
+// fourteen are the traces of the rolling protocol.
+var fourteen = []string{
+	"alibaba_lora_requests", "azure_llm_conv_2023", "bank_calls_5min", "crane_metric_02", "crane_metric_06",
+	"crane_metric_11", "crane_metric_14", "nab_nyc_taxi", "nab_tweets_AAPL", "nab_tweets_FB", "nasa_http_aug95_60s",
+	"nasa_http_jul95_60s", "servegen_m_large", "servegen_m_small",
+}
+
+var levels = []float64{0.5, 0.9, 0.95, 0.99}
+
+// horizonFor is the protocol's horizon for a step in seconds.
+func horizonFor(step float64) int {
+	switch step {
+	case 10:
+		return 30
+	case 15:
+		return 20
+	case 60:
+		return 10
+	case 600:
+		return 6
+	default:
+		return 12
+	}
+}
+
+type trace struct {
+	name string
+	at   []float64 // seconds
+	y    []float64
+	step float64
+}
+
+func readTrace(data, name string) (*trace, error) {
+	file, err := os.Open(filepath.Join(data, "traces", name+".csv.gz"))
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	unzipped, err := gzip.NewReader(bufio.NewReader(file))
+	if err != nil {
+		return nil, err
+	}
+	rows, err := csv.NewReader(unzipped).ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	t := &trace{name: name, step: math.Inf(1)}
+	for i, row := range rows[1:] {
+		at, err := strconv.ParseFloat(row[0], 64)
+		if err != nil {
+			return nil, err
+		}
+		y, err := strconv.ParseFloat(row[1], 64)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 {
+			t.step = min(t.step, at-t.at[i-1])
+		}
+		t.at, t.y = append(t.at, at), append(t.y, y)
+	}
+	return t, nil
+}
+
+// origins are the dense origins: from the last row before the test window on, up to 240, evenly spaced.
+func origins(n, horizon int) []int {
+	share := 0.7
+	if n < 1000 {
+		share = 0.5
+	}
+	first := int(share*float64(n)) - 1
+	count := n - horizon - first
+	stride := max(1, count/240)
+	var out []int
+	for o := first; o <= n-1-horizon && len(out) < 240; o += stride {
+		out = append(out, o)
+	}
+	return out
+}
+
+type score struct {
+	origins, points int
+	pinball         [4]float64
+	cover           [4]float64
+	peakCover       [4]float64
+	peakPinball     [4]float64
+	sum             float64
+	peaks           int
+	crossed         int
+}
+
+func (s *score) wql() float64 {
+	return 100 * 2 * (s.pinball[0] + s.pinball[1] + s.pinball[2] + s.pinball[3]) / 4 / s.sum
+}
+
+func pinball(q, y, tau float64) float64 {
+	if y > q {
+		return tau * (y - q)
+	}
+	return (1 - tau) * (q - y)
+}
+
+// evaluate goes through the trace once and scores the forecasts of its origins, by rows where byRow.
+func evaluate(t *trace, byRow bool) (*score, time.Duration, error) {
+	h := horizonFor(t.step)
+	step := time.Duration(t.step * float64(time.Second))
+	model, err := catalog.New(forecaster.Config{Step: step, MaxSteps: h, Quantiles: levels})
+	if err != nil {
+		return nil, 0, err
+	}
+	start := time.Unix(0, 0).UTC()
+	byTime := make(map[float64]int, len(t.at))
+	for i, at := range t.at {
+		byTime[at] = i
+	}
+	at := origins(len(t.y), h)
+	s := &score{origins: len(at)}
+	var f forecaster.Forecast
+	began := time.Now()
+	for i, y := range t.y {
+		model.Observe(start.Add(time.Duration(t.at[i]*float64(time.Second))), y/t.step)
+		if !slices.Contains(at, i) {
+			continue
+		}
+		model.Forecast(&f, h)
+		peak, whole := math.Inf(-1), true
+		for k := 1; k <= h; k++ {
+			j, ok := i+k, true
+			if !byRow {
+				j, ok = byTime[t.at[i]+float64(k)*t.step]
+			}
+			if !ok {
+				whole = false
+				continue
+			}
+			truth := t.y[j]
+			peak = max(peak, truth)
+			s.points++
+			s.sum += truth
+			for l, tau := range levels {
+				q := f.Quantile(k, l) * t.step
+				s.pinball[l] += pinball(q, truth, tau)
+				if truth <= q {
+					s.cover[l]++
+				}
+				if l > 0 && q < f.Quantile(k, l-1)*t.step {
+					s.crossed++
+				}
+			}
+		}
+		if !whole {
+			continue
+		}
+		s.peaks++
+		for l, tau := range levels {
+			q := f.Max[l] * t.step
+			s.peakPinball[l] += pinball(q, peak, tau)
+			if peak <= q {
+				s.peakCover[l]++
+			}
+		}
+	}
+	return s, time.Since(began), nil
+}
+
+// lastValueWQL reads the last-value baseline's figures, by trace.
+func lastValueWQL(data string) (map[string]float64, error) {
+	file, err := os.Open(filepath.Join(data, "baselines.csv"))
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	rows, err := csv.NewReader(file).ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]float64{}
+	for _, row := range rows {
+		if row[4] == "last_value" && row[5] == "dense" {
+			out[row[0]], _ = strconv.ParseFloat(row[15], 64)
+		}
+	}
+	return out, nil
+}
+
+func rolling(data string, names []string) error {
+	byRow := false
+	if len(names) > 0 && names[0] == "-rows" {
+		byRow, names = true, names[1:]
+	}
+	if len(names) == 0 {
+		names = fourteen
+	}
+	base, err := lastValueWQL(data)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%-22s %7s %7s %6s %6s %6s | %6s %6s %6s | %6s %7s %5s\n", "trace", "wql%", "rel", "c90", "c95", "c99", "max90", "max95", "max99",
+		"mxwql", "us/row", "bad")
+	logs, n, worst := 0.0, 0, 0.0
+	maxLogs := 0.0
+	for _, name := range names {
+		t, err := readTrace(data, name)
+		if err != nil {
+			return err
+		}
+		s, took, err := evaluate(t, byRow)
+		if err != nil {
+			return err
+		}
+		rel := s.wql() / base[name]
+		bad := ""
+		for l := 1; l < 4; l++ {
+			tolerance := max(0.02, 2*math.Sqrt(levels[l]*(1-levels[l])/float64(s.peaks)))
+			if math.Abs(s.cover[l]/float64(s.points)-levels[l]) > tolerance {
+				bad += fmt.Sprintf("c%g ", 100*levels[l])
+			}
+			if math.Abs(s.peakCover[l]/float64(s.peaks)-levels[l]) > tolerance {
+				bad += fmt.Sprintf("m%g ", 100*levels[l])
+			}
+		}
+		if s.crossed > 0 {
+			bad += "crossed"
+		}
+		mx := 0.0
+		for l := range levels {
+			mx += s.peakPinball[l]
+		}
+		mx = 100 * 2 * mx / 4 / float64(s.peaks) / (s.sum / float64(s.points))
+		c := func(x float64, n int) float64 { return 100 * x / float64(n) }
+		fmt.Printf("%-22s %7.3f %7.4f %6.1f %6.1f %6.1f | %6.1f %6.1f %6.1f | %6.2f %7.2f %s\n", name, s.wql(), rel, c(s.cover[1], s.points), c(s.cover[2], s.points),
+			c(s.cover[3], s.points), c(s.peakCover[1], s.peaks), c(s.peakCover[2], s.peaks), c(s.peakCover[3], s.peaks), mx,
+			float64(took.Microseconds())/float64(len(t.y)), strings.TrimSpace(bad))
+		logs += math.Log(rel)
+		maxLogs += math.Log(mx)
+		worst = max(worst, rel)
+		n++
+	}
+	fmt.Printf("geometric mean of rel_wql %.4f, worst %.3f, max wql %.3f\n", math.Exp(logs/float64(n)), worst, math.Exp(maxLogs/float64(n)))
+	return nil
+}
