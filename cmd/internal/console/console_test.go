@@ -1,0 +1,207 @@
+package console
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/prescale/prescale/cmd/internal/readmodel"
+	"github.com/prescale/prescale/metrics/series"
+	"github.com/prescale/prescale/scaler"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var hello = Hello{Title: "test", Speed: 1, Policies: []Policy{{Name: "ai/inference", IntervalSeconds: 15, ObjectiveLagSeconds: 30}}}
+
+func entry(i int) readmodel.Entry {
+	at := time.Unix(int64(1000+15*i), 0)
+	return readmodel.Entry{
+		Policy: "ai/inference", At: at, Interval: 15 * time.Second, Usable: true,
+		Observation: series.Observation{
+			At: at, Interval: 15 * time.Second, ArrivalRecords: series.Of(30), LagRecords: series.Of(float64(i)), LagSeconds: series.Missing,
+		},
+		Decision: scaler.Decision{
+			DesiredReplicas: 3, HorizonSteps: 6, Level: 0.8, ArrivalForecast: []scaler.QuantileValue{{Level: 0.8, Value: 2.5}},
+			Terms: []scaler.Term{{Name: "forecast", Replicas: 3, Detail: "2.5 a second need 3"}, {Name: "bounds", Replicas: 3, Detail: "1 to 9"}},
+		},
+	}
+}
+
+type message struct{ kind, data string }
+
+// stream reads a page's events until n have come.
+func stream(t *testing.T, url string, n int) []message {
+	t.Helper()
+	response, err := http.Get(url + "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if got := response.Header.Get("Content-Type"); got != "text/event-stream" {
+		t.Errorf("content type: got %q", got)
+	}
+	var got []message
+	var next message
+	for lines := bufio.NewScanner(response.Body); len(got) < n && lines.Scan(); {
+		line := lines.Text()
+		switch {
+		case strings.HasPrefix(line, "event: "):
+			next.kind = line[len("event: "):]
+		case strings.HasPrefix(line, "data: "):
+			next.data = line[len("data: "):]
+		case line == "" && next.kind != "":
+			got = append(got, next)
+			next = message{}
+		}
+	}
+	return got
+}
+
+func kinds(messages []message) string {
+	var all []string
+	for _, m := range messages {
+		all = append(all, m.kind)
+	}
+	return strings.Join(all, " ")
+}
+
+func TestPageGetsHistoryThenLive(t *testing.T) {
+	s := New(hello)
+	server := httptest.NewServer(s)
+	defer server.Close()
+	defer s.Close()
+	s.Tick(entry(0))
+	s.Mark(Mark{At: 1, Kind: "drift", Text: "x"})
+	go func() {
+		// The page is open once it is counted; what comes then is live.
+		for open := 0; open == 0; time.Sleep(time.Millisecond) {
+			s.mu.Lock()
+			open = len(s.pages)
+			s.mu.Unlock()
+		}
+		s.Tick(entry(1))
+	}()
+	got := stream(t, server.URL, 5)
+	if got, want := kinds(got), "hello tick mark live tick"; got != want {
+		t.Fatalf("got %q, want %q", got, want)
+	}
+	var tick map[string]any
+	if err := json.Unmarshal([]byte(got[1].data), &tick); err != nil {
+		t.Fatal(err)
+	}
+	// Missing is null and never 0; 30 records in 15 s are 2 a second; 6 steps of 15 s are 90 s.
+	for key, want := range map[string]any{"lagSeconds": nil, "arrivals": 2.0, "horizonSeconds": 90.0, "at": 1000.0, "desired": 3.0, "detail": "2.5 a second need 3", "lagRecords": 0.0} {
+		if tick[key] != want {
+			t.Errorf("%s: got %v, want %v", key, tick[key], want)
+		}
+	}
+}
+
+func TestHistoryIsBounded(t *testing.T) {
+	s := New(hello)
+	for i := range 3 * historyMessages {
+		s.Tick(entry(i))
+	}
+	history, page := s.open()
+	s.leave(page)
+	if len(history) > historyMessages || len(history) < historyMessages/2 {
+		t.Errorf("history: got %d messages, want at most %d and at least half of it", len(history), historyMessages)
+	}
+	if last := string(history[len(history)-1]); !strings.Contains(last, string(event("tick", TickOf(entry(3*historyMessages-1))))) {
+		t.Errorf("the newest message is not the last one published: %s", last)
+	}
+}
+
+func TestSlowPageIsCutOffAndNobodyWaits(t *testing.T) {
+	s := New(hello)
+	_, page := s.open()
+	for i := range pageBacklog + 1 {
+		s.Tick(entry(i))
+	}
+	n := 0
+	for range page { // It is closed after the messages that it had room for.
+		n++
+	}
+	if n != pageBacklog {
+		t.Errorf("got %d messages, want %d", n, pageBacklog)
+	}
+}
+
+func TestCloseEndsStreams(t *testing.T) {
+	s := New(hello)
+	server := httptest.NewServer(s)
+	defer server.Close()
+	done := make(chan []message)
+	go func() { done <- stream(t, server.URL, 1000) }()
+	for open := 0; open == 0; time.Sleep(time.Millisecond) {
+		s.mu.Lock()
+		open = len(s.pages)
+		s.mu.Unlock()
+	}
+	s.Close()
+	if got, want := kinds(<-done), "hello live"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	response, err := http.Get(server.URL + "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("after Close: got status %d, want 503", response.StatusCode)
+	}
+}
+
+func TestPageIsSelfContained(t *testing.T) {
+	s := New(hello)
+	external := regexp.MustCompile(`(?:src|href|import|from|url\()\s*[=(]?\s*['"]?(?:https?:)?//`)
+	for _, path := range []string{"/", "/console.js", "/charts.js", "/panels.js", "/console.css", "/uplot.js", "/uplot.css", "/icon.svg"} {
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		body, _ := io.ReadAll(w.Body)
+		if w.Code != http.StatusOK || len(body) == 0 {
+			t.Errorf("%s: got status %d and %d bytes", path, w.Code, len(body))
+		}
+		if found := external.Find(body); found != nil {
+			t.Errorf("%s asks for something elsewhere: %s", path, found)
+		}
+		if got := w.Header().Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'self'") {
+			t.Errorf("%s: content security policy: got %q", path, got)
+		}
+	}
+}
+
+func TestUnusableEntrySaysItsCause(t *testing.T) {
+	e := entry(0)
+	e.Usable, e.Cause = false, "broker 1: connection refused"
+	if got := TickOf(e).Detail; got != e.Cause {
+		t.Errorf("detail: got %q, want %q", got, e.Cause)
+	}
+}
+
+func TestWhyIsTheRuleThatBound(t *testing.T) {
+	term := func(n int, detail string) scaler.Term { return scaler.Term{Replicas: n, Detail: detail} }
+	for _, c := range []struct {
+		terms []scaler.Term
+		want  string
+	}{
+		{nil, ""},
+		{[]scaler.Term{term(3, "a")}, "a"},
+		{[]scaler.Term{term(3, "a"), term(3, "b")}, "a"},
+		{[]scaler.Term{term(3, "a"), term(5, "b"), term(5, "c")}, "b"},
+		{[]scaler.Term{term(3, "a"), term(5, "b"), term(4, "c")}, "c"},
+	} {
+		if got := why(&scaler.Decision{Terms: c.terms}); got != c.want {
+			t.Errorf("%v: got %q, want %q", c.terms, got, c.want)
+		}
+	}
+}

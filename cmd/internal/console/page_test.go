@@ -1,0 +1,129 @@
+//go:build integration
+
+package console
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/prescale/prescale/cmd/internal/readmodel"
+	"github.com/prescale/prescale/hack/browser"
+	"github.com/prescale/prescale/metrics/series"
+	"github.com/prescale/prescale/scaler"
+)
+
+// TestPageInChromium draws an invented hour and checks in a real browser that every plot has its points, in both colour
+// schemes and on a narrow screen.
+func TestPageInChromium(t *testing.T) {
+	const ticks = 200
+	s := New(Hello{
+		Title: "An hour of a chat service's traffic", Speed: 20, Compare: "ai/plain-hpa", Workloads: true,
+		Policies: []Policy{{"ai/inference", 15, 30}, {"ai/plain-hpa", 15, 30}},
+	})
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	t.Cleanup(s.Close)
+	publishHour(s, ticks)
+
+	page := browser.Open(t, server.URL, 1440, 900, "dark")
+	page.Wait("window.prescale && Object.keys(prescale.points().model).length", time.Minute)
+	var points map[string]map[string]int
+	page.Eval("prescale.points()", &points)
+	for plot, names := range map[string][]string{
+		"arrivals": {"arrivals", "q0.5", "q0.8", "q0.9", "q0.95", "q0.99"},
+		"seconds":  {"lagSeconds", "rivalSeconds", "promise"},
+		"replicas": {"ready", "desired", "rivalReady"},
+		"records":  {"lagRecords", "rivalRecords"},
+		"model":    {"accuracy"},
+	} {
+		for _, name := range names {
+			if got := points[plot][name]; got < ticks-40 {
+				t.Errorf("plot %s, line %s: got %d points, want at least %d", plot, name, got, ticks-40)
+			}
+		}
+	}
+	var inked float64
+	page.Eval(`(() => { const c = document.querySelector('#c-arrivals canvas'), d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+		let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n / (d.length / 4); })()`, &inked)
+	if inked < 0.03 {
+		t.Errorf("the plot of arrivals has ink on %.1f %% of its area: nothing was drawn", 100*inked)
+	}
+	page.Screenshot("console-dark")
+	page.Eval("document.getElementById('theme').click() || true", new(bool))
+	page.Screenshot("console-light")
+	page.Resize(420, 1400)
+	var overflow bool
+	page.Wait("document.querySelector('#c-arrivals .u-wrap').clientWidth < 420", 10*time.Second)
+	page.Eval("document.documentElement.scrollWidth > 420", &overflow)
+	if overflow {
+		t.Error("a narrow screen has to scroll sideways")
+	}
+	page.Screenshot("console-narrow")
+	if problems := page.Problems(); len(problems) > 0 {
+		t.Errorf("the page complained: %q", problems)
+	}
+}
+
+func publishHour(s *Server, ticks int) {
+	random := rand.New(rand.NewPCG(1, 2))
+	start := time.Date(2023, 11, 16, 18, 15, 0, 0, time.UTC)
+	for i := range ticks {
+		at := start.Add(time.Duration(i) * 15 * time.Second)
+		rate := 5.5 + 2.2*math.Sin(float64(i)/32-1) + 0.5*random.NormFloat64()
+		ready := math.Ceil(rate * 1.35)
+		e := readmodel.Entry{
+			Policy: "ai/inference", At: at, Interval: 15 * time.Second, Usable: true,
+			Observation: series.Observation{
+				At: at, Interval: 15 * time.Second, ArrivalRecords: series.Of(15 * rate), LagRecords: series.Of(rate * (2 + random.Float64())),
+				LagSeconds: series.Of(1.5 + 2*random.ExpFloat64()), ReadyReplicas: series.Of(ready), StartingReplicas: series.Of(float64(i % 7 / 6)),
+			},
+			Decision: scaler.Decision{
+				DesiredReplicas: int(ready) + i%7/6, CurrentReplicas: series.Of(ready), Reason: scaler.ReasonHold, HorizonSteps: 6, Level: 0.95,
+				Terms: []scaler.Term{{Name: "forecast", Replicas: int(ready), Detail: fmt.Sprintf("up to %.1f records/s are expected, a replica does 0.9", rate*1.2)}},
+			},
+		}
+		if i%7 == 6 {
+			e.Decision.Reason = scaler.ReasonForecast
+		}
+		if i > 12 {
+			for _, q := range []scaler.QuantileValue{{Level: 0.5, Value: 1.08}, {Level: 0.8, Value: 1.16}, {Level: 0.9, Value: 1.22}, {Level: 0.95, Value: 1.28}, {Level: 0.99, Value: 1.4}} {
+				e.Decision.ArrivalForecast = append(e.Decision.ArrivalForecast, scaler.QuantileValue{Level: q.Level, Value: q.Value * (5.5 + 2.2*math.Sin(float64(i)/32-1))})
+			}
+		} else {
+			e.Decision.Reason, e.Decision.Verdicts = scaler.ReasonWarmingUp, []scaler.Verdict{scaler.VerdictWarmingUp}
+		}
+		s.Tick(e)
+		rival := e
+		rival.Policy = "ai/plain-hpa"
+		rival.Decision.ArrivalForecast = nil
+		swing := math.Max(0, math.Sin(float64(i)/9))
+		rival.Observation.LagSeconds, rival.Observation.LagRecords = series.Of(120*swing), series.Of(600*swing)
+		rival.Observation.ReadyReplicas = series.Of(4 + math.Round(9*math.Max(0, math.Sin(float64(i)/9-0.7))))
+		s.Tick(rival)
+		if i%2 == 0 {
+			accuracy := 0.93 - 0.3*math.Exp(-float64(i)/10)
+			if i > 100 {
+				accuracy = 0.93 - 0.4*math.Exp(-float64(i-100)/18)
+			}
+			s.Model(Model{At: Seconds(at), Version: fmt.Sprint(1 + i/60), AccuracyRatio: series.Of(accuracy)})
+		}
+		if i == 100 {
+			s.Mark(Mark{At: Seconds(at), Kind: "drift", Text: "the stream's meaning drifts"})
+		}
+		if i == 60 || i == 120 || i == 180 {
+			s.Mark(Mark{At: Seconds(at), Kind: "model", Text: fmt.Sprintf("version %d takes over", 1+i/60)})
+		}
+	}
+	s.Score(Score{
+		Columns: []string{"Prescale", "plain HPA"}, InTimeRatio: series.Of(0.9997), Late: 5, Records: 19366,
+		Rows: []ScoreRow{
+			{"median seconds behind", []string{"0.8", "24.1"}, 0}, {"p99 seconds behind", []string{"6.3", "141"}, 0},
+			{"records late", []string{"5", "7,912"}, 0}, {"replica-hours", []string{"7.9", "8.4"}, 0},
+		},
+		Note: "Both consumer groups read the same topic; the plain HPA scales on lag with the controller's defaults.",
+	})
+}

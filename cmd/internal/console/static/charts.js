@@ -1,0 +1,163 @@
+// Plots over one shared time axis, drawn by uPlot. A chart is told which columns of the table it shows and how; colours
+// are names of CSS variables, so that a change of theme redraws with the right ones.
+
+const css = name => getComputedStyle(document.documentElement).getPropertyValue('--' + name).trim();
+
+const alpha = (colour, share) => `color-mix(in srgb, ${colour} ${Math.round(share * 100)}%, transparent)`;
+
+const two = n => String(n).padStart(2, '0');
+
+// time returns a trace or wall time as HH:MM:SS.
+export function time(seconds) {
+  const d = new Date(seconds * 1000);
+  return `${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`;
+}
+
+// number returns x with three significant digits or so, and a dash for what is not known.
+export function number(x, digits) {
+  if (x === null || x === undefined || Number.isNaN(x)) return '–';
+  if (digits !== undefined) return x.toFixed(digits);
+  const size = Math.abs(x);
+  if (size >= 10000) return `${(x / 1000).toFixed(1)}k`;
+  return x.toFixed(size >= 100 || Number.isInteger(x) ? 0 : size >= 10 ? 1 : 2);
+}
+
+// arsinh axes show zero and still leave room for a hundred times the promise.
+const decades = [0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000, 100000];
+
+export class Chart {
+  // figure holds .legend and .plot. spec: {height, unit, scale: 'linear'|'arsinh', min, max, columns: [{name, label, colour,
+  // width, dash, fill, stepped, band, points}]}. A column with `band: 'other'` fills the space up to that column.
+  constructor(figure, spec) {
+    this.figure = figure;
+    this.spec = spec;
+    this.marks = [];
+    this.table = { at: [] };
+    this.visible = [];
+    new ResizeObserver(() => this.resize()).observe(figure.querySelector('.plot'));
+  }
+
+  // show replaces the data. table: {at: [seconds], name: [values or null]}; marks: [{at, colour}].
+  show(table, marks) {
+    this.table = table;
+    this.marks = marks || [];
+    const wanted = this.spec.columns.filter(c => table[c.name]);
+    const same = this.plot && wanted.length === this.visible.length && wanted.every((c, i) => c === this.visible[i]);
+    this.visible = wanted;
+    if (!same) this.rebuild();
+    else this.plot.setData(this.data());
+    this.legend();
+  }
+
+  // points returns how many values each shown column has: what a test asks.
+  points() {
+    return Object.fromEntries(this.visible.map(c => [c.name, this.table[c.name].filter(v => v !== null && v !== undefined).length]));
+  }
+
+  data() { return [this.table.at, ...this.visible.map(c => this.table[c.name])]; }
+
+  resize() {
+    if (!this.plot) return;
+    const width = this.figure.querySelector('.plot').clientWidth;
+    if (width && width !== this.plot.width) this.plot.setSize({ width, height: this.spec.height });
+  }
+
+  rebuild() {
+    if (this.plot) this.plot.destroy();
+    const { spec, visible } = this;
+    const host = this.figure.querySelector('.plot');
+    const muted = css('faint'), grid = css('grid');
+    const font = '11px ' + getComputedStyle(document.body).fontFamily;
+    const index = new Map(visible.map((c, i) => [c.name, i + 1]));
+    const series = visible.map(c => {
+      const colour = css(c.colour);
+      return {
+        scale: 'y',
+        stroke: c.hidden ? undefined : colour,
+        width: c.hidden ? 0 : c.width || 1.6,
+        dash: c.dash,
+        fill: c.fill ? alpha(colour, c.fill) : undefined,
+        paths: c.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
+        spanGaps: !!c.spanGaps,
+        points: { show: false },
+      };
+    });
+    const bands = visible.filter(c => c.band && index.has(c.band))
+      .map(c => ({ series: [index.get(c.name), index.get(c.band)], fill: alpha(css(c.colour), c.opacity) }));
+    const arsinh = spec.scale === 'arsinh';
+    this.plot = new uPlot({
+      width: host.clientWidth || 600,
+      height: spec.height,
+      padding: [8, 6, 0, 0],
+      legend: { show: false },
+      cursor: {
+        sync: { key: 'prescale', setSeries: false },
+        points: { size: 7, width: 1.5 },
+        drag: { x: true, y: false },
+        y: false,
+      },
+      scales: {
+        x: { time: true },
+        y: arsinh
+          ? { distr: 4, asinh: 1, range: (_, __, max) => [0, Math.max(spec.max || 1, max || 0) * 1.3] }
+          : { range: (_, min, max) => [spec.min ?? 0, spec.top ?? Math.max(spec.max || 1, (max || 0) * 1.08)] },
+      },
+      axes: [
+        { stroke: muted, font, size: 24, gap: 5, grid: { show: false }, ticks: { show: false }, space: 70,
+          values: (_, splits) => splits.map(s => time(s).slice(0, 5)) },
+        { stroke: muted, font, size: 44, gap: 6, grid: { stroke: grid, width: 1 }, ticks: { show: false }, space: 28,
+          splits: arsinh ? (_, __, min, max) => decades.filter(d => d <= max) : undefined,
+          values: (_, splits) => splits.map(s => s === null ? '' : (spec.axis || number)(s)) },
+      ],
+      series: [{}, ...series],
+      bands,
+      hooks: {
+        setCursor: [() => this.legend()],
+        drawClear: [u => this.drawMarks(u)],
+      },
+    }, this.data(), host);
+  }
+
+  // drawMarks draws a vertical line for each event, under the data.
+  drawMarks(u) {
+    const { ctx, bbox } = u;
+    ctx.save();
+    ctx.lineWidth = devicePixelRatio;
+    ctx.setLineDash([3 * devicePixelRatio, 4 * devicePixelRatio]);
+    for (const mark of this.marks) {
+      const x = Math.round(u.valToPos(mark.at, 'x', true));
+      if (!(x >= bbox.left && x <= bbox.left + bbox.width)) continue;
+      ctx.strokeStyle = css(mark.colour);
+      ctx.globalAlpha = 0.6;
+      ctx.beginPath();
+      ctx.moveTo(x, bbox.top);
+      ctx.lineTo(x, bbox.top + bbox.height);
+      ctx.stroke();
+    }
+    ctx.restore();
+  }
+
+  // legend shows the values under the cursor, or the newest.
+  legend() {
+    const host = this.figure.querySelector('.legend');
+    const at = this.plot?.cursor.idx;
+    const shown = this.visible.filter(c => c.label);
+    while (host.children.length > shown.length) host.lastChild.remove();
+    shown.forEach((c, i) => {
+      let item = host.children[i];
+      if (!item) {
+        item = document.createElement('span');
+        item.append(document.createTextNode(''), document.createElement('b'));
+        host.append(item);
+      }
+      const values = this.table[c.name];
+      let value = at === null || at === undefined ? undefined : values[at];
+      if (at === null || at === undefined) value = values.findLast(v => v !== null && v !== undefined);
+      item.className = c.dash ? 'dash' : c.band || c.swatch ? 'band' : '';
+      item.style.setProperty('--swatch', `var(--${c.colour})`);
+      item.firstChild.textContent = c.label;
+      item.lastChild.textContent = c.constant ? '' : (this.spec.format || number)(value) + (this.spec.unit || '');
+      if (c.constant) item.lastChild.textContent = number(values.find(v => v !== null)) + (this.spec.unit || '');
+    });
+  }
+}

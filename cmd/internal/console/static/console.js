@@ -1,0 +1,201 @@
+// The live page: it follows the stream of server-sent events and draws what they say. Times are seconds since 1970.
+
+import { Chart, time } from './charts.js';
+import { Log, modelTile, score, tiles } from './panels.js';
+
+const $ = id => document.getElementById(id);
+
+const fan = (name, band, opacity, label) => ({ name, band, opacity, label, colour: 'forecast', hidden: true, spanGaps: true });
+const charts = {
+  arrivals: new Chart($('c-arrivals'), {
+    height: 190, unit: '/s', max: 1,
+    columns: [
+      fan('q0.99', 'q0.95', 0.13), fan('q0.95', 'q0.9', 0.22), fan('q0.9', 'q0.8', 0.32), fan('q0.8', 'q0.5', 0.42),
+      { name: 'q0.5', colour: 'forecast', width: 1.2, label: 'forecast median', spanGaps: true },
+      { name: 'used', colour: 'forecast', width: 1.2, dash: [5, 4], label: 'quantile used', spanGaps: true },
+      { name: 'arrivals', colour: 'ours', width: 1.8, label: 'arrived' },
+    ],
+  }),
+  seconds: new Chart($('c-seconds'), {
+    height: 132, unit: ' s', scale: 'arsinh', max: 60,
+    columns: [
+      { name: 'rivalSeconds', colour: 'rival', width: 1.3, label: 'plain HPA on lag' },
+      { name: 'lagSeconds', colour: 'ours', width: 1.8, fill: 0.14, label: 'Prescale' },
+      { name: 'promise', colour: 'promise', width: 1.3, dash: [6, 4], label: 'promised', constant: true },
+    ],
+  }),
+  replicas: new Chart($('c-replicas'), {
+    height: 132, max: 4, axis: v => Number.isInteger(v) ? String(v) : '',
+    columns: [
+      { name: 'rivalReady', colour: 'rival', width: 1.3, stepped: true, label: 'plain HPA on lag' },
+      { name: 'ready', colour: 'ours', width: 1.8, fill: 0.14, stepped: true, label: 'ready' },
+      { name: 'desired', colour: 'forecast', width: 1.4, dash: [4, 3], stepped: true, label: 'wanted' },
+    ],
+  }),
+  records: new Chart($('c-records'), {
+    height: 132, scale: 'arsinh', max: 100,
+    columns: [
+      { name: 'rivalRecords', colour: 'rival', width: 1.3, label: 'plain HPA on lag' },
+      { name: 'lagRecords', colour: 'ours', width: 1.8, fill: 0.14, label: 'Prescale' },
+    ],
+  }),
+  model: new Chart($('c-model'), {
+    height: 132, unit: ' %', min: 40, top: 100,
+    columns: [{ name: 'accuracy', colour: 'model', width: 1.8, label: 'right answers', spanGaps: true }],
+  }),
+};
+
+const state = { hello: undefined, policy: undefined, ticks: new Map(), models: [], marks: [], live: false, done: false };
+const log = new Log($('log'));
+
+function reset() {
+  Object.assign(state, { ticks: new Map(), models: [], marks: [], live: false, done: false });
+  log.clear();
+}
+
+const infoOf = name => state.hello.policies.find(p => p.name === name);
+const ticksOf = name => state.ticks.get(name) || [];
+const rivalName = () => state.hello.compare && state.hello.compare !== state.policy ? state.hello.compare : undefined;
+
+// table lays everything out over the chosen policy's ticks and, for the forecast, the steps after the last.
+function table() {
+  const ticks = ticksOf(state.policy), info = infoOf(state.policy);
+  const step = info.intervalSeconds;
+  const steps = t => Math.max(1, Math.round(t.horizonSeconds / step));
+  const ahead = ticks.length ? steps(ticks.at(-1)) : 0;
+  const size = ticks.length + ahead;
+  const column = () => new Array(size).fill(null);
+  const out = { at: ticks.map(t => t.at), arrivals: column(), lagSeconds: column(), lagRecords: column(), ready: column(), desired: column() };
+  for (let k = 1; k <= ahead; k++) out.at.push(ticks.at(-1).at + k * step);
+  out.promise = new Array(size).fill(info.objectiveLagSeconds);
+  ticks.forEach((t, i) => {
+    out.arrivals[i] = t.arrivals;
+    out.lagSeconds[i] = t.lagSeconds;
+    out.lagRecords[i] = t.lagRecords;
+    out.ready[i] = t.ready;
+    out.desired[i] = t.desired;
+    // A forecast made at t of the highest rate in its horizon stands where that horizon ends.
+    for (const q of t.forecast) {
+      (out['q' + q.level] ||= column())[Math.min(i + steps(t), size - 1)] = q.value;
+      if (q.level === t.level) (out.used ||= column())[Math.min(i + steps(t), size - 1)] = q.value;
+    }
+  });
+  const rival = rivalName();
+  if (rival && ticksOf(rival).length) {
+    const byTime = new Map(ticksOf(rival).map(t => [t.at, t]));
+    for (const [name, key] of [['rivalSeconds', 'lagSeconds'], ['rivalRecords', 'lagRecords'], ['rivalReady', 'ready']]) {
+      out[name] = column();
+      ticks.forEach((t, i) => { out[name][i] = byTime.get(t.at)?.[key] ?? null; });
+    }
+  }
+  if (state.models.length) {
+    out.accuracy = column();
+    let m = 0, last = null;
+    ticks.forEach((t, i) => {
+      while (m < state.models.length && state.models[m].at <= t.at) last = state.models[m++].accuracyRatio;
+      out.accuracy[i] = last === null ? null : 100 * last;
+    });
+  }
+  return out;
+}
+
+let queued = false;
+function draw() {
+  if (queued) return;
+  queued = true;
+  requestAnimationFrame(() => {
+    queued = false;
+    if (!state.hello || !ticksOf(state.policy).length) return;
+    const data = table();
+    for (const [name, chart] of Object.entries(charts)) {
+      chart.show(data, name === 'model' ? state.marks : []);
+    }
+    const tick = ticksOf(state.policy).at(-1);
+    tiles(tick, infoOf(state.policy), ticksOf(rivalName() || '').at(-1));
+    $('clock').textContent = time(tick.at);
+    $('horizon').textContent = `of the highest rate in the next ${Math.round(tick.horizonSeconds)} s`;
+  });
+}
+
+const handlers = {
+  hello(message) {
+    reset();
+    state.hello = message;
+    if (!infoOf(state.policy)) state.policy = message.policies[0]?.name;
+    document.title = `Prescale · ${message.title}`;
+    $('subtitle').textContent = message.title;
+    $('speed').textContent = message.speed === 1 ? '' : `trace time, ${message.speed} times as fast`;
+    const listed = message.policies.filter(p => p.name !== message.compare);
+    $('pick').hidden = listed.length < 2;
+    $('policy').replaceChildren(...listed.map(p => new Option(p.name, p.name, false, p.name === state.policy)));
+    $('tile-score').hidden = $('tile-model').hidden = $('c-model').hidden = !message.workloads;
+  },
+  tick(message) {
+    if (!state.ticks.has(message.policy)) state.ticks.set(message.policy, []);
+    state.ticks.get(message.policy).push(message);
+    if (message.policy === state.policy) log.decision(message);
+    draw();
+  },
+  model(message) {
+    state.models.push(message);
+    modelTile(message);
+    draw();
+  },
+  mark(message) {
+    state.marks.push({ at: message.at, colour: message.kind === 'drift' ? 'promise' : 'model' });
+    log.mark(message);
+    draw();
+  },
+  score(message) {
+    score(message);
+    if (message.done) {
+      state.done = true;
+      status('done', 'finished');
+    }
+  },
+  live() {
+    state.live = true;
+    if (!state.done) status('live', 'live');
+  },
+};
+
+function status(kind, text) {
+  $('status').dataset.state = kind;
+  $('status').textContent = text;
+}
+
+function follow() {
+  const stream = new EventSource('events');
+  for (const [kind, handle] of Object.entries(handlers)) {
+    stream.addEventListener(kind, event => handle(JSON.parse(event.data)));
+  }
+  stream.onerror = () => {
+    if (state.done) stream.close();
+    else status('lost', 'connection lost, trying again');
+  };
+}
+
+function theme(name) {
+  document.documentElement.dataset.theme = name;
+  for (const chart of Object.values(charts)) if (chart.plot) chart.rebuild();
+}
+const stored = localStorage.getItem('theme');
+const prefersLight = matchMedia('(prefers-color-scheme: light)');
+theme(stored || (prefersLight.matches ? 'light' : 'dark'));
+prefersLight.addEventListener('change', e => { if (!localStorage.getItem('theme')) theme(e.matches ? 'light' : 'dark'); });
+$('theme').addEventListener('click', () => {
+  const next = document.documentElement.dataset.theme === 'light' ? 'dark' : 'light';
+  localStorage.setItem('theme', next);
+  theme(next);
+});
+$('policy').addEventListener('change', event => {
+  state.policy = event.target.value;
+  log.clear();
+  for (const tick of ticksOf(state.policy)) log.decision(tick);
+  draw();
+});
+
+// What tests and curious people ask: how many points each plot shows.
+window.prescale = { points: () => Object.fromEntries(Object.entries(charts).map(([name, chart]) => [name, chart.points()])) };
+
+follow();

@@ -1,0 +1,69 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestServesAndStops(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := false
+	s := New(Config{
+		Listener: listener, Gatherer: NewRegistry(), Logger: slog.New(slog.DiscardHandler),
+		Ready:      func() error { return errors.New("no sample yet") },
+		Pages:      http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "page") }),
+		OnShutdown: func() { ended = true },
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for _, c := range []struct {
+		path, want string
+		status     int
+	}{
+		{"/metrics", "go_goroutines", 200},
+		{"/livez", "ok", 200},
+		{"/readyz", "no sample yet", 503},
+		{"/anything", "page", 200},
+	} {
+		response, err := client.Get("http://" + listener.Addr().String() + c.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(response.Body)
+		response.Body.Close()
+		if response.StatusCode != c.status || !strings.Contains(string(body), c.want) {
+			t.Errorf("%s: got %d %q, want %d with %q", c.path, response.StatusCode, body, c.status, c.want)
+		}
+	}
+	cancel()
+	if err := <-done; err != nil || !ended {
+		t.Errorf("Run returned %v and told of the shutdown: %t; want nil and true", err, ended)
+	}
+}
+
+func TestRunFailsOnAClosedListener(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.Close()
+	s := New(Config{Listener: listener, Gatherer: NewRegistry(), Logger: slog.New(slog.DiscardHandler)})
+	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), listener.Addr().String()) {
+		t.Errorf("got %v, want an error that names the address", err)
+	}
+}
