@@ -1,0 +1,345 @@
+package eventlog
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/prescale/prescale/metrics/series"
+)
+
+// DecodeTick reads a record of the topic of observations with the given key. Unknown fields are ignored; a record of a
+// later version is a *NewerError. The result does not refer to b.
+func DecodeTick(key, b []byte) (Tick, error) {
+	t := Tick{Stamp: Stamp{Policy: string(key)}}
+	err := decodeRecord(b, &t.Stamp, func(f field) error {
+		switch f.number {
+		case 2:
+			return decodeObservation(f, &t.Observation)
+		case 3:
+			return f.bytesTo(&t.Anchor)
+		}
+		return nil
+	})
+	fillObservation(&t.Observation, &t.Stamp)
+	return t, wrapDecode("observation", key, err)
+}
+
+// DecodeDecision reads a record of the topic of decisions, as DecodeTick does.
+func DecodeDecision(key, b []byte) (Decision, error) {
+	d := Decision{Stamp: Stamp{Policy: string(key)}}
+	err := decodeRecord(b, &d.Stamp, func(f field) error {
+		switch f.number {
+		case 2:
+			return decodeObservation(f, &d.Observation)
+		case 3:
+			var x uint64
+			err := f.varintTo(&x)
+			d.DesiredReplicas = int(protowire.DecodeZigZag(x))
+			return err
+		case 4:
+			return f.stringTo(&d.Reason)
+		case 5:
+			return f.bytesTo(&d.Payload)
+		}
+		return nil
+	})
+	fillObservation(&d.Observation, &d.Stamp)
+	return d, wrapDecode("decision", key, err)
+}
+
+// DecodeCheckpoint reads a record of the topic of checkpoints, as DecodeTick does.
+func DecodeCheckpoint(key, b []byte) (Checkpoint, error) {
+	c := Checkpoint{Stamp: Stamp{Policy: string(key)}}
+	err := decodeRecord(b, &c.Stamp, func(f field) error {
+		switch f.number {
+		case 2:
+			var x uint64
+			err := f.varintTo(&x)
+			c.ReplayFrom = int64(x)
+			return err
+		case 3:
+			return f.bytesTo(&c.State)
+		}
+		return nil
+	})
+	return c, wrapDecode("checkpoint", key, err)
+}
+
+func wrapDecode(what string, key []byte, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("decode the %s of policy %q: %w", what, key, err)
+}
+
+// fillObservation sets what the wire form leaves out because the stamp has it.
+func fillObservation(o *series.Observation, s *Stamp) {
+	o.Policy = s.Policy
+	if o.At.IsZero() {
+		o.At = s.At
+	}
+}
+
+// decodeRecord reads a message whose field 1 is the stamp and hands the other fields to visit.
+func decodeRecord(b []byte, s *Stamp, visit func(field) error) error {
+	stamped := false
+	err := decodeFields(b, func(f field) error {
+		if f.number != 1 {
+			return visit(f)
+		}
+		stamped = true
+		return decodeStamp(f, s)
+	})
+	switch {
+	case err != nil:
+		return err
+	case !stamped:
+		return errNoStamp
+	case s.Seq == 0:
+		return errNoSeq
+	}
+	return nil
+}
+
+func decodeStamp(f field, s *Stamp) error {
+	return f.message(func(f field) error {
+		switch f.number {
+		case 1:
+			var version uint64
+			if err := f.varintTo(&version); err != nil {
+				return err
+			}
+			if version > Version {
+				return &NewerError{version}
+			}
+		case 2:
+			return f.varintTo(&s.Seq)
+		case 3:
+			return f.timeTo(&s.At)
+		case 4:
+			return f.varintTo(&s.Origin)
+		case 5:
+			return f.fixed64To(&s.Spec)
+		case 6:
+			return f.varintTo(&s.Term)
+		case 7:
+			return f.stringTo(&s.Writer)
+		}
+		return nil
+	})
+}
+
+func decodeObservation(f field, o *series.Observation) error {
+	values := valueFields(o)
+	return f.message(func(f field) error {
+		if i := int(f.number) - firstValueField; i >= 0 && i < len(values) {
+			return f.valueTo(values[i])
+		}
+		switch f.number {
+		case 1:
+			return f.timeTo(&o.At)
+		case 2:
+			var x uint64
+			err := f.varintTo(&x)
+			o.Interval = time.Duration(x)
+			return err
+		case 14:
+			return f.doublesTo(&o.StartupSeconds)
+		case 15:
+			return f.doublesTo(&o.ProvisionedStartupSeconds)
+		case 16:
+			var x uint64
+			err := f.varintTo(&x)
+			o.Rebalancing = x != 0
+			return err
+		case 17:
+			return decodeValues(f, &o.PartitionLagRecords)
+		case 18:
+			return decodeValues(f, &o.PartitionArrivalRecords)
+		case 19:
+			o.Pools = append(o.Pools, series.PoolObservation{})
+			return decodePool(f, &o.Pools[len(o.Pools)-1])
+		case 20:
+			o.Problems = append(o.Problems, "")
+			return f.stringTo(&o.Problems[len(o.Problems)-1])
+		}
+		return nil
+	})
+}
+
+func decodePool(f field, p *series.PoolObservation) error {
+	return f.message(func(f field) error {
+		switch f.number {
+		case 1:
+			return f.stringTo(&p.Name)
+		case 2:
+			return f.valueTo(&p.ReadyReplicas)
+		case 3:
+			return f.valueTo(&p.StartingReplicas)
+		case 4:
+			return f.valueTo(&p.ConsumedRecords)
+		case 5:
+			return f.valueTo(&p.BusyRatio)
+		case 6:
+			return f.doublesTo(&p.StartupSeconds)
+		}
+		return nil
+	})
+}
+
+func decodeValues(f field, values *[]series.Value) error {
+	*values = []series.Value{}
+	return f.message(func(f field) error {
+		switch f.number {
+		case 1:
+			return f.countsTo(values)
+		case 2:
+			var numbers []float64
+			if err := f.doublesTo(&numbers); err != nil {
+				return err
+			}
+			for _, x := range numbers {
+				*values = append(*values, series.Of(x)) // NaN gives Missing.
+			}
+		}
+		return nil
+	})
+}
+
+// field is one field as it was read: a number for the fixed and varint types, bytes for the others.
+type field struct {
+	number protowire.Number
+	kind   protowire.Type
+	x      uint64
+	b      []byte
+}
+
+// decodeFields hands visit every field of the message b in order. Groups and 32-bit fields, which the schema has none of,
+// are skipped.
+func decodeFields(b []byte, visit func(field) error) error {
+	for len(b) > 0 {
+		number, kind, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		b = b[n:]
+		f := field{number: number, kind: kind}
+		switch kind {
+		case protowire.VarintType:
+			f.x, n = protowire.ConsumeVarint(b)
+		case protowire.Fixed64Type:
+			f.x, n = protowire.ConsumeFixed64(b)
+		case protowire.BytesType:
+			f.b, n = protowire.ConsumeBytes(b)
+		default:
+			if n = protowire.ConsumeFieldValue(number, kind, b); n >= 0 {
+				b = b[n:]
+				continue
+			}
+		}
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		b = b[n:]
+		if err := visit(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f field) want(kind protowire.Type) error {
+	if f.kind != kind {
+		return fmt.Errorf("field %d: wire type %d, want %d", f.number, f.kind, kind)
+	}
+	return nil
+}
+
+func (f field) message(visit func(field) error) error {
+	if err := f.want(protowire.BytesType); err != nil {
+		return err
+	}
+	if err := decodeFields(f.b, visit); err != nil {
+		return fmt.Errorf("field %d: %w", f.number, err)
+	}
+	return nil
+}
+
+func (f field) varintTo(to *uint64) error {
+	*to = f.x
+	return f.want(protowire.VarintType)
+}
+
+func (f field) fixed64To(to *uint64) error {
+	*to = f.x
+	return f.want(protowire.Fixed64Type)
+}
+
+func (f field) timeTo(to *time.Time) error {
+	*to = time.Unix(0, int64(f.x)).UTC()
+	return f.want(protowire.Fixed64Type)
+}
+
+func (f field) valueTo(to *series.Value) error {
+	*to = series.Of(math.Float64frombits(f.x))
+	return f.want(protowire.Fixed64Type)
+}
+
+func (f field) stringTo(to *string) error {
+	*to = string(f.b)
+	return f.want(protowire.BytesType)
+}
+
+func (f field) bytesTo(to *[]byte) error {
+	*to = slices.Clone(f.b)
+	return f.want(protowire.BytesType)
+}
+
+// doublesTo appends packed doubles, or one that is not packed, as every protobuf reader must.
+func (f field) doublesTo(to *[]float64) error {
+	if f.kind == protowire.Fixed64Type {
+		*to = append(*to, math.Float64frombits(f.x))
+		return nil
+	}
+	if err := f.want(protowire.BytesType); err != nil {
+		return err
+	}
+	if len(f.b)%8 != 0 {
+		return fmt.Errorf("field %d: %d bytes of doubles, want a multiple of 8", f.number, len(f.b))
+	}
+	for b := f.b; len(b) > 0; b = b[8:] {
+		*to = append(*to, math.Float64frombits(binary.LittleEndian.Uint64(b)))
+	}
+	return nil
+}
+
+func (f field) countsTo(to *[]series.Value) error {
+	add := func(x uint64) {
+		if x == 0 {
+			*to = append(*to, series.Missing)
+			return
+		}
+		*to = append(*to, series.Of(float64(x-1)))
+	}
+	if f.kind == protowire.VarintType {
+		add(f.x)
+		return nil
+	}
+	if err := f.want(protowire.BytesType); err != nil {
+		return err
+	}
+	for b := f.b; len(b) > 0; {
+		x, n := protowire.ConsumeVarint(b)
+		if n < 0 {
+			return fmt.Errorf("field %d: %w", f.number, protowire.ParseError(n))
+		}
+		add(x)
+		b = b[n:]
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package eventlog
+
+import (
+	"time"
+
+	"github.com/prescale/prescale/metrics/series"
+)
+
+// Version is the version of the records that this code writes. Bump it only when a reader of the present version would
+// misread the new record: a new field that may be ignored is no reason.
+const Version = 1
+
+// Stamp says which tick a record belongs to and who wrote it.
+type Stamp struct {
+	// Policy is "namespace/name", the record's key.
+	Policy string
+	// Seq numbers the policy's ticks from 1 without a gap.
+	Seq uint64
+	// At is the time of the tick: the only clock that the decision saw. It rises strictly with Seq.
+	At time.Time
+	// Origin is the Seq of the first tick that the decider's state has seen: 1, unless the state was started anew.
+	Origin uint64
+	// Spec is a fingerprint of the policy's configuration at the tick.
+	Spec uint64
+	// Term counts the take-overs of the shard and Writer names who wrote in it.
+	Term   uint64
+	Writer string
+}
+
+// Tick is a record of the topic of observations.
+type Tick struct {
+	Stamp
+	Observation series.Observation
+	// Anchor, mostly nil, is the decider's state after this tick.
+	Anchor []byte
+}
+
+// Decision is a record of the topic of decisions: the outcome of the Tick with the same Policy and Seq.
+type Decision struct {
+	Stamp
+	// Observation is the Tick's, without its values per partition.
+	Observation series.Observation
+	// DesiredReplicas and Reason repeat what Payload says, for readers that cannot read it.
+	DesiredReplicas int
+	Reason          string
+	// Payload is the decision as its maker wrote it (JSON).
+	Payload []byte
+}
+
+// Checkpoint is a record of the topic of checkpoints.
+type Checkpoint struct {
+	Stamp
+	// ReplayFrom is an offset in the shard's observations: every tick after this one lies at it or beyond.
+	ReplayFrom int64
+	// State is the decider's state after the tick.
+	State []byte
+}
+
+// Entry is one policy's part of an Append.
+type Entry struct {
+	Policy string
+	// At is the time of the tick. It must be later than the policy's last.
+	At          time.Time
+	Observation series.Observation
+	Spec        uint64
+	// Fresh says that the decider was new when it saw this observation: it knows of none before.
+	Fresh bool
+
+	DesiredReplicas int
+	Reason          string
+	Payload         []byte
+	// State is the decider's state after this tick, nil unless a checkpoint is wanted (Shard.CheckpointDue) or welcome.
+	State []byte
+}
