@@ -32,6 +32,9 @@ type Config struct {
 	Schedules []Schedule
 	// BudgetReplicaHoursPerDay is the most that may be spent between two midnights UTC; zero means no bound.
 	BudgetReplicaHoursPerDay float64
+
+	// Tuning replaces the plan's constants where sweeps look for better ones; nil means DefaultTuning.
+	Tuning *Tuning
 }
 
 // Pool is one target among several.

@@ -53,6 +53,8 @@ type Term struct {
 	// Name is the rule, in camelCase; Replicas is the count after it was applied.
 	Name     string `json:"name"`
 	Replicas int    `json:"replicas"`
+	// Amount is the rule's own number, which Detail explains; 0 where it has none.
+	Amount float64 `json:"amount,omitempty"`
 	// Detail says it in words with its numbers.
 	Detail string `json:"detail,omitempty"`
 }

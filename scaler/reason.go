@@ -5,24 +5,44 @@ type Reason string
 
 // The reasons.
 const (
-	// ReasonForecast: the forecast's quantile over the lead time asked for this count.
+	// ReasonForecast: the forecast over the lead time asked for this count.
 	ReasonForecast Reason = "Forecast"
-	// ReasonReactive: the arrivals seen now asked for more than the forecast did, or there is no forecast to be used.
+	// ReasonReactive: the arrivals seen lately asked for this count: there is no forecast to be used.
 	ReasonReactive Reason = "Reactive"
 	// ReasonBacklog: draining the backlog within the objective asked for this count.
 	ReasonBacklog Reason = "Backlog"
+	// ReasonLatency: the latency objective asked for more than the lag objective did.
+	ReasonLatency Reason = "Latency"
 	// ReasonHold: the present count is kept: it was enough, or what a change saves is less than what it costs.
 	ReasonHold Reason = "Hold"
+	// ReasonPanic: arrivals or backlog are far above what was foreseen; nothing is taken away until they calm down.
+	ReasonPanic Reason = "Panic"
 	// ReasonMinReplicas and ReasonMaxReplicas: the policy's bounds.
 	ReasonMinReplicas Reason = "MinReplicas"
 	ReasonMaxReplicas Reason = "MaxReplicas"
+	// ReasonSchedule: a schedule's lower bound.
+	ReasonSchedule Reason = "Schedule"
+	// ReasonBudget: the day's budget lowered the answer.
+	ReasonBudget Reason = "Budget"
 	// ReasonPartitionCap: more replicas than partitions would idle.
 	ReasonPartitionCap Reason = "PartitionCap"
+	// ReasonPaused and ReasonObserve: the policy's switches; the present count is kept. Terms tell what would be asked for.
+	ReasonPaused  Reason = "Paused"
+	ReasonObserve Reason = "Observe"
 	// ReasonWarmingUp: too little is known; the present count is kept.
 	ReasonWarmingUp Reason = "WarmingUp"
 	// ReasonStale: the observation is missing or too old; nothing is decided.
 	ReasonStale Reason = "Stale"
 )
+
+// Reasons returns all reasons, in the order above.
+func Reasons() []Reason {
+	return []Reason{
+		ReasonForecast, ReasonReactive, ReasonBacklog, ReasonLatency, ReasonHold, ReasonPanic, ReasonMinReplicas,
+		ReasonMaxReplicas, ReasonSchedule, ReasonBudget, ReasonPartitionCap, ReasonPaused, ReasonObserve, ReasonWarmingUp,
+		ReasonStale,
+	}
+}
 
 // Verdict is a finding that the operator should know: a closed set, documented here.
 type Verdict string
@@ -31,9 +51,17 @@ type Verdict string
 const (
 	// VerdictPartitionBound: the demand needs more replicas than there are partitions.
 	VerdictPartitionBound Verdict = "PartitionBound"
-	// VerdictHotPartition: one partition gets more than one replica can do; no count mends that.
+	// VerdictHotPartition: one partition gets more than one replica can do; no count mends that. A larger replica or more
+	// partitions would.
 	VerdictHotPartition Verdict = "HotPartition"
-	// VerdictLeadTimeTooLong: replicas take longer to start than the objective allows to wait.
+	// VerdictMaxBound: the demand needs more than replicas.max.
+	VerdictMaxBound Verdict = "MaxBound"
+	// VerdictBudgetBound: the budget keeps the answer below what the promise needs.
+	VerdictBudgetBound Verdict = "BudgetBound"
+	// VerdictIneffective: replicas were added and the group did not get faster.
+	VerdictIneffective Verdict = "Ineffective"
+	// VerdictLeadTimeTooLong: replicas take longer to start than the objective allows to wait, and the forecast is not
+	// sure enough to make up for it: the promise was broken lately for that.
 	VerdictLeadTimeTooLong Verdict = "LeadTimeTooLong"
 	// VerdictForecastUntrusted: the forecast left its band and is not used.
 	VerdictForecastUntrusted Verdict = "ForecastUntrusted"
@@ -42,3 +70,11 @@ const (
 	// VerdictStale: the observation is missing or too old.
 	VerdictStale Verdict = "Stale"
 )
+
+// Verdicts returns all verdicts, in the order above.
+func Verdicts() []Verdict {
+	return []Verdict{
+		VerdictPartitionBound, VerdictHotPartition, VerdictMaxBound, VerdictBudgetBound, VerdictIneffective,
+		VerdictLeadTimeTooLong, VerdictForecastUntrusted, VerdictWarmingUp, VerdictStale,
+	}
+}

@@ -1,0 +1,89 @@
+package scaler
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/prescale/prescale/forecaster"
+	"github.com/prescale/prescale/metrics/series"
+)
+
+// Autoscaler is one policy at work: it steps the forecaster, learns from each observation and decides. It is a state machine
+// stepped by Tick and not safe for concurrent use.
+type Autoscaler struct {
+	config    Config
+	model     forecaster.Model
+	schedules []compiledSchedule
+	state     State
+	forecast  forecaster.Forecast
+}
+
+// NewAutoscaler returns an Autoscaler that knows nothing yet. The model must have been made with the Config's Interval as its
+// Step and ForecastSteps as its MaxSteps; a nil model leaves the rules that need no forecast.
+func NewAutoscaler(config Config, model forecaster.Model) (*Autoscaler, error) {
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	schedules, err := compileSchedules(config.Schedules)
+	if err != nil {
+		return nil, err
+	}
+	config.Pools = slices.Clone(config.Pools)
+	return &Autoscaler{config: config, model: model, schedules: schedules}, nil
+}
+
+// ForecastSteps is the longest horizon, in ticks, that an Autoscaler with this Config asks its model for: twice the lead
+// time that is assumed at first and no less than five minutes, plus the steps beyond it, and at most 64. Longer lead times
+// hold the last step.
+func (c Config) ForecastSteps() int {
+	lead := max(2*c.InitialLeadTime, 5*time.Minute)
+	steps := math.Ceil(lead.Seconds()/c.Interval.Seconds()) + beyondLead
+	return int(min(max(steps, beyondLead+1), maxPathSteps))
+}
+
+// beyondLead is how many ticks past the lead time are looked at.
+const beyondLead = 4
+
+// State returns what has been learned so far. It is valid until the next Tick and must not be changed.
+func (a *Autoscaler) State() *State { return &a.state }
+
+// Config returns the policy.
+func (a *Autoscaler) Config() Config { return a.config }
+
+// Forecast returns the forecast that the last Tick decided with. It is valid until the next Tick.
+func (a *Autoscaler) Forecast() *forecaster.Forecast { return &a.forecast }
+
+// Tick takes one observation and decides at now. Observations must come in order; one whose time is not after the last
+// one's teaches nothing, and the decision says that it is stale if it is too old. The observation is not kept.
+func (a *Autoscaler) Tick(now time.Time, o series.Observation) Decision {
+	var d Decision
+	a.TickInto(&d, now, &o)
+	describe(&d)
+	return d
+}
+
+// TickInto is Tick into memory that is reused, without the Details of the Terms.
+func (a *Autoscaler) TickInto(d *Decision, now time.Time, o *series.Observation) {
+	if a.state.At.IsZero() || o.At.After(a.state.At) {
+		if a.model != nil {
+			a.model.Observe(o.At, o.ArrivalRate().NaN())
+		}
+		a.state.Learn(&a.config, o)
+	}
+	in := Input{Config: &a.config, State: &a.state, Observation: o}
+	lead := a.state.Lead.seconds(a.config.InitialLeadTime.Seconds(), int(o.ReadyReplicas.Or(1)))
+	if a.model != nil {
+		steps := int(math.Ceil(lead/a.config.Interval.Seconds())) + beyondLead
+		a.model.Forecast(&a.forecast, min(max(steps, 1), a.config.ForecastSteps()))
+		in.Forecast = &a.forecast
+	}
+	if len(a.schedules) > 0 {
+		in.ScheduledMin = scheduledMin(a.schedules, now, now.Add(time.Duration(lead*float64(time.Second))))
+	}
+	DecideInto(d, now, in)
+	a.state.Record(d, o)
+}
+
+var errCheckpoint = errors.New("scaler checkpoint")

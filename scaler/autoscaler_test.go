@@ -1,0 +1,236 @@
+package scaler
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/prescale/prescale/forecaster"
+	"github.com/prescale/prescale/metrics/series"
+)
+
+var start = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+
+// levelModel forecasts that the last value stays, with quantiles a fixed share above it.
+type levelModel struct {
+	at    time.Time
+	step  time.Duration
+	level float64
+	n     int
+}
+
+func (m *levelModel) Observe(at time.Time, value float64) {
+	m.at = at
+	if !math.IsNaN(value) {
+		m.level = value
+		m.n++
+	}
+}
+
+func (m *levelModel) Forecast(dst *forecaster.Forecast, steps int) {
+	*dst = forecaster.Forecast{
+		At: m.at, Step: m.step, Levels: append(dst.Levels[:0], forecaster.DefaultQuantiles()...), Steps: steps,
+		PerStep: dst.PerStep[:0], Max: dst.Max[:0], Samples: m.n, Warm: m.n > 3, Trusted: true,
+	}
+	up := [5]float64{1, 1.05, 1.08, 1.1, 1.15}
+	for range steps {
+		for _, u := range up {
+			dst.PerStep = append(dst.PerStep, u*m.level)
+		}
+	}
+	for _, u := range up {
+		dst.Max = append(dst.Max, u*m.level)
+	}
+}
+
+func (m *levelModel) AppendCheckpoint(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint64(b, math.Float64bits(m.level))
+	b = binary.LittleEndian.AppendUint64(b, uint64(m.n))
+	return binary.LittleEndian.AppendUint64(b, uint64(m.at.UnixNano()))
+}
+
+func (m *levelModel) Restore(b []byte) error {
+	if len(b) != 24 {
+		return errors.New("length")
+	}
+	m.level = math.Float64frombits(binary.LittleEndian.Uint64(b))
+	m.n = int(binary.LittleEndian.Uint64(b[8:]))
+	m.at = time.Unix(0, int64(binary.LittleEndian.Uint64(b[16:]))).UTC()
+	return nil
+}
+
+func testConfig() Config {
+	c := DefaultConfig()
+	c.Policy, c.MaxReplicas = "default/test", 48
+	return c
+}
+
+func newTest(t testing.TB, config Config) *Autoscaler {
+	t.Helper()
+	a, err := NewAutoscaler(config, &levelModel{step: config.Interval})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// world is a group without noise: replicas start after lead ticks, each does 100 records a second.
+type world struct {
+	a          *Autoscaler
+	lead       int
+	partitions int
+	ready      int
+	starting   []int // ticks left, one each
+	lag        float64
+	tick       int
+	lags       []float64
+	counts     []int
+}
+
+const perSecond = 100.0
+
+func (w *world) step(rate float64) Decision {
+	const interval = 15.0
+	started := []float64{}
+	left := w.starting[:0]
+	for _, s := range w.starting {
+		if s--; s <= 0 {
+			w.ready++
+			started = append(started, float64(w.lead)*interval)
+		} else {
+			left = append(left, s)
+		}
+	}
+	w.starting = left
+	w.tick++
+	arrived := rate * interval
+	p := partitions{Count: w.partitions}
+	can := p.evenWork(max(w.ready, 1)) * perSecond * interval
+	if w.ready == 0 {
+		can = 0
+	}
+	consumed := min(w.lag+arrived, can)
+	w.lag += arrived - consumed
+	busy := series.Missing
+	if w.ready > 0 {
+		busy = series.Of(consumed / (float64(w.ready) * perSecond * interval))
+	}
+	o := series.Observation{
+		Policy: "default/test", At: start.Add(time.Duration(w.tick) * 15 * time.Second), Interval: 15 * time.Second,
+		ArrivalRecords: series.Of(arrived), ConsumedRecords: series.Of(consumed), LagRecords: series.Of(w.lag),
+		LagSeconds: series.Of(w.lag / max(can/interval, 1)), ReadyReplicas: series.OfInt(w.ready),
+		StartingReplicas: series.OfInt(len(w.starting)), Partitions: series.OfInt(w.partitions), BusyRatio: busy, StartupSeconds: started,
+	}
+	d := w.a.Tick(o.At, o)
+	now := w.ready + len(w.starting)
+	for now < d.DesiredReplicas {
+		w.starting = append(w.starting, w.lead)
+		now++
+	}
+	for now > d.DesiredReplicas {
+		if len(w.starting) > 0 {
+			w.starting = w.starting[:len(w.starting)-1]
+		} else {
+			w.ready--
+		}
+		now--
+	}
+	w.lags = append(w.lags, o.LagSeconds.Or(0))
+	w.counts = append(w.counts, d.DesiredReplicas)
+	return d
+}
+
+func TestConstantRateSettlesAndStays(t *testing.T) {
+	for _, lead := range []int{2, 4, 12, 20} {
+		w := &world{a: newTest(t, testConfig()), lead: lead, partitions: 48, ready: 3}
+		for range 400 {
+			w.step(700)
+		}
+		settled := 3*lead + 4*warmTicks
+		for i := settled; i < len(w.counts); i++ {
+			if w.counts[i] != w.counts[settled] {
+				t.Fatalf("lead %d ticks: not settled after %d ticks: %v", lead, settled, w.counts)
+			}
+		}
+		if n := w.counts[399]; n < 8 || n > 10 {
+			t.Errorf("lead %d ticks: 700 records/s at 100 each: got %d replicas, want 8 to 10", lead, n)
+		}
+	}
+}
+
+func TestStepIsOneChange(t *testing.T) {
+	for _, lead := range []int{2, 4, 12, 20} {
+		w := &world{a: newTest(t, testConfig()), lead: lead, partitions: 48, ready: 5}
+		for range 300 {
+			w.step(400)
+		}
+		before := w.counts[299]
+		for range 300 {
+			w.step(1000)
+		}
+		ups := 0
+		for i := 300; i < 600; i++ {
+			if w.counts[i] > w.counts[i-1] {
+				ups++
+			}
+		}
+		if ups < 1 || ups > 2 {
+			t.Errorf("lead %d ticks: step from %d replicas: %d increases, want one or two: %v", lead, before, ups, w.counts[295:400])
+		}
+	}
+}
+
+func TestCheckpointContinuesBitForBit(t *testing.T) {
+	w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 48, ready: 5}
+	rate := func(i int) float64 { return 500 + 300*math.Sin(float64(i)/20) }
+	for i := range 100 {
+		w.step(rate(i))
+	}
+	b := newTest(t, testConfig())
+	if err := b.Restore(w.a.AppendCheckpoint(nil)); err != nil {
+		t.Fatal(err)
+	}
+	v := *w
+	v.a = b
+	v.starting = append([]int(nil), w.starting...)
+	for i := 100; i < 300; i++ {
+		got, _ := json.Marshal(v.step(rate(i)))
+		want, _ := json.Marshal(w.step(rate(i)))
+		if string(got) != string(want) {
+			t.Fatalf("tick %d:\n got %s\nwant %s", i, got, want)
+		}
+	}
+}
+
+func TestRestoreRefusesBadCheckpoints(t *testing.T) {
+	a := newTest(t, testConfig())
+	good := a.AppendCheckpoint(nil)
+	for i := range good[:len(good)-1] {
+		if err := newTest(t, testConfig()).Restore(good[:i]); err == nil {
+			t.Fatalf("cut at %d: no error", i)
+		}
+	}
+	bad := append([]byte(nil), good...)
+	bad[3]++
+	if err := a.Restore(bad); err == nil {
+		t.Error("another version: no error")
+	}
+}
+
+func TestMissingIsNeverZero(t *testing.T) {
+	w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 48, ready: 8}
+	for range 100 {
+		w.step(700)
+	}
+	n := w.counts[99]
+	for i := range 50 {
+		at := start.Add(time.Duration(101+i) * 15 * time.Second)
+		d := w.a.Tick(at, series.Observation{Policy: "default/test", At: at, Interval: 15 * time.Second, ReadyReplicas: series.OfInt(n)})
+		if d.DesiredReplicas != n || d.Reason != ReasonStale {
+			t.Fatalf("tick %d without data: got %d because of %s, want %d and Stale", i, d.DesiredReplicas, d.Reason, n)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package scaler
+
+import (
+	"math"
+
+	"github.com/prescale/prescale/metrics/series"
+)
+
+// capacity learns how many records per second one replica can do, from three kinds of evidence: throughput divided by the
+// busy ratio, throughput while there was a backlog on every consumer, and, from below only, any throughput at all.
+//
+// The DS2 paper (Kalavri et al., OSDI 2018, section 3) calls the first the true processing rate.
+type capacity struct {
+	Mean, Deviation float64 // of direct samples, exponentially weighted
+	Samples         int
+	LowerBound      float64 // the highest sustained throughput of a replica seen without a backlog
+	Above, Below    int     // direct samples in a row that were far off: a new version of the workload
+}
+
+const (
+	// minBusyRatio is the busy ratio below which dividing by it blows up its error (design: 20 %).
+	minBusyRatio = 0.2
+	// capacitySpan is how many ticks the estimate looks back: 10 minutes at 15 s.
+	capacitySpan = 40
+	// resetRatio and resetRun: so far off, so many times in a row, the workload has changed and the past is forgotten.
+	resetRatio = 0.3
+	resetRun   = 6
+	// exploreRatio is how far above the lower bound the capacity is assumed to be while nothing was ever saturated.
+	exploreRatio = 1.25
+)
+
+func (c *capacity) add(x float64) {
+	if !(x > 0) || math.IsInf(x, 0) {
+		return
+	}
+	if c.Samples >= 5 {
+		switch ratio := x / c.Mean; {
+		case ratio > 1+resetRatio:
+			c.Above, c.Below = c.Above+1, 0
+		case ratio < 1-resetRatio:
+			c.Above, c.Below = 0, c.Below+1
+		default:
+			c.Above, c.Below = 0, 0
+		}
+		if c.Above >= resetRun || c.Below >= resetRun {
+			*c = capacity{}
+		} else if c.Above+c.Below > 0 {
+			return // an outlier until it has lasted
+		}
+	}
+	c.Samples = min(c.Samples+1, capacitySpan)
+	alpha := 1 / float64(c.Samples)
+	d := x - c.Mean
+	c.Mean += alpha * d
+	if c.Samples == 1 {
+		c.Deviation = 0.05 * x
+	} else {
+		c.Deviation += alpha * (math.Abs(d) - c.Deviation)
+	}
+}
+
+// observe learns from one interval: consumed records per second by `ready` replicas, whose slowest can do `effective`
+// replicas' work. saturated says that every consumer had a backlog all the time.
+func (c *capacity) observe(consumedRate, busy series.Value, ready, effective float64, saturated, disturbed bool) {
+	rate, ok := consumedRate.Get()
+	if !ok || ready <= 0 || rate <= 0 {
+		return
+	}
+	if b, ok := busy.Get(); ok {
+		if b >= minBusyRatio && b <= 1 {
+			c.add(rate / (ready * b))
+		}
+		return
+	}
+	if disturbed {
+		return
+	}
+	if saturated && effective >= 0.98*ready {
+		c.add(rate / ready)
+		return
+	}
+	c.LowerBound = max(c.LowerBound, rate/ready)
+}
+
+// perReplica returns the estimate, missing while nothing is known.
+func (c *capacity) perReplica() series.Value {
+	switch {
+	case c.Samples > 0:
+		// What was sustained cannot be beyond reach, unless direct samples are many and recent.
+		return series.Of(c.Mean)
+	case c.LowerBound > 0:
+		return series.Of(c.LowerBound * exploreRatio)
+	default:
+		return series.Missing
+	}
+}
+
+// sure reports whether the estimate rests on direct evidence.
+func (c *capacity) sure() bool { return c.Samples >= 2 }

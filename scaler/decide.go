@@ -1,0 +1,312 @@
+package scaler
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"github.com/prescale/prescale/forecaster"
+	"github.com/prescale/prescale/metrics/series"
+)
+
+// Input is all that one decision depends on. Nothing in it is modified or kept.
+type Input struct {
+	Config *Config
+	// State has already learned the observation.
+	State       *State
+	Observation *series.Observation
+	// Forecast is of the arrivals in records per second; nil where there is none.
+	Forecast *forecaster.Forecast
+	// ScheduledMin is the highest lower bound that schedules ask for now; 0 where none does.
+	ScheduledMin int
+}
+
+// staleTicks is how many intervals an observation may be old.
+const staleTicks = 3
+
+// warmTicks is how many observations must have been seen before the count may change, except to save a backlog.
+const warmTicks = 4
+
+// Decide returns the replica count for one policy at now, and why. It is pure: the same now and in give the same Decision,
+// and nothing is changed. Time and memory grow with the partitions and the horizon, not with history.
+func Decide(now time.Time, in Input) Decision {
+	var d Decision
+	DecideInto(&d, now, in)
+	describe(&d)
+	return d
+}
+
+// DecideInto is Decide into memory that is reused: it overwrites d, keeping the room of its slices, and leaves out the
+// Details of its Terms. In its steady state it allocates nothing.
+func DecideInto(d *Decision, now time.Time, in Input) {
+	*d = Decision{
+		Policy: in.Config.Policy, At: now.Round(0).UTC(),
+		Verdicts: d.Verdicts[:0], Terms: d.Terms[:0], ArrivalForecast: d.ArrivalForecast[:0], Pools: d.Pools[:0],
+	}
+	tune := DefaultTuning()
+	if in.Config.Tuning != nil {
+		tune = *in.Config.Tuning
+	}
+	decider{Decision: d, in: in, config: in.Config, state: in.State, o: in.Observation, tune: &tune}.run(now)
+	slices.Sort(d.Verdicts)
+	d.Verdicts = slices.Compact(d.Verdicts)
+}
+
+// decider holds one decision while it is made.
+type decider struct {
+	*Decision
+	in     Input
+	config *Config
+	state  *State
+	o      *series.Observation
+	tune   *Tuning
+}
+
+func (d decider) verdict(v Verdict) { d.Verdicts = append(d.Verdicts, v) }
+
+func (d decider) term(name string, replicas int, amount float64) {
+	d.Terms = append(d.Terms, Term{Name: name, Replicas: replicas, Amount: amount})
+}
+
+func (d decider) run(now time.Time) {
+	o, s, config := d.o, d.state, d.config
+	interval := config.Interval.Seconds()
+
+	current, known := presentCount(config, s, o)
+	d.CurrentReplicas = series.Missing
+	if known {
+		d.CurrentReplicas = series.OfInt(current)
+	}
+	d.ArrivalRate, d.LagRecords, d.LagSeconds = o.ArrivalRate(), o.LagRecords, o.LagSeconds
+	d.CapacityPerReplica = s.Capacity.perReplica()
+	lead := s.Lead.seconds(config.InitialLeadTime.Seconds(), current)
+	d.LeadTimeSeconds = series.Of(lead)
+	lowest := max(config.MinReplicas, min(d.in.ScheduledMin, config.MaxReplicas))
+	highest := config.MaxReplicas
+	d.term("current", current, 0)
+
+	if o.At.IsZero() || now.Sub(o.At) > staleTicks*config.Interval || (!o.ArrivalRecords.Known() && !o.LagRecords.Known() && !o.LagSeconds.Known()) {
+		d.verdict(VerdictStale)
+		d.settle(current, ReasonStale)
+		return
+	}
+	perReplica, ok := d.CapacityPerReplica.Get()
+	if !ok || s.Ticks < warmTicks {
+		d.verdict(VerdictWarmingUp)
+		d.settle(d.coldStart(current, lowest, highest))
+		return
+	}
+	if !s.Capacity.sure() {
+		d.verdict(VerdictWarmingUp)
+	}
+
+	// The arrivals of the coming ticks.
+	sc := scene{
+		perReplica: perReplica * interval,
+		pauseTicks: s.Rebalance.seconds() / interval,
+		delayTicks: config.ObjectiveLag.Seconds() / interval,
+		leadSteps:  max(1, int(math.Ceil(lead/interval))),
+	}
+	sc.leadSteps = min(sc.leadSteps, maxPathSteps-max(d.tune.UpSteps, d.tune.DownSteps))
+	var p paths
+	sc.paths = &p
+	steps := sc.leadSteps + max(d.tune.UpSteps, d.tune.DownSteps)
+	reason := ReasonForecast
+	f := d.in.Forecast
+	switch usable := f != nil && f.Steps > 0 && len(f.Levels) > 0; {
+	case usable && f.Warm && f.Trusted:
+		p.fromForecast(f, steps, interval, d.tune.Spread)
+	default:
+		reason = ReasonReactive
+		if usable && f.Warm {
+			d.verdict(VerdictForecastUntrusted)
+		} else {
+			d.verdict(VerdictWarmingUp)
+		}
+		p.fromRecent(&s.Arrivals, steps, interval, d.tune.Spread)
+	}
+	if f != nil && len(f.Max) == len(f.Levels) {
+		d.HorizonSteps = f.Steps
+		for i, l := range f.Levels {
+			d.ArrivalForecast = append(d.ArrivalForecast, QuantileValue{l, f.Max[i]})
+		}
+	}
+
+	// The group as it is.
+	parts := &s.Partitions
+	ready := int(o.ReadyReplicas.Or(float64(current)))
+	sc.now = parts.work(ready) * sc.perReplica
+	sc.arriving = parts.work(current) * sc.perReplica
+	sc.arriveStep = 0
+	if current > ready {
+		sc.arriveStep = sc.leadSteps - 1
+		if !s.Changed.IsZero() {
+			sc.arriveStep = max(0, sc.leadSteps-1-int(now.Sub(s.Changed)/config.Interval))
+		}
+	}
+	reach := perReplica * config.ObjectiveLag.Seconds()
+	sc.backlog = drainable(o.LagRecords, o.PartitionLagRecords, reach)
+	if parts.hot > 0 {
+		// The hot partitions' own consumers are busy whatever the count; plan for the others.
+		for j := range pathCount {
+			for k := range p.steps {
+				p.at[j][k] = p.at[j][k]*parts.coldShare + float64(parts.hot)*sc.perReplica
+			}
+		}
+		d.verdict(VerdictHotPartition)
+	}
+
+	price := s.Promise.price(config.ViolationRatio)
+	d.Level = levelOf(price)
+	demand := p.at[3][min(sc.leadSteps, p.steps-1)] / sc.perReplica
+	want, _ := sc.best(parts, current, lowest, highest, price, d.tune)
+	d.term("plan", want, demand)
+	if want > current && sc.backlog > 0 {
+		without := sc
+		without.backlog = 0
+		if n, _ := without.best(parts, current, lowest, highest, price, d.tune); n < want {
+			reason = ReasonBacklog
+			d.term("backlog", want, sc.backlog)
+		}
+	}
+	if demand > 1.0001*highestWork(parts) {
+		if parts.Count > 0 && parts.Count <= highest {
+			d.verdict(VerdictPartitionBound)
+		} else {
+			d.verdict(VerdictMaxBound)
+		}
+	}
+	if s.Ineffective {
+		d.verdict(VerdictIneffective)
+	}
+	if lead > config.ObjectiveLag.Seconds() && s.Promise.lateLately() > 10*config.ViolationRatio {
+		d.verdict(VerdictLeadTimeTooLong)
+	}
+
+	if config.ObjectiveLatency > 0 {
+		load := demand
+		n := int(math.Ceil(latencyReplicas(load, latencyMargin(config.ViolationRatio, s.LatencyMore)) - 1e-9))
+		n = min(n, highest)
+		if parts.Count > 0 {
+			n = min(n, parts.Count)
+		}
+		d.term("latency", n, load)
+		if n > want {
+			want, reason = n, ReasonLatency
+		}
+	}
+	if want < current {
+		if held := d.holdDown(current, want); held > want {
+			d.term("hold", held, 0)
+			want = held
+		}
+	}
+	if want == current {
+		reason = ReasonHold
+	}
+	d.settle(want, reason)
+}
+
+func highestWork(p *partitions) float64 {
+	if len(p.effective) == 0 {
+		return math.Inf(1)
+	}
+	return p.effective[len(p.effective)-1]
+}
+
+// levelOf puts the price as the quantile level that a newsvendor would order at, who pays 1 for a replica too many.
+func levelOf(price float64) float64 { return 1 - 1/(1+max(price, 0)) }
+
+// presentCount returns how many replicas are ready or starting; where that is not known, what was asked for last.
+func presentCount(config *Config, s *State, o *series.Observation) (int, bool) {
+	if ready, ok := o.ReadyReplicas.Get(); ok && ready >= 0 {
+		return int(min(ready+max(0, o.StartingReplicas.Or(0)), 1e6)), true
+	}
+	if s.HasDesired {
+		return s.Desired, false
+	}
+	return config.MinReplicas, false
+}
+
+// coldStart keeps the present count until enough is known, except where records are visibly waiting too long.
+func (d decider) coldStart(current, lowest, highest int) (int, Reason) {
+	s, o := d.state, d.o
+	waiting := o.LagSeconds.Or(0) > d.config.ObjectiveLag.Seconds()
+	if rate := d.ArrivalRate.Or(0); !waiting && rate > 0 {
+		waiting = o.LagRecords.Or(0) > rate*d.config.ObjectiveLag.Seconds()
+	}
+	switch {
+	case current == 0 && (o.LagRecords.Or(0) > 0 || o.ArrivalRecords.Or(0) > 0):
+		return max(1, lowest), ReasonReactive
+	case waiting && o.ReadyReplicas.Known() && o.StartingReplicas.Or(0) == 0 && current > 0:
+		n, _ := s.Partitions.snap(s.Partitions.work(current) * 1.5)
+		return min(max(n, current), highest), ReasonBacklog
+	default:
+		return current, ReasonWarmingUp
+	}
+}
+
+// holdDown returns the count to keep where a decrease would be premature.
+func (d decider) holdDown(current, want int) int {
+	o := d.o
+	switch {
+	case o.Rebalancing:
+		return current
+	case o.LagSeconds.Or(0) > d.config.ObjectiveLag.Seconds()/2:
+		return current // draining
+	}
+	return want
+}
+
+// settle applies the bounds and switches to n and fills in the answer.
+func (d decider) settle(n int, reason Reason) {
+	config, s := d.config, d.state
+	current := int(d.CurrentReplicas.Or(float64(n)))
+	apply := func(to int, because Reason, name string) {
+		if to != n {
+			n, reason = to, because
+			d.term(name, n, 0)
+		}
+	}
+	if reason != ReasonStale {
+		if count := s.Partitions.Count; count > 0 && n > count {
+			apply(max(count, config.MinReplicas), ReasonPartitionCap, "partitionCap")
+		}
+		if config.BudgetReplicaHoursPerDay > 0 {
+			if most := s.Spending.affordable(config.BudgetReplicaHoursPerDay, config.MinReplicas, d.At); n > most {
+				apply(most, ReasonBudget, "budget")
+				d.verdict(VerdictBudgetBound)
+			}
+		}
+		if least := min(d.in.ScheduledMin, config.MaxReplicas); n < least {
+			apply(least, ReasonSchedule, "schedule")
+		}
+	}
+	if n < config.MinReplicas {
+		apply(config.MinReplicas, ReasonMinReplicas, "minReplicas")
+	}
+	if n > config.MaxReplicas {
+		apply(config.MaxReplicas, ReasonMaxReplicas, "maxReplicas")
+	}
+	if config.Paused {
+		apply(current, ReasonPaused, "paused")
+		reason = ReasonPaused
+	} else if config.Observe {
+		apply(current, ReasonObserve, "observe")
+		reason = ReasonObserve
+	}
+	d.DesiredReplicas, d.Reason = n, reason
+	if len(config.Pools) > 0 {
+		usual := s.Capacity.perReplica().Or(1)
+		var left float64
+		d.Pools, left = splitPools(d.Pools, config.Pools, s.Pools, usual, s.Partitions.work(n)*usual, config.MinReplicas)
+		if left > 1e-9 {
+			d.verdict(VerdictMaxBound)
+		}
+		total := 0
+		for i := range d.Pools {
+			total += d.Pools[i].DesiredReplicas
+		}
+		d.DesiredReplicas = total
+	}
+}

@@ -1,0 +1,36 @@
+package scaler
+
+import "fmt"
+
+// describe fills in the Details of d's Terms.
+func describe(d *Decision) {
+	for i := range d.Terms {
+		t := &d.Terms[i]
+		switch t.Name {
+		case "current":
+			t.Detail = fmt.Sprintf("%d replicas are ready or starting", t.Replicas)
+		case "plan":
+			t.Detail = fmt.Sprintf("least cost of replicas and lateness: %d; the 0.95 quantile of the arrivals a lead time ahead is the work of %.2f replicas", t.Replicas, t.Amount)
+		case "backlog":
+			t.Detail = fmt.Sprintf("draining %.0f records in time asks for %d", t.Amount, t.Replicas)
+		case "latency":
+			t.Detail = fmt.Sprintf("the latency objective with a load of %.2f replicas asks for %d", t.Amount, t.Replicas)
+		case "hold":
+			t.Detail = fmt.Sprintf("a decrease would be premature: %d are kept", t.Replicas)
+		case "partitionCap":
+			t.Detail = fmt.Sprintf("more than %d replicas would be without a partition", t.Replicas)
+		case "budget":
+			t.Detail = fmt.Sprintf("the day's budget pays for %d", t.Replicas)
+		case "schedule":
+			t.Detail = fmt.Sprintf("a schedule asks for at least %d", t.Replicas)
+		case "minReplicas":
+			t.Detail = fmt.Sprintf("replicas.min is %d", t.Replicas)
+		case "maxReplicas":
+			t.Detail = fmt.Sprintf("replicas.max is %d", t.Replicas)
+		case "paused":
+			t.Detail = fmt.Sprintf("the policy is paused: %d are kept", t.Replicas)
+		case "observe":
+			t.Detail = fmt.Sprintf("the policy only observes: %d are kept", t.Replicas)
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package scaler
+
+import (
+	"slices"
+	"time"
+)
+
+// startups remembers the latest start-ups of one kind and answers with their 0.9 quantile.
+type startups struct {
+	Ring  [startupsKept]float64
+	Count int // how many were ever seen
+}
+
+const (
+	startupsKept = 32
+	// startupsNeeded is from how many start-ups on the assumption made at first is dropped.
+	startupsNeeded = 3
+	startupLevel   = 0.9
+)
+
+func (s *startups) add(seconds float64) {
+	if !(seconds > 0) || seconds > 24*3600 {
+		return
+	}
+	s.Ring[s.Count%startupsKept] = seconds
+	s.Count++
+}
+
+// quantile returns the 0.9 quantile of the latest start-ups in seconds, and no less than assumed while they are few.
+func (s *startups) quantile(assumed float64) float64 {
+	n := min(s.Count, startupsKept)
+	if n == 0 {
+		return assumed
+	}
+	var sorted [startupsKept]float64
+	copy(sorted[:], s.Ring[:n])
+	slices.Sort(sorted[:n])
+	q := sorted[min(n-1, int(startupLevel*float64(n)))]
+	if s.Count < startupsNeeded {
+		q = max(q, assumed)
+	}
+	return q
+}
+
+// leadTimes learns how long a replica takes from the request to its first record: on a node that is there, on one that had
+// to be provisioned, and as the first of a group that was at zero. They are kept apart, since one must not blur the others.
+type leadTimes struct {
+	Plain, Provisioned, FromZero startups
+	// Recent counts ticks since a provisioned start-up was seen: how likely the next one needs a node as well.
+	SinceProvisioned int
+	// OrderedAt, OrderedFrom and OrderedTo describe the last increase asked for, to time it where nothing else does.
+	OrderedAt              time.Time
+	OrderedFrom, OrderedTo int
+	Timed                  bool // a start-up was reported by the observer: do not time ourselves
+}
+
+// provisionedMemory is for how many ticks after a start-up that needed a node the next is expected to need one too.
+const provisionedMemory = 40
+
+func (l *leadTimes) observe(plain, provisioned []float64, ready float64, readyKnown bool, at time.Time) {
+	fromZero := !l.OrderedAt.IsZero() && l.OrderedFrom == 0
+	for _, x := range plain {
+		l.Timed = true
+		if fromZero {
+			l.FromZero.add(x)
+		} else {
+			l.Plain.add(x)
+		}
+	}
+	l.SinceProvisioned++
+	for _, x := range provisioned {
+		l.Timed = true
+		l.Provisioned.add(x)
+		l.SinceProvisioned = 0
+	}
+	if l.OrderedAt.IsZero() || !readyKnown || int(ready) < l.OrderedTo {
+		return
+	}
+	if !l.Timed {
+		seconds := at.Sub(l.OrderedAt).Seconds()
+		if fromZero {
+			l.FromZero.add(seconds)
+		} else {
+			l.Plain.add(seconds)
+		}
+	}
+	l.OrderedAt = time.Time{}
+}
+
+// seconds returns the lead time to plan with when there are `current` replicas.
+func (l *leadTimes) seconds(assumed float64, current int) float64 {
+	if current == 0 {
+		return l.FromZero.quantile(l.Plain.quantile(assumed))
+	}
+	q := l.Plain.quantile(assumed)
+	if l.Provisioned.Count > 0 && l.SinceProvisioned < provisionedMemory {
+		q = max(q, l.Provisioned.quantile(assumed))
+	}
+	return q
+}

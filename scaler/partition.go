@@ -1,0 +1,187 @@
+package scaler
+
+import (
+	"math"
+	"slices"
+
+	"github.com/prescale/prescale/metrics/series"
+)
+
+// partitions learns how the arrivals spread over the partitions, and from it what n consumers can really do together: the
+// slowest consumer sets the pace of its partitions, so that with 48 partitions 17 to 23 consumers do the work of 16.
+type partitions struct {
+	Count   int
+	Weights []float64 // arrivals per partition, exponentially weighted; nil where not observed
+	Seen    int
+	HotRun  int // ticks in a row in which a partition got more than one replica can do
+
+	// The useful counts, ascending, and the work that each can do, in replicas; derived, not stored.
+	useful    []int
+	effective []float64
+	hot       int     // how many partitions are beyond one replica
+	coldShare float64 // share of the arrivals that is on the others
+	derived   derivedFrom
+}
+
+type derivedFrom struct {
+	count, seen, most int
+	perReplica        float64
+}
+
+const (
+	// weightSpan is how many ticks the spread is averaged over; skewed below decides when it is taken for real.
+	weightSpan = 20
+	// skewTolerance is the excess of the heaviest consumer over its even share that is put down to chance.
+	skewTolerance = 0.08
+	// maxUseful bounds the list of useful counts for groups without a known partition count.
+	maxUseful = 512
+)
+
+func (p *partitions) observe(count series.Value, arrivals []series.Value) {
+	if n, ok := count.Get(); ok && n >= 1 && n < 1e7 {
+		p.Count = int(n)
+	}
+	if len(arrivals) == 0 {
+		return
+	}
+	if p.Count == 0 {
+		p.Count = len(arrivals)
+	}
+	if len(p.Weights) != len(arrivals) {
+		p.Weights = slices.Grow(p.Weights[:0], len(arrivals))[:len(arrivals)]
+		clear(p.Weights)
+		p.Seen = 0
+	}
+	total := 0.0
+	for _, v := range arrivals {
+		if !v.Known() {
+			return // part of the partitions would look like a skew
+		}
+		total += max(0, v.Or(0))
+	}
+	if total <= 0 {
+		return
+	}
+	p.Seen++
+	alpha := 1 / float64(min(p.Seen, weightSpan))
+	for i, v := range arrivals {
+		p.Weights[i] += alpha * (max(0, v.Or(0))/total - p.Weights[i])
+	}
+}
+
+// derive finds the useful counts up to most. arrivalRate and perReplica tell which partitions are hot.
+func (p *partitions) derive(most int, arrivalRate, perReplica float64) {
+	if most <= 0 {
+		most = 1
+	}
+	from := derivedFrom{p.Count, p.Seen, most, perReplica}
+	if from == p.derived && p.useful != nil && p.Weights == nil {
+		return
+	}
+	p.derived = from
+	p.useful, p.effective = p.useful[:0], p.effective[:0]
+	p.hot, p.coldShare = 0, 1
+	skewed := p.Seen >= 2 && len(p.Weights) == p.Count
+	if skewed && arrivalRate > 0 && perReplica > 0 {
+		for _, w := range p.Weights {
+			if w*arrivalRate > perReplica {
+				p.hot++
+				p.coldShare -= w
+			}
+		}
+		p.coldShare = max(p.coldShare, 0)
+	}
+	limit := min(most, maxUseful)
+	if p.Count > 0 {
+		limit = min(limit, p.Count)
+	}
+	best := 0.0
+	for n := 1; n <= limit; n++ {
+		e := float64(n)
+		if p.Count > 0 {
+			e = p.evenWork(n)
+			if skewed && p.hot == 0 {
+				if s := p.skewedWork(n); s < e/(1+skewTolerance) {
+					e = s
+				}
+			}
+		}
+		if e > best*(1+1e-9) {
+			best = e
+			p.useful, p.effective = append(p.useful, n), append(p.effective, e)
+		}
+	}
+}
+
+// evenWork returns the work, in replicas, that n consumers can do of evenly loaded partitions.
+func (p *partitions) evenWork(n int) float64 {
+	return float64(p.Count) / math.Ceil(float64(p.Count)/float64(n))
+}
+
+// skewedWork returns the same under the learned spread, for consumers that hold contiguous runs of partitions, as Kafka's
+// range assignor gives them.
+func (p *partitions) skewedWork(n int) float64 {
+	small, larger := p.Count/n, p.Count%n
+	heaviest, at := 0.0, 0
+	for c := range n {
+		size := small
+		if c < larger {
+			size++
+		}
+		sum := 0.0
+		for range size {
+			sum += p.Weights[at]
+			at++
+		}
+		heaviest = max(heaviest, sum)
+	}
+	if heaviest <= 0 {
+		return p.evenWork(n)
+	}
+	return 1 / heaviest
+}
+
+// work returns what n replicas can do, in replicas.
+func (p *partitions) work(n int) float64 {
+	i, found := slices.BinarySearch(p.useful, n)
+	if !found {
+		i--
+	}
+	if i < 0 {
+		return 0
+	}
+	return p.effective[i]
+}
+
+// snap returns the smallest useful count that does at least the given work, and false where none does (then the largest).
+func (p *partitions) snap(work float64) (int, bool) {
+	i, _ := slices.BinarySearch(p.effective, work*(1-1e-9))
+	if i == len(p.useful) {
+		if i == 0 {
+			return 0, work <= 0
+		}
+		return p.useful[i-1], false
+	}
+	return p.useful[i], true
+}
+
+// drainable returns the backlog that more consumers can help with: a partition has one consumer at a time, so what it holds
+// beyond the reach of one within `seconds` is left out. A poison partition must not drive the count to its bound.
+func drainable(total series.Value, perPartition []series.Value, reach float64) float64 {
+	lag := max(0, total.Or(0))
+	if len(perPartition) == 0 || !(reach > 0) {
+		return lag
+	}
+	sum := 0.0
+	for _, v := range perPartition {
+		x, ok := v.Get()
+		if !ok {
+			return lag
+		}
+		sum += min(max(0, x), reach)
+	}
+	if !total.Known() {
+		return sum
+	}
+	return min(lag, sum)
+}

@@ -1,0 +1,200 @@
+package scaler
+
+import (
+	"math"
+
+	"github.com/prescale/prescale/forecaster"
+)
+
+// The plan weighs replicas against late records over the time that a decision binds. It rolls the backlog forward along
+// a few paths of arrivals, each with a probability, for each count that is worth having, and takes the count for which the
+// replicas paid for plus the priced lateness is least.
+//
+// Two questions are asked apart, because they bind for different spans. More replicas help only from a lead time on, and
+// ordering them can wait until the next tick if they are not needed until then. Fewer replicas hurt at once, and can be
+// mended only a lead time later.
+
+const (
+	pathCount    = 6
+	maxPathSteps = 64
+)
+
+// pathLevels are the quantile levels of the paths and pathWeights the probabilities that they stand for: the cells between
+// the midpoints of neighbouring levels. The last level is extrapolated with an exponential tail from the two before it.
+var (
+	pathLevels  = [pathCount]float64{0.5, 0.8, 0.9, 0.95, 0.99, 0.998}
+	pathWeights = [pathCount]float64{0.65, 0.2, 0.075, 0.045, 0.024, 0.006}
+)
+
+// paths are the arrivals of the coming ticks, in records a tick.
+type paths struct {
+	steps int
+	at    [pathCount][maxPathSteps]float64
+}
+
+// fromForecast fills p from a forecast's quantiles; beyond its horizon the last step is held.
+func (p *paths) fromForecast(f *forecaster.Forecast, steps int, interval, spread float64) {
+	p.steps = min(steps, maxPathSteps)
+	levels := len(f.Levels)
+	for k := 1; k <= p.steps; k++ {
+		row := f.PerStep[(min(k, f.Steps)-1)*levels:][:levels]
+		median := quantileAt(f.Levels, row, 0.5)
+		for j, level := range pathLevels {
+			q := quantileAt(f.Levels, row, level)
+			p.at[j][k-1] = max(0, median+spread*(q-median)) * interval
+		}
+	}
+}
+
+// mean returns the mean of path j over the first `steps` ticks, in records a tick.
+func (p *paths) mean(j, steps int) float64 {
+	steps = max(1, min(steps, p.steps))
+	sum := 0.0
+	for _, a := range p.at[j][:steps] {
+		sum += a
+	}
+	return sum / float64(steps)
+}
+
+// quantileAt interpolates between levels, and extrapolates beyond the highest with an exponential tail.
+func quantileAt(levels, values []float64, level float64) float64 {
+	last := len(levels) - 1
+	for i, l := range levels {
+		if level <= l {
+			if level == l || i == 0 {
+				return values[i]
+			}
+			share := (level - levels[i-1]) / (l - levels[i-1])
+			return values[i-1] + share*(values[i]-values[i-1])
+		}
+	}
+	if last < 1 {
+		return values[last]
+	}
+	slope := (values[last] - values[last-1]) / math.Log((1-levels[last-1])/(1-levels[last]))
+	return values[last] + slope*math.Log((1-levels[last])/(1-level))
+}
+
+// gaussian holds the normal quantiles of pathLevels.
+var gaussian = [pathCount]float64{0, 0.8416, 1.2816, 1.6449, 2.3263, 2.8782}
+
+// fromRecent fills p by persistence: the recent level, with an error that grows with the square root of time.
+func (p *paths) fromRecent(r *recent, steps int, interval, spread float64) {
+	p.steps = min(steps, maxPathSteps)
+	// The mean absolute error of a normal variable is 0.8 of its deviation.
+	sigma := 1.25 * r.Noise
+	for k := range p.steps {
+		wide := sigma * math.Sqrt(1+0.3*float64(k))
+		for j := range pathLevels {
+			p.at[j][k] = max(0, r.Level+spread*gaussian[j]*wide) * interval
+		}
+	}
+}
+
+// scene is what one plan is made in. Amounts are records; capacities records a tick.
+type scene struct {
+	paths    *paths
+	backlog  float64
+	now      float64 // capacity of the replicas that are ready
+	arriving float64 // capacity once those that are starting are there
+	// arriveStep is the tick in which they are there.
+	arriveStep int
+	leadSteps  int
+	pauseTicks float64 // share of a tick that a change stops the group for
+	delayTicks float64 // the objective, in ticks
+	perReplica float64 // records a tick of one replica
+}
+
+// excess rolls every path forward and returns the expected sum, over the ticks from..to, of the backlog beyond what the
+// objective allows, in records. From changeStep on the capacity is `then`; the change costs a pause.
+func (s *scene) excess(from, to, changeStep int, then float64, changed bool, tune *Tuning) float64 {
+	total := 0.0
+	room := s.delayTicks * tune.DelayShare
+	for j := range pathCount {
+		queue, sum := s.backlog, 0.0
+		arrivals := &s.paths.at[j]
+		for k := range to {
+			c := s.now
+			if k >= s.arriveStep {
+				c = s.arriving
+			}
+			served := c
+			if changed && k >= changeStep {
+				c = then
+				served = c
+				if k == changeStep {
+					served *= max(0, 1-s.pauseTicks)
+				}
+			} else if k == s.arriveStep && s.arriving != s.now {
+				served *= max(0, 1-s.pauseTicks)
+			}
+			a := arrivals[min(k, s.paths.steps-1)]
+			queue = max(0, queue+a-served)
+			if k >= from {
+				if e := queue - room*c; e > 0 {
+					sum += e
+				}
+			}
+		}
+		total += pathWeights[j] * sum
+	}
+	return total
+}
+
+// best returns the count with the least cost of replicas and lateness, given that `current` are ready or starting.
+func (s *scene) best(p *partitions, current, lowest, highest int, price float64, tune *Tuning) (count int, costs planCosts) {
+	unit := price * tune.Price / max(s.perReplica, 1e-12)
+	present := p.work(current) * s.perReplica
+	upFrom, upTo := s.leadSteps, s.leadSteps+tune.UpSteps
+	span := float64(upTo - upFrom)
+	stay := float64(current) + unit*s.excess(upFrom, upTo, 0, present, false, tune)/span
+	best, bestCost := current, stay
+	costs.stay = stay
+	for i, n := range p.useful {
+		if n <= current || n > highest {
+			continue
+		}
+		cost := float64(n) + tune.MoveCost*float64(n-current)/span
+		if cost >= bestCost {
+			break // costs of replicas alone only grow
+		}
+		cost += unit * s.excess(upFrom, upTo, s.leadSteps, p.effective[i]*s.perReplica, true, tune) / span
+		if cost < bestCost {
+			best, bestCost = n, cost
+		}
+	}
+	costs.chosen = bestCost
+	if best > current {
+		return best, costs
+	}
+	downTo := s.leadSteps + tune.DownSteps
+	sustained := s.paths.mean(0, downTo)
+	span = float64(downTo)
+	stay = float64(current) + unit*s.excess(0, downTo, 0, present, false, tune)/span
+	bestCost = stay
+	costs.stay = stay
+	for i := len(p.useful) - 1; i >= -1; i-- {
+		n, work := 0, 0.0
+		if i >= 0 {
+			n, work = p.useful[i], p.effective[i]
+		}
+		if n >= current || n < lowest {
+			continue
+		}
+		if work*s.perReplica < sustained {
+			break // its backlog would grow until the count must rise again: a limit cycle
+		}
+		late := unit * s.excess(0, downTo, 0, work*s.perReplica, true, tune) / span
+		if cost := float64(n) + tune.MoveCost*float64(current-n)/span + late; cost < bestCost {
+			best, bestCost = n, cost
+		}
+		if late > bestCost {
+			break // lateness alone only grows
+		}
+	}
+	costs.chosen = bestCost
+	return best, costs
+}
+
+// planCosts are the costs, in replicas, of staying and of what was chosen.
+type planCosts struct{ stay, chosen float64 }

@@ -1,0 +1,214 @@
+package scaler
+
+import (
+	"math"
+	"time"
+
+	"github.com/prescale/prescale/metrics/series"
+)
+
+// StateVersion is the version of State as it is stored. Bump it when a field changes its meaning or goes; a new field whose
+// zero value means "not learned yet" needs none.
+const StateVersion = 1
+
+// State is what is carried from tick to tick besides the forecaster's own state: what was learned and what was decided.
+// The zero State knows nothing. It is plain data; Autoscaler stores it in its checkpoint.
+type State struct {
+	Capacity   capacity
+	Pools      []capacity
+	Lead       leadTimes
+	Partitions partitions
+	Rebalance  rebalances
+	Promise    promise
+	Arrivals   recent
+	Spending   spending
+
+	Ticks int
+	// At is the time of the last observation.
+	At time.Time
+	// Desired is the last answer; Changed when it last changed and Increase by how much, negative for a decrease.
+	Desired     int
+	HasDesired  bool
+	Changed     time.Time
+	Increase    int
+	LastReady   series.Value
+	LastLag     series.Value
+	PanicUntil  time.Time
+	Wanted      [wantedKept]int // the latest counts that were enough, for the window before a decrease
+	WantedAt    int
+	LatencyMore float64 // learned factor on the latency rule's margin
+	// IdleTicks counts ticks in a row without arrivals and without a backlog.
+	IdleTicks int
+	// EffectBefore and EffectAt remember the throughput before the last increase, to see whether it helped.
+	EffectBefore float64
+	EffectDue    time.Time
+	Ineffective  bool
+}
+
+const wantedKept = 64
+
+// recent keeps the latest arrival rates, for the rules that need no forecaster.
+type recent struct {
+	Level, Trend, Noise float64 // exponentially weighted mean, its drift a tick, mean absolute error of one tick ahead
+	Last                float64
+	Count               int
+}
+
+const (
+	levelGain = 0.4
+	noiseGain = 0.05
+)
+
+func (r *recent) observe(v series.Value) {
+	x, ok := v.Get()
+	if !ok || x < 0 {
+		return
+	}
+	r.Last = x
+	r.Count++
+	if r.Count == 1 {
+		r.Level, r.Noise = x, 0.2*x
+		return
+	}
+	err := x - r.Level
+	r.Level += levelGain * err
+	r.Noise += max(noiseGain, 1/float64(r.Count)) * (math.Abs(err) - r.Noise)
+}
+
+// rebalances learns how long a rebalance stops the group.
+type rebalances struct {
+	Seconds float64
+	Samples int
+	Run     int // ticks in a row that were seen rebalancing
+}
+
+// assumedPause is the pause of a rebalance until one was measured: three seconds is the default delay of Kafka's
+// coordinator for a new group (group.initial.rebalance.delay.ms), and about what an eager rebalance takes.
+const assumedPause = 3.0
+
+func (r *rebalances) seconds() float64 {
+	if r.Samples == 0 {
+		return assumedPause
+	}
+	return r.Seconds
+}
+
+func (r *rebalances) add(seconds float64) {
+	if !(seconds >= 0) || seconds > 600 {
+		return
+	}
+	r.Samples = min(r.Samples+1, 10)
+	r.Seconds += (seconds - r.Seconds) / float64(r.Samples)
+}
+
+// observe learns from one interval: a rebalance that is still on at a later tick has lasted at least so long, and one whose
+// interval was otherwise saturated shows in what was not consumed.
+func (r *rebalances) observe(rebalancing bool, interval, consumedRate, possibleRate float64, saturated, changed bool) {
+	if rebalancing {
+		r.Run++
+		return
+	}
+	if r.Run > 1 {
+		r.add((float64(r.Run) - 0.5) * interval)
+	} else if changed && saturated && possibleRate > 0 && consumedRate > 0 && consumedRate < possibleRate {
+		r.add((1 - consumedRate/possibleRate) * interval)
+	}
+	r.Run = 0
+}
+
+// Learn updates s with one observation. It must be called once a tick, before Decide. The observation is not kept.
+func (s *State) Learn(config *Config, o *series.Observation) {
+	s.Ticks++
+	at := o.At.Round(0).UTC()
+	s.At = at
+	interval := o.Interval.Seconds()
+	ready, readyKnown := o.ReadyReplicas.Get()
+	changed := readyKnown && s.LastReady.Known() && s.LastReady != o.ReadyReplicas
+
+	s.Partitions.observe(o.Partitions, o.PartitionArrivalRecords)
+	s.Lead.observe(o.StartupSeconds, o.ProvisionedStartupSeconds, ready, readyKnown, at)
+	arrivals := o.ArrivalRate()
+	s.Arrivals.observe(arrivals)
+
+	consumed := o.ConsumedRate()
+	if !consumed.Known() && arrivals.Known() && s.LastLag.Known() && o.LagRecords.Known() && interval > 0 {
+		// What arrived and is not lag has been consumed.
+		consumed = series.Of(max(0, arrivals.Or(0)-(o.LagRecords.Or(0)-s.LastLag.Or(0))/interval))
+	}
+	// Every consumer had work throughout when there was a backlog at both ends worth more than a second of it.
+	floor := consumed.Or(0)
+	saturated := s.LastLag.Known() && o.LagRecords.Known() && floor > 0 && min(s.LastLag.Or(0), o.LagRecords.Or(0)) > 2*floor
+	disturbed := changed || o.Rebalancing || s.Rebalance.Run > 0
+	effective := ready
+	if readyKnown && ready >= 1 && s.Partitions.Count > 0 {
+		effective = s.Partitions.evenWork(int(ready))
+	}
+	if readyKnown {
+		s.Capacity.observe(consumed, o.BusyRatio, ready, effective, saturated, disturbed)
+		possible := s.Capacity.perReplica().Or(0) * ready
+		s.Rebalance.observe(o.Rebalancing, interval, consumed.Or(0), possible, saturated, changed)
+		s.Spending.observe(at, interval, ready+o.StartingReplicas.Or(0))
+	}
+	for i := range config.Pools {
+		if len(s.Pools) < len(config.Pools) {
+			s.Pools = append(s.Pools, capacity{})
+		}
+		for j := range o.Pools {
+			if p := &o.Pools[j]; p.Name == config.Pools[i].Name && interval > 0 {
+				n := p.ReadyReplicas.Or(0)
+				s.Pools[i].observe(p.ConsumedRecords.Times(1/interval), p.BusyRatio, n, n, saturated, disturbed)
+			}
+		}
+	}
+	s.Promise.observe(config, o, consumed)
+	s.observeLatency(config, o)
+	s.observeEffect(consumed, saturated, at)
+
+	if a, ok := arrivals.Get(); ok && a == 0 && o.LagRecords.Or(0) == 0 {
+		s.IdleTicks++
+	} else {
+		s.IdleTicks = 0
+	}
+	if readyKnown {
+		s.LastReady = o.ReadyReplicas
+	}
+	s.LastLag = o.LagRecords
+	s.derive(config)
+}
+
+// derive recomputes what follows from the learned state and is not stored.
+func (s *State) derive(config *Config) {
+	s.Partitions.derive(config.MaxReplicas, s.Arrivals.Level, s.Capacity.perReplica().Or(0))
+}
+
+// observeEffect compares the throughput some time after an increase with that before it, while there was a backlog.
+func (s *State) observeEffect(consumed series.Value, saturated bool, at time.Time) {
+	if s.EffectDue.IsZero() || at.Before(s.EffectDue) {
+		return
+	}
+	if saturated && s.EffectBefore > 0 && consumed.Known() {
+		s.Ineffective = consumed.Or(0) < 1.05*s.EffectBefore
+	} else {
+		s.Ineffective = false
+	}
+	s.EffectDue = time.Time{}
+}
+
+// Record notes a decision that is about to be given, so that the next one knows of it.
+func (s *State) Record(d *Decision, o *series.Observation) {
+	at := d.At.Round(0).UTC()
+	if s.HasDesired && d.DesiredReplicas != s.Desired || !s.HasDesired && d.CurrentReplicas.Known() && d.DesiredReplicas != int(d.CurrentReplicas.Or(0)) {
+		s.Changed = at
+		current, ok := d.CurrentReplicas.Get()
+		s.Increase = d.DesiredReplicas - int(d.CurrentReplicas.Or(float64(s.Desired)))
+		if ok && d.DesiredReplicas > int(current) {
+			s.Lead.OrderedAt, s.Lead.OrderedFrom, s.Lead.OrderedTo = at, int(current), d.DesiredReplicas
+			s.EffectBefore = o.ConsumedRate().Or(0)
+			s.EffectDue = at.Add(2 * time.Duration(d.LeadTimeSeconds.Or(60)*float64(time.Second)))
+		} else {
+			s.Lead.OrderedAt = time.Time{}
+			s.EffectDue = time.Time{}
+		}
+	}
+	s.Desired, s.HasDesired = d.DesiredReplicas, true
+}

@@ -1,0 +1,22 @@
+package scaler
+
+// Tuning holds the constants of the plan. The defaults were found by sweeps of the simulator over public traces
+// (hack/bench.sh scaler); they are no part of a policy.
+type Tuning struct {
+	// UpSteps is how many ticks beyond the lead time an increase is judged by, DownSteps how many a decrease.
+	UpSteps, DownSteps int
+	// MoveCost is what a change costs besides its pause, in replica-ticks per replica moved. With 0.5 at 15 s, adding four
+	// replicas must save what four replicas cost in 7.5 s.
+	MoveCost float64
+	// DelayShare is the share of the objective that the plan uses as room for a backlog: 0 allows none, 1 all of it.
+	DelayShare float64
+	// Spread scales the distance of the outer paths from the median; 1 takes the forecast's quantiles as they are.
+	Spread float64
+	// Price multiplies the outer loop's price of a late record.
+	Price float64
+}
+
+// DefaultTuning returns the constants in use.
+func DefaultTuning() Tuning {
+	return Tuning{UpSteps: 2, DownSteps: 2, MoveCost: 0.5, DelayShare: 0.7, Spread: 1, Price: 1}
+}
