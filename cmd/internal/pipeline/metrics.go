@@ -1,0 +1,54 @@
+package pipeline
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/prescale/prescale/scaler"
+)
+
+// Metrics are the pipeline's own. A nil *Metrics counts nothing.
+type Metrics struct {
+	tickSeconds *prometheus.HistogramVec
+	tickErrors  *prometheus.CounterVec
+	decisions   *prometheus.CounterVec
+}
+
+// NewMetrics registers the pipeline's metrics.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		tickSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "prescale_tick_duration_seconds",
+			Help:    "Time that one tick spent collecting.",
+			Buckets: prometheus.ExponentialBuckets(0.002, 2, 14),
+		}, []string{"cluster"}),
+		tickErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "prescale_tick_errors_total",
+			Help: "Ticks in which nothing could be collected.",
+		}, []string{"cluster"}),
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "prescale_decisions_total",
+			Help: "Decisions by the reason that bound them.",
+		}, []string{"policy", "reason"}),
+	}
+	reg.MustRegister(m.tickSeconds, m.tickErrors, m.decisions)
+	return m
+}
+
+func (m *Metrics) collected(cluster string, took time.Duration, err error) {
+	if m == nil {
+		return
+	}
+	m.tickSeconds.WithLabelValues(cluster).Observe(took.Seconds())
+	if err != nil {
+		m.tickErrors.WithLabelValues(cluster).Inc()
+	}
+}
+
+func (m *Metrics) decided(policy string, d scaler.Decision) {
+	if m == nil {
+		return
+	}
+	m.decisions.WithLabelValues(policy, string(d.Reason)).Inc()
+}

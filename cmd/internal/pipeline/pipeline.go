@@ -1,0 +1,201 @@
+// Package pipeline runs the line from collector to read model: at every tick it collects, lets each policy's autoscaler
+// decide and publishes the decision. Its main type is the Pipeline. It decides nothing itself and answers no queries.
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/prescale/prescale/cmd/internal/readmodel"
+	"github.com/prescale/prescale/metrics/collector"
+	"github.com/prescale/prescale/metrics/series"
+	"github.com/prescale/prescale/scaler"
+)
+
+// Collector observes targets in one Kafka cluster.
+type Collector interface {
+	// SetTargets replaces what is observed.
+	SetTargets(targets []collector.Target)
+	// Collect observes every target once: one result a target, in their order. The error is that of a tick in which
+	// nothing at all could be observed.
+	Collect(ctx context.Context, now time.Time) ([]collector.Result, error)
+}
+
+// Replicas knows what runs the policies: pods in Kubernetes, or the demo's replicas.
+type Replicas interface {
+	// Annotate fills in what is known of the policy's replicas: ready, starting and completed start-ups. What is not known
+	// stays as it is.
+	Annotate(now time.Time, observation *series.Observation)
+}
+
+// Config is what a Pipeline is made with.
+type Config struct {
+	Policies []Policy
+	// CollectorFor returns a new collector for the named cluster. It is called once for every cluster and interval.
+	CollectorFor func(cluster string) (Collector, error)
+	// Replicas may be nil: then the members of the consumer group count as ready replicas.
+	Replicas Replicas
+	Store    *readmodel.Store
+	Metrics  *Metrics
+	Logger   *slog.Logger
+}
+
+// Pipeline runs policies. Make it with New.
+type Pipeline struct {
+	runners []*runner
+}
+
+// New returns a Pipeline over the policies and makes each of them known to the store.
+func New(cfg Config) (*Pipeline, error) {
+	groups, err := byGroup(cfg.Policies)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pipeline{}
+	for g, policies := range groups {
+		source, err := cfg.CollectorFor(g.cluster)
+		if err != nil {
+			return nil, fmt.Errorf("make the collector of cluster %s: %w", g.cluster, err)
+		}
+		r := &runner{Config: cfg, interval: g.interval, cluster: g.cluster, collector: source}
+		if err := r.setPolicies(policies); err != nil {
+			return nil, err
+		}
+		p.runners = append(p.runners, r)
+	}
+	return p, nil
+}
+
+// Run ticks until the context ends, and then returns nil.
+func (p *Pipeline) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, r := range p.runners {
+		g.Go(func() error { r.run(ctx); return nil })
+	}
+	return g.Wait()
+}
+
+// runner ticks the policies of one cluster and interval.
+type runner struct {
+	Config
+	cluster   string
+	interval  time.Duration
+	collector Collector
+	policies  []policyState
+	// failing remembers whether the last tick failed, so that only changes are logged.
+	failing bool
+}
+
+type policyState struct {
+	Policy
+	autoscaler *scaler.Autoscaler
+}
+
+func (r *runner) setPolicies(policies []Policy) error {
+	targets := make([]collector.Target, len(policies))
+	r.policies = make([]policyState, len(policies))
+	for i, p := range policies {
+		a, err := p.newAutoscaler()
+		if err != nil {
+			return err
+		}
+		r.policies[i] = policyState{p, a}
+		targets[i] = p.Target
+		r.Store.Expect(p.Name(), r.interval)
+	}
+	r.collector.SetTargets(targets)
+	return nil
+}
+
+// run ticks at once and then at every multiple of the interval on the wall clock, so that all replicas tick together.
+func (r *runner) run(ctx context.Context) {
+	for {
+		start := time.Now()
+		r.tick(ctx, start.UTC())
+		wait := start.Truncate(r.interval).Add(r.interval).Sub(time.Now())
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(max(wait, 0)):
+		}
+	}
+}
+
+// tick collects and decides once. It gives the collector at most one interval, so that a dead broker never holds up the
+// next tick.
+func (r *runner) tick(ctx context.Context, now time.Time) {
+	collectCtx, cancel := context.WithTimeout(ctx, r.interval)
+	defer cancel()
+	start := time.Now()
+	results, err := r.collector.Collect(collectCtx, now)
+	if ctx.Err() != nil {
+		return // Shutting down: what the cancelled tick failed to see is no observation.
+	}
+	r.Metrics.collected(r.cluster, time.Since(start), err)
+	r.logChange(err)
+	for i := range r.policies {
+		var result collector.Result
+		switch {
+		case i < len(results):
+			result = results[i]
+		case err != nil:
+			result.Err = err
+		default:
+			result.Err = errors.New("the collector gave no result")
+		}
+		r.decide(now, &r.policies[i], result)
+	}
+}
+
+func (r *runner) logChange(err error) {
+	if failing := err != nil; failing != r.failing {
+		r.failing = failing
+		if failing {
+			r.Logger.Warn("collecting fails", "cluster", r.cluster, "error", err)
+		} else {
+			r.Logger.Info("collecting works again", "cluster", r.cluster)
+		}
+	}
+}
+
+// decide lets one policy's autoscaler tick and publishes the outcome. A tick that saw nothing is an observation too: a
+// gap, with its problem.
+func (r *runner) decide(now time.Time, p *policyState, result collector.Result) {
+	observation := result.Observation
+	if result.Err != nil {
+		observation = series.Observation{Problems: []string{result.Err.Error()}}
+	}
+	observation.Policy = p.Name()
+	observation.At = now
+	if !observation.ReadyReplicas.Known() {
+		observation.ReadyReplicas = result.Members
+	}
+	if r.Replicas != nil {
+		r.Replicas.Annotate(now, &observation)
+	}
+	decision := p.autoscaler.Tick(now, observation)
+	r.Store.Publish(entry(p.Policy, observation, decision, result.Err))
+	r.Metrics.decided(p.Name(), decision)
+}
+
+// entry returns what the read model keeps of one tick. A tick without an observation is not usable: the last one ages.
+func entry(p Policy, observation series.Observation, decision scaler.Decision, err error) readmodel.Entry {
+	e := readmodel.Entry{
+		Policy:      p.Name(),
+		At:          observation.At,
+		Interval:    p.Scaler.Interval,
+		Labels:      p.Labels(),
+		Observation: observation,
+		Decision:    decision,
+		Usable:      err == nil,
+	}
+	if err != nil {
+		e.Cause = err.Error()
+	}
+	return e
+}

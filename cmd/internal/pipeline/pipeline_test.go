@@ -1,0 +1,146 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prescale/prescale/cmd/internal/readmodel"
+	"github.com/prescale/prescale/metrics/collector"
+	"github.com/prescale/prescale/metrics/series"
+	"github.com/prescale/prescale/scaler"
+)
+
+// scripted is a collector whose answer the test changes.
+type scripted struct {
+	targets []collector.Target
+	results func(now time.Time, targets []collector.Target) ([]collector.Result, error)
+	times   []time.Time
+}
+
+func (s *scripted) SetTargets(t []collector.Target) { s.targets = t }
+
+func (s *scripted) Collect(ctx context.Context, now time.Time) ([]collector.Result, error) {
+	s.times = append(s.times, now)
+	return s.results(now, s.targets)
+}
+
+func policy(name string) Policy {
+	cfg := scaler.DefaultConfig()
+	cfg.Policy = name
+	cfg.MaxReplicas = 8
+	return NewPolicy(collector.Target{Policy: name, Cluster: "main", Group: "g", Topics: []string{"t"}}, cfg, nil)
+}
+
+func newPipeline(t *testing.T, source *scripted, policies ...Policy) (*Pipeline, *readmodel.Store) {
+	t.Helper()
+	store := readmodel.NewStore(time.Now)
+	p, err := New(Config{
+		Policies:     policies,
+		CollectorFor: func(string) (Collector, error) { return source, nil },
+		Store:        store,
+		Logger:       slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, store
+}
+
+func observed(lag float64) collector.Result {
+	return collector.Result{
+		Observation: series.Observation{Interval: 15 * time.Second, LagRecords: series.Of(lag), Partitions: series.Of(4)},
+		Members:     series.Of(2),
+	}
+}
+
+func TestTicksFallOnTheIntervalAndOutagesAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := &scripted{}
+		broken := false
+		source.results = func(now time.Time, targets []collector.Target) ([]collector.Result, error) {
+			if broken {
+				return nil, errors.New("dial kafka:9092: connection refused")
+			}
+			results := make([]collector.Result, len(targets))
+			for i := range targets {
+				results[i] = observed(float64(10 * (i + 1)))
+			}
+			return results, nil
+		}
+		p, store := newPipeline(t, source, policy("ai/b"), policy("ai/a"))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- p.Run(ctx) }()
+
+		time.Sleep(40 * time.Second)
+		for i, at := range source.times {
+			if i > 0 && at.Sub(at.Truncate(15*time.Second)) != 0 {
+				t.Errorf("tick %d at %v, want a multiple of 15s", i, at)
+			}
+		}
+		a, err := store.Get("ai/a")
+		if err != nil || a.Observation.LagRecords != series.Of(10) {
+			t.Fatalf("ai/a: got %v, %v, want lag 10: targets are in the order of names", a.Observation.LagRecords, err)
+		}
+		if a.Observation.ReadyReplicas != series.Of(2) {
+			t.Errorf("ready replicas: got %v, want the two members", a.Observation.ReadyReplicas)
+		}
+
+		broken = true
+		time.Sleep(35 * time.Second)
+		if _, err := store.Get("ai/a"); err != nil {
+			t.Errorf("within three ticks: %v", err)
+		}
+		time.Sleep(25 * time.Second)
+		var stale *readmodel.StaleError
+		if _, err := store.Get("ai/a"); !errors.As(err, &stale) || !strings.Contains(err.Error(), "connection refused") {
+			t.Errorf("after three ticks without the broker: got %v, want stale with its cause", err)
+		}
+		broken = false
+		time.Sleep(15 * time.Second)
+		if _, err := store.Get("ai/a"); err != nil {
+			t.Errorf("after the broker came back: %v", err)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+func TestOneBadTargetDoesNotTouchTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := &scripted{results: func(_ time.Time, targets []collector.Target) ([]collector.Result, error) {
+			return []collector.Result{{Err: errors.New("group g: not authorized")}, observed(7)}, nil
+		}}
+		p, store := newPipeline(t, source, policy("ai/a"), policy("ai/b"))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := p.Run(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		var notReady *readmodel.NotReadyError
+		if _, err := store.Get("ai/a"); !errors.As(err, &notReady) || !strings.Contains(err.Error(), "not authorized") {
+			t.Errorf("ai/a: got %v, want not ready with its cause", err)
+		}
+		if b, err := store.Get("ai/b"); err != nil || b.Observation.LagRecords != series.Of(7) {
+			t.Errorf("ai/b: got %v, %v", b.Observation.LagRecords, err)
+		}
+	})
+}
+
+func TestAPolicyDefinedTwiceIsRefused(t *testing.T) {
+	_, err := New(Config{
+		Policies:     []Policy{policy("ai/a"), policy("ai/a")},
+		CollectorFor: func(string) (Collector, error) { return &scripted{}, nil },
+		Store:        readmodel.NewStore(time.Now),
+	})
+	if err == nil || !strings.Contains(err.Error(), "ai/a: defined twice") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,79 @@
+package readmodel
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/prescale/prescale/metrics/series"
+)
+
+// Collector exposes a Store to Prometheus: the metrics of every policy under the names that the HPA reads them by, and beside them what
+// explains them. A policy whose answer is stale exposes its age and no values, so that an alert sees a gap and not a flat line.
+type Collector struct{ Store *Store }
+
+// Describe sends nothing: the labels depend on the policies, so the collector is an unchecked one.
+func (Collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect sends the newest values.
+func (c Collector) Collect(out chan<- prometheus.Metric) {
+	now := c.Store.now()
+	for _, st := range c.Store.All() {
+		namespace, name, _ := strings.Cut(st.Policy, "/")
+		base := map[string]string{"namespace": namespace, policyLabel: name}
+		if st.Has {
+			gauge(out, "prescale_sample_age_seconds", "Age of the newest sample of the policy.",
+				base, series.Of(now.Sub(st.Entry.At).Seconds()))
+		}
+		gauge(out, "prescale_policy_answering", "1 while the policy's answer is fresh, 0 while queries get an error.", base, oneIf(st.Err == nil))
+		if st.Err != nil {
+			continue
+		}
+		e := &st.Entry
+		for _, m := range e.Metrics() {
+			labels := maps.Clone(m.Labels)
+			labels["namespace"] = namespace
+			gauge(out, m.Name, help(m.Name), labels, series.Of(m.Value))
+		}
+		d := &e.Decision
+		gauge(out, "prescale_ready_replicas", "Replicas that work.", base, e.Observation.ReadyReplicas)
+		gauge(out, "prescale_capacity_records_per_second", "Records per second that one replica is estimated to do.", base, d.CapacityPerReplica)
+		gauge(out, "prescale_lead_time_seconds", "Estimated time from a scale request to a replica's first record.", base, d.LeadTimeSeconds)
+		for _, v := range d.Verdicts {
+			labels := maps.Clone(base)
+			labels["verdict"] = string(v)
+			gauge(out, "prescale_policy_verdict", "1 for each verdict that holds.", labels, series.Of(1))
+		}
+	}
+}
+
+func oneIf(b bool) series.Value {
+	if b {
+		return series.Of(1)
+	}
+	return series.Of(0)
+}
+
+func help(name string) string {
+	for _, i := range Infos() {
+		if i.Name == name {
+			return i.Help
+		}
+	}
+	return ""
+}
+
+func gauge(out chan<- prometheus.Metric, name, help string, labels map[string]string, v series.Value) {
+	x, ok := v.Get()
+	if !ok {
+		return
+	}
+	keys := slices.Sorted(maps.Keys(labels))
+	values := make([]string, len(keys))
+	for i, k := range keys {
+		values[i] = labels[k]
+	}
+	out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, help, keys, nil), prometheus.GaugeValue, x, values...)
+}
