@@ -33,6 +33,20 @@ type Replicas interface {
 	Annotate(now time.Time, observation *series.Observation)
 }
 
+// Clock is the time that a pipeline lives in, where that is not the wall's: recorded traffic may be replayed faster.
+type Clock interface {
+	// At returns the clock's time when the wall's is `wall`.
+	At(wall time.Time) time.Time
+	// WallSpan returns how long a span of the clock's time takes.
+	WallSpan(span time.Duration) time.Duration
+}
+
+// wallClock is the Clock of production.
+type wallClock struct{}
+
+func (wallClock) At(wall time.Time) time.Time               { return wall }
+func (wallClock) WallSpan(span time.Duration) time.Duration { return span }
+
 // Config is what a Pipeline is made with.
 type Config struct {
 	Policies []Policy
@@ -43,6 +57,8 @@ type Config struct {
 	Store    *readmodel.Store
 	Metrics  *Metrics
 	Logger   *slog.Logger
+	// Clock is nil but where recorded traffic is replayed.
+	Clock Clock
 }
 
 // Pipeline runs policies. Make it with New.
@@ -55,6 +71,9 @@ func New(cfg Config) (*Pipeline, error) {
 	groups, err := byGroup(cfg.Policies)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = wallClock{}
 	}
 	p := &Pipeline{}
 	for g, policies := range groups {
@@ -112,12 +131,12 @@ func (r *runner) setPolicies(policies []Policy) error {
 	return nil
 }
 
-// run ticks at once and then at every multiple of the interval on the wall clock, so that all replicas tick together.
+// run ticks at once and then at every multiple of the interval on the clock, so that all replicas tick together.
 func (r *runner) run(ctx context.Context) {
 	for {
-		start := time.Now()
+		start := r.Clock.At(time.Now())
 		r.tick(ctx, start.UTC())
-		wait := start.Truncate(r.interval).Add(r.interval).Sub(time.Now())
+		wait := r.Clock.WallSpan(start.Truncate(r.interval).Add(r.interval).Sub(r.Clock.At(time.Now())))
 		select {
 		case <-ctx.Done():
 			return
@@ -129,7 +148,7 @@ func (r *runner) run(ctx context.Context) {
 // tick collects and decides once. It gives the collector at most one interval, so that a dead broker never holds up the
 // next tick.
 func (r *runner) tick(ctx context.Context, now time.Time) {
-	collectCtx, cancel := context.WithTimeout(ctx, r.interval)
+	collectCtx, cancel := context.WithTimeout(ctx, r.Clock.WallSpan(r.interval))
 	defer cancel()
 	start := time.Now()
 	results, err := r.collector.Collect(collectCtx, now)

@@ -144,3 +144,39 @@ func TestAPolicyDefinedTwiceIsRefused(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// fast passes twenty times as fast as the wall's time since start.
+type fast struct{ start time.Time }
+
+func (f fast) At(wall time.Time) time.Time               { return f.start.Add(20 * wall.Sub(f.start)) }
+func (f fast) WallSpan(span time.Duration) time.Duration { return span / 20 }
+
+func TestTicksFollowTheClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := &scripted{results: func(_ time.Time, targets []collector.Target) ([]collector.Result, error) {
+			return []collector.Result{observed(1)}, nil
+		}}
+		p, err := New(Config{
+			Policies:     []Policy{policy("ai/a")},
+			CollectorFor: func(string) (Collector, error) { return source, nil },
+			Store:        readmodel.NewStore(time.Now),
+			Logger:       slog.New(slog.DiscardHandler),
+			Clock:        fast{time.Now()},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second+time.Millisecond)
+		defer cancel()
+		if err := p.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		// 3 s are 60 s of the clock: one tick at once and four on multiples of 15 s.
+		if len(source.times) != 5 {
+			t.Fatalf("ticks: got %v, want 5", source.times)
+		}
+		if got := source.times[4].Sub(source.times[1]); got != 45*time.Second {
+			t.Errorf("three ticks took %v of the clock, want 45s", got)
+		}
+	})
+}
