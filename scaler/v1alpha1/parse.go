@@ -121,9 +121,9 @@ func (p *ScalePolicy) ScalerConfig() (scaler.Config, error) {
 		}
 	}
 	switch s.Vertical {
-	case "", VerticalOff, VerticalRecommend, VerticalInPlace:
+	case "", VerticalNone, VerticalRecommend, VerticalInPlace:
 	default:
-		errs = append(errs, fmt.Errorf("vertical: %q: want Off, Recommend or InPlace", s.Vertical))
+		errs = append(errs, fmt.Errorf("vertical: %q: want None, Recommend or InPlace", s.Vertical))
 	}
 	errs = append(errs, c.Validate())
 	if err := errors.Join(errs...); err != nil {

@@ -1,5 +1,11 @@
 // Package v1alpha1 holds the ScalePolicy type of prescale.dev/v1alpha1: the one way to say what is scaled, as a resource in
 // Kubernetes or as a file outside it. It holds no rules of scaling; package scaler does.
+//
+// The markers make the CustomResourceDefinition in manifests/crd and zz_generated.deepcopy.go (hack/generate.sh). Its CEL
+// rules are those of ScalerConfig, so that the API server refuses what the daemon would; a test holds the two together.
+//
+// +kubebuilder:object:generate=true
+// +groupName=prescale.dev
 package v1alpha1
 
 import (
@@ -7,16 +13,48 @@ import (
 )
 
 // ScalePolicy says which consumer group is scaled, what is promised for it and within which bounds.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=scp,categories=autoscaling
+// +kubebuilder:printcolumn:name="Current",type=integer,JSONPath=".status.currentReplicas",description="Replicas that work or start"
+// +kubebuilder:printcolumn:name="Desired",type=integer,JSONPath=".status.desiredReplicas",description="Replicas that are wanted"
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=".status.reason",description="The rule that bound the decision"
+// +kubebuilder:printcolumn:name="Lag(s)",type=number,JSONPath=".status.lagSeconds",description="Age of the oldest record not yet committed"
+// +kubebuilder:printcolumn:name="Rate/s",type=number,JSONPath=".status.arrivalRecordsPerSecond",description="Records that arrive per second"
+// +kubebuilder:printcolumn:name="Forecast/s",type=number,priority=1,JSONPath=".status.forecast.recordsPerSecond",description="Quantile of the highest arrival rate within the lead time"
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=".status.conditions[?(@.type=='Ready')].status",description="Whether the metric can be trusted"
+// +kubebuilder:printcolumn:name="Verdicts",type=string,JSONPath=".status.verdictSummary",description="What more replicas will not mend"
+// +kubebuilder:printcolumn:name="Group",type=string,priority=1,JSONPath=".spec.kafka.group"
+// +kubebuilder:printcolumn:name="Mode",type=string,priority=1,JSONPath=".spec.mode"
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=".metadata.creationTimestamp"
 type ScalePolicy struct {
-	metav1.TypeMeta   `json:",inline"`
+	metav1.TypeMeta `json:",inline"`
+	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	Spec ScalePolicySpec `json:"spec"`
+	// +optional
+	Status ScalePolicyStatus `json:"status,omitzero"`
+}
+
+// ScalePolicyList is several policies.
+//
+// +kubebuilder:object:root=true
+type ScalePolicyList struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []ScalePolicy `json:"items"`
 }
 
 // ScalePolicySpec is what the user promises and allows.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.season) || self.season.all(s, duration(s) > duration(has(self.interval) ? self.interval : '15s'))",message="season: want each more than the interval, such as 24h"
+// +kubebuilder:validation:XValidation:rule="!has(self.season) || self.season.all(i, s, i == 0 || duration(self.season[i-1]) <= duration(s))",message="season: want the shortest first"
 type ScalePolicySpec struct {
 	// ScaleTargetRef is what the HPA scales. It is only read: for the pods' start-up times and readiness.
+	// +optional
 	ScaleTargetRef *TargetRef `json:"scaleTargetRef,omitempty"`
 	// Kafka names the consumer group.
 	Kafka KafkaSource `json:"kafka"`
@@ -25,106 +63,199 @@ type ScalePolicySpec struct {
 	// Replicas bounds the answer.
 	Replicas ReplicaBounds `json:"replicas"`
 	// LeadTime is where learning of the start-up time begins.
-	LeadTime LeadTime `json:"leadTime,omitempty"`
+	// +optional
+	LeadTime LeadTime `json:"leadTime,omitzero"`
 	// Interval is the time between ticks. Default 15s.
-	Interval metav1.Duration `json:"interval,omitempty"`
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="want a positive duration such as 15s"
+	// +kubebuilder:default="15s"
+	// +optional
+	Interval metav1.Duration `json:"interval,omitzero"`
 	// Season lists known season lengths, shortest first; empty means that seasons are looked for.
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:Type=string
+	// +kubebuilder:validation:items:MaxLength=32
+	// +optional
 	Season []metav1.Duration `json:"season,omitempty"`
 	// Mode is Active, or Observe: decide and show, but serve the present count.
+	// +kubebuilder:default=Active
+	// +optional
 	Mode Mode `json:"mode,omitempty"`
 	// Paused freezes the answer at the present count.
+	// +optional
 	Paused bool `json:"paused,omitempty"`
 	// Pools splits the replicas over several targets of unequal speed and price; empty means one target. With pools,
 	// replicas.max is the bound of their sum and each pool has a cap of its own.
+	// +kubebuilder:validation:MaxItems=16
+	// +listType=map
+	// +listMapKey=name
+	// +optional
 	Pools []Pool `json:"pools,omitempty"`
 	// Schedules raise replicas.min at certain times.
+	// +kubebuilder:validation:MaxItems=32
+	// +listType=atomic
+	// +optional
 	Schedules []Schedule `json:"schedules,omitempty"`
 	// Budget bounds what a day may cost.
+	// +optional
 	Budget *Budget `json:"budget,omitempty"`
 	// Vertical says what is done with the recommended pod size.
+	// +kubebuilder:default=None
+	// +optional
 	Vertical VerticalMode `json:"vertical,omitempty"`
 }
 
 // Pool is one target among several: GPU, CPU or spot nodes.
 type Pool struct {
-	Name           string     `json:"name"`
+	// Name tells the pools apart in metrics.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+	// ScaleTargetRef is what this pool's HPA scales.
+	// +optional
 	ScaleTargetRef *TargetRef `json:"scaleTargetRef,omitempty"`
 	// Max is how many replicas the pool has room for.
+	// +kubebuilder:validation:Minimum=1
 	Max int32 `json:"max"`
 	// Price is what a replica-hour costs, in any one currency. Default 1.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
 	Price float64 `json:"price,omitempty"`
 }
 
 // Schedule raises the lower bound for Duration after each time at which Start fires.
 type Schedule struct {
 	// Start is a cron expression of five fields: minute, hour, day of month, month, day of week.
-	Start    string          `json:"start"`
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:Pattern=`^\s*(\S+\s+){4}\S+\s*$`
+	Start string `json:"start"`
+	// Duration is how long the raised bound holds.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="want a positive duration such as 8h"
 	Duration metav1.Duration `json:"duration"`
 	// TimeZone is an IANA name. Default UTC.
-	TimeZone    string `json:"timeZone,omitempty"`
-	MinReplicas int32  `json:"minReplicas"`
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	TimeZone string `json:"timeZone,omitempty"`
+	// MinReplicas is the raised bound.
+	// +kubebuilder:validation:Minimum=0
+	MinReplicas int32 `json:"minReplicas"`
 }
 
 // Budget bounds what a day may cost.
 type Budget struct {
 	// ReplicaHoursPerDay is the most that may be spent between two midnights UTC. When it binds, the answer is lowered to
 	// what can be paid for until midnight, never below replicas.min.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:ExclusiveMinimum=true
 	ReplicaHoursPerDay float64 `json:"replicaHoursPerDay"`
 }
 
 // VerticalMode says what is done with the recommended pod size.
+//
+// +kubebuilder:validation:Enum=None;Recommend;InPlace
 type VerticalMode string
 
-// The vertical modes.
+// The vertical modes. It is None and not Off, because YAML reads an Off without quotes as false.
 const (
-	VerticalOff       VerticalMode = "Off"
+	VerticalNone      VerticalMode = "None"
 	VerticalRecommend VerticalMode = "Recommend"
 	VerticalInPlace   VerticalMode = "InPlace"
 )
 
 // TargetRef names a scalable object in the policy's namespace.
 type TargetRef struct {
+	// APIVersion is group/version. Default apps/v1.
+	// +kubebuilder:validation:MaxLength=317
+	// +optional
 	APIVersion string `json:"apiVersion,omitempty"`
-	Kind       string `json:"kind"`
-	Name       string `json:"name"`
+	// Kind is Deployment, StatefulSet or any kind with a scale subresource.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind"`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
 }
 
 // KafkaSource names a consumer group and its topics.
 type KafkaSource struct {
 	// Cluster is a name from the daemon's configuration. Default "main".
+	// +kubebuilder:default=main
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
 	Cluster string `json:"cluster,omitempty"`
-	Group   string `json:"group"`
+	// Group is the consumer group.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=32767
+	Group string `json:"group"`
 	// Topics are the topics counted; empty means all that the group has committed or is assigned.
+	// +kubebuilder:validation:MaxItems=1000
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=249
+	// +listType=set
+	// +optional
 	Topics []string `json:"topics,omitempty"`
 	// Reset is the consumers' auto.offset.reset: earliest or latest. Default latest, as Kafka's consumers.
+	// +kubebuilder:validation:Enum=earliest;latest
+	// +kubebuilder:default=latest
+	// +optional
 	Reset string `json:"reset,omitempty"`
 	// ReadCommitted says that the consumers read committed records only.
+	// +optional
 	ReadCommitted bool `json:"readCommitted,omitempty"`
 }
 
 // Objective is the promise: at most ViolationRatio of the records wait longer than LagSeconds.
 type Objective struct {
+	// LagSeconds is how long a record may wait.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:ExclusiveMinimum=true
 	LagSeconds float64 `json:"lagSeconds"`
 	// ViolationRatio is the allowed share, 0 to 1. Default 0.001.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:ExclusiveMinimum=true
+	// +kubebuilder:validation:Maximum=1
+	// +kubebuilder:validation:ExclusiveMaximum=true
+	// +kubebuilder:default=0.001
+	// +optional
 	ViolationRatio float64 `json:"violationRatio,omitempty"`
 	// LatencySeconds bounds the latency that the policy's latency source reports; 0 means none is promised.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
 	LatencySeconds float64 `json:"latencySeconds,omitempty"`
 }
 
 // ReplicaBounds bounds the answer.
+//
+// +kubebuilder:validation:XValidation:rule="(has(self.min) ? self.min : 1) <= self.max",message="min: want at most max"
 type ReplicaBounds struct {
 	// Min may be 0: scale to zero. Default 1.
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:default=1
+	// +optional
 	Min *int32 `json:"min,omitempty"`
-	Max int32  `json:"max"`
+	// Max is the most that may be asked for. Partitions bound it too.
+	// +kubebuilder:validation:Minimum=1
+	Max int32 `json:"max"`
 }
 
 // LeadTime is the time from a scale request to a replica's first record.
 type LeadTime struct {
 	// Initial is assumed until it has been learned. Default 60s.
-	Initial metav1.Duration `json:"initial,omitempty"`
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="want a positive duration such as 60s"
+	// +kubebuilder:default="60s"
+	// +optional
+	Initial metav1.Duration `json:"initial,omitzero"`
 }
 
 // Mode says whether the answer is served.
+//
+// +kubebuilder:validation:Enum=Active;Observe
 type Mode string
 
 // The modes.
