@@ -1,0 +1,338 @@
+package sim
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/prescale/prescale/metrics/series"
+)
+
+// Scenario is the world that a policy is tried in.
+type Scenario struct {
+	Trace *Trace
+	// Tick is the time between decisions in seconds. Default 15.
+	Tick float64
+	// Capacity is what a replica does, in records per second; CapacityNoise the relative deviation from replica to replica.
+	Capacity, CapacityNoise float64
+	// Lead is the median time in seconds from the request to the first record; LeadJitter its relative deviation.
+	Lead, LeadJitter float64
+	// Pause is how long a rebalance stops the group, in seconds.
+	Pause float64
+	// Partitions is their count and Weights their shares of the arrivals; nil means equal shares.
+	Partitions int
+	Weights    []float64
+	Assignor   Assignor
+	// Objective is how long a record may wait, in seconds.
+	Objective float64
+	// Min and Max bound what any policy may ask for; Initial replicas are there at the start.
+	Min, Max, Initial int
+	// CountFrom is when counting begins, in seconds: before it a policy may warm up for free.
+	CountFrom float64
+	Seed      uint64
+	// HideBusy leaves the busy ratio out of the observations; ShowPartitions gives lag and arrivals per partition.
+	HideBusy, ShowPartitions bool
+	// Start is the time of the trace's beginning; the zero Time means the beginning of 2026.
+	Start time.Time
+	// Keep says that Result.Points is wanted.
+	Keep bool
+}
+
+// DefaultScenario returns the setting of the published table: a need of 8 replicas on average, 48 partitions, 5 % of noise on
+// the capacity, a pause of 3 s and an objective of 30 s.
+func DefaultScenario(trace *Trace) Scenario {
+	return Scenario{
+		Trace: trace, Tick: 15, Capacity: trace.MeanRate() / 8, CapacityNoise: 0.05, Lead: 60, LeadJitter: 0.1, Pause: 3,
+		Partitions: 48, Assignor: Range, Objective: 30, Min: 1, Max: 48, Initial: 8, Seed: 1,
+	}
+}
+
+// Validate reports what is wrong with s.
+func (s *Scenario) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(s.Trace != nil, "trace: is missing")
+	check(s.Tick > 0, "tick: %v: want more than 0 seconds", s.Tick)
+	check(s.Capacity > 0, "capacity: %v: want more than 0 records/s", s.Capacity)
+	check(s.Lead >= 0 && s.LeadJitter >= 0 && s.CapacityNoise >= 0 && s.Pause >= 0, "lead, jitter, noise and pause: want 0 or more")
+	check(s.Partitions >= 1, "partitions: %d: want 1 or more", s.Partitions)
+	check(s.Weights == nil || len(s.Weights) == s.Partitions, "weights: got %d: want one for each of %d partitions", len(s.Weights), s.Partitions)
+	check(s.Objective > 0, "objective: %v: want more than 0 seconds", s.Objective)
+	check(s.Min >= 0 && s.Max >= max(1, s.Min), "min and max: %d and %d: want 0 <= min <= max and max >= 1", s.Min, s.Max)
+	_, err := ParseAssignor(string(s.Assignor))
+	errs = append(errs, err)
+	return errors.Join(errs...)
+}
+
+// Policy is what is tried: given what the tick saw, how many replicas does it want?
+type Policy interface {
+	// Decide must not keep o.
+	Decide(now time.Time, o *series.Observation) int
+}
+
+// Point is one tick of a run.
+type Point struct {
+	Seconds, ArrivalRate, LagRecords, LagSeconds float64
+	Ready, Starting, Desired                     int
+}
+
+// Result is what a run cost and what became of the promise.
+type Result struct {
+	// ReplicaSeconds counts replicas that are ready or starting. LowerBound is what the arrivals alone need at least.
+	ReplicaSeconds, LowerBound float64
+	// LateRatio is the share of records that waited longer than the objective.
+	LateRatio   float64
+	Records     float64
+	WaitP50     float64
+	WaitP99     float64
+	Changes     int
+	Moves       int
+	Days        float64
+	MaxLag      float64
+	Elasticity  Elasticity
+	Points      []Point
+	EndsWithLag float64
+}
+
+// Cost returns the replica time in units of the lower bound.
+func (r *Result) Cost() float64 { return r.ReplicaSeconds / r.LowerBound }
+
+// Elasticity holds the metrics of the SPEC research group: by how much (Theta, in replicas) and for what share of the time
+// (Tau) the supply was under and over the demand. Herbst et al., "Ready for rain? A view from SPEC research on the future of
+// cloud metrics", SPEC-RG-2016-01 (2016).
+type Elasticity struct{ ThetaUnder, ThetaOver, TauUnder, TauOver float64 }
+
+type starting struct{ orderedAt, readyAt float64 }
+
+// Run tries one policy. The same scenario and policy give the same result.
+func Run(s Scenario, policy Policy) (Result, error) {
+	if err := s.Validate(); err != nil {
+		return Result{}, err
+	}
+	r := &runner{s: s, random: rand.New(rand.NewPCG(s.Seed, 0x9e3779b97f4a7c15)), start: s.Start}
+	if r.start.IsZero() {
+		r.start = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
+	}
+	weights := s.Weights
+	if weights == nil {
+		weights = make([]float64, s.Partitions)
+		for i := range weights {
+			weights[i] = 1 / float64(s.Partitions)
+		}
+	}
+	r.g = newGroup(s.Trace, s.Partitions, weights, s.Objective)
+	for range s.Initial {
+		r.join()
+	}
+	r.reassign(false)
+	return r.run(policy), nil
+}
+
+type runner struct {
+	s        Scenario
+	random   *rand.Rand
+	g        *group
+	start    time.Time
+	ids      []int // of the members, in joining order
+	nextID   int
+	pending  []starting
+	started  []float64
+	changes  int
+	moves    int
+	paid     float64
+	counting bool
+	lagAt    []float64
+	owners   []int // ids per partition
+}
+
+func (r *runner) join() {
+	c := r.s.Capacity * max(0.2, 1+r.s.CapacityNoise*r.random.NormFloat64())
+	r.g.members = append(r.g.members, member{id: r.nextID, capacity: c})
+	r.ids = append(r.ids, r.nextID)
+	r.nextID++
+}
+
+// reassign redistributes the partitions after joins and leaves.
+func (r *runner) reassign(pause bool) {
+	g := r.g
+	g.materialise()
+	// The group knows owners as indices, the assignor as ids, which outlive their neighbours.
+	if r.owners == nil {
+		r.owners = slices.Repeat([]int{-1}, len(g.owner))
+	}
+	before := slices.Clone(r.owners)
+	moved := r.s.Assignor.assign(r.owners, r.ids)
+	if r.counting {
+		r.moves += moved
+	}
+	index := make(map[int]int, len(g.members))
+	for i := range g.members {
+		index[g.members[i].id] = i
+	}
+	for p, id := range r.owners {
+		if id < 0 {
+			g.owner[p] = -1
+			continue
+		}
+		g.owner[p] = index[id]
+		if pause && r.s.Assignor == Cooperative && before[p] != id {
+			g.stopped[p] = g.now + r.s.Pause
+		}
+	}
+	if pause && r.s.Assignor != Cooperative {
+		g.allStop = g.now + r.s.Pause
+	}
+	g.regroup()
+}
+
+// scale moves the target to n: new replicas start, superfluous ones that are still starting are given up first, and then the
+// youngest members leave.
+func (r *runner) scale(n int) {
+	present := len(r.g.members) + len(r.pending)
+	if n == present {
+		return
+	}
+	if r.counting {
+		r.changes++
+	}
+	for ; present < n; present++ {
+		lead := r.s.Lead * math.Exp(r.s.LeadJitter*r.random.NormFloat64())
+		r.pending = append(r.pending, starting{r.g.now, r.g.now + lead})
+	}
+	slices.SortStableFunc(r.pending, func(a, b starting) int { return cmp.Compare(a.readyAt, b.readyAt) })
+	for ; present > n && len(r.pending) > 0; present-- {
+		r.pending = r.pending[:len(r.pending)-1]
+	}
+	if left := present - n; left > 0 {
+		kept := len(r.g.members) - left
+		r.g.members, r.ids = r.g.members[:kept], r.ids[:kept]
+		r.reassign(true)
+	}
+}
+
+// advance runs the world to `until`, with replicas joining on the way.
+func (r *runner) advance(until float64) {
+	for {
+		next := until
+		if len(r.pending) > 0 {
+			next = min(next, max(r.g.now, r.pending[0].readyAt))
+		}
+		if r.counting {
+			r.paid += (next - r.g.now) * float64(len(r.g.members)+len(r.pending))
+		}
+		r.g.advance(next)
+		joined := false
+		for len(r.pending) > 0 && r.pending[0].readyAt <= r.g.now+1e-9 {
+			r.started = append(r.started, r.g.now-r.pending[0].orderedAt+r.s.Pause)
+			r.pending = r.pending[1:]
+			r.join()
+			joined = true
+		}
+		if joined {
+			r.reassign(true)
+		}
+		if next >= until {
+			return
+		}
+	}
+}
+
+func (r *runner) run(policy Policy) Result {
+	s, g := &r.s, r.g
+	var result Result
+	ticks := int(s.Trace.Duration() / s.Tick)
+	o := series.Observation{Policy: "default/simulated", Interval: time.Duration(s.Tick * float64(time.Second)), Partitions: series.OfInt(s.Partitions)}
+	if s.ShowPartitions {
+		r.lagAt = make([]float64, s.Partitions)
+		o.PartitionLagRecords = make([]series.Value, s.Partitions)
+		o.PartitionArrivalRecords = make([]series.Value, s.Partitions)
+	}
+	var demandTicks float64
+	for i := 1; i <= ticks; i++ {
+		from, to := float64(i-1)*s.Tick, float64(i)*s.Tick
+		if !r.counting && from >= s.CountFrom {
+			r.counting, g.counting = true, true
+		}
+		r.started = r.started[:0]
+		readyBefore := float64(len(g.members))
+		g.consumedN = 0
+		for m := range g.members {
+			g.members[m].worked = 0
+		}
+		r.advance(to)
+		arrived := s.Trace.Arrived(to) - s.Trace.Arrived(from)
+		lag, age := g.lag(r.lagAt)
+		now := r.start.Add(time.Duration(to * float64(time.Second)))
+		o.At = now
+		o.ArrivalRecords, o.ConsumedRecords = series.Of(arrived), series.Of(g.consumedN)
+		o.LagRecords, o.LagSeconds = series.Of(lag), series.Of(age)
+		o.ReadyReplicas, o.StartingReplicas = series.OfInt(len(g.members)), series.OfInt(len(r.pending))
+		o.StartupSeconds = append(o.StartupSeconds[:0], r.started...)
+		o.Rebalancing = g.now < g.allStop
+		o.BusyRatio = series.Missing
+		if n := max(readyBefore, float64(len(g.members))); !s.HideBusy && n > 0 {
+			worked := 0.0
+			for m := range g.members {
+				worked += g.members[m].worked
+			}
+			o.BusyRatio = series.Of(min(1, worked/(float64(len(g.members))*s.Tick)))
+		}
+		for p := range o.PartitionLagRecords {
+			o.PartitionLagRecords[p] = series.Of(r.lagAt[p])
+			o.PartitionArrivalRecords[p] = series.Of(g.weights[p] * arrived)
+		}
+		desired := min(max(policy.Decide(now, &o), s.Min), s.Max)
+		if s.Keep {
+			result.Points = append(result.Points, Point{to, arrived / s.Tick, lag, age, len(g.members), len(r.pending), desired})
+		}
+		if r.counting {
+			result.MaxLag = max(result.MaxLag, age)
+			demand, supply := math.Ceil(arrived/s.Tick/s.Capacity), float64(len(g.members))
+			demandTicks++
+			result.Elasticity.add(demand, supply)
+		}
+		r.scale(desired)
+	}
+	result.Elasticity.divide(demandTicks)
+	end := float64(ticks) * s.Tick
+	from := math.Ceil(s.CountFrom/s.Tick) * s.Tick
+	result.ReplicaSeconds = r.paid
+	result.LowerBound = max((s.Trace.Arrived(end)-s.Trace.Arrived(from))/s.Capacity, float64(s.Min)*(end-from))
+	result.Records = g.total
+	result.EndsWithLag, _ = g.lag(nil)
+	if g.total > 0 {
+		result.LateRatio = g.late / g.total
+	}
+	result.WaitP50, result.WaitP99 = g.waits.quantile(0.5), g.waits.quantile(0.99)
+	result.Changes, result.Moves, result.Days = r.changes, r.moves, (end-from)/86400
+	return result
+}
+
+func (e *Elasticity) add(demand, supply float64) {
+	switch {
+	case supply < demand:
+		e.ThetaUnder += demand - supply
+		e.TauUnder++
+	case supply > demand:
+		e.ThetaOver += supply - demand
+		e.TauOver++
+	}
+}
+
+func (e *Elasticity) divide(ticks float64) {
+	if ticks <= 0 {
+		return
+	}
+	e.ThetaUnder /= ticks
+	e.ThetaOver /= ticks
+	e.TauUnder /= ticks
+	e.TauOver /= ticks
+}
