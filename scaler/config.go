@@ -79,7 +79,7 @@ func (c Config) Validate() error {
 	check(c.ObjectiveLatency >= 0, "objective.latencySeconds: %v: want 0 or more", c.ObjectiveLatency.Seconds())
 	check(c.MinReplicas >= 0, "replicas.min: %d: want 0 or more", c.MinReplicas)
 	check(c.MaxReplicas >= 1, "replicas.max: %d: want 1 or more", c.MaxReplicas)
-	check(c.MinReplicas <= c.MaxReplicas, "replicas.min: %d: want at most replicas.max, which is %d", c.MinReplicas, c.MaxReplicas)
+	check(c.MaxReplicas < 1 || c.MinReplicas <= c.MaxReplicas, "replicas.min: %d: want at most replicas.max, which is %d", c.MinReplicas, c.MaxReplicas)
 	check(c.InitialLeadTime > 0, "leadTime.initial: %v: want a positive duration such as 60s", c.InitialLeadTime)
 	names := map[string]bool{}
 	for i, p := range c.Pools {

@@ -20,11 +20,33 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		Short:         "Scale Kafka-fed services on Kubernetes before the lag arrives",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return command.Inputf("unknown command %q; prescale --help lists them", args[0])
+			}
+			return cmd.Help()
+		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return command.Input(err) })
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand()
+	root.AddCommand(
+		newCheckCommand(),
+	)
 	return root.ExecuteContext(ctx)
+}
+
+// positional makes a wrong number of arguments the user's mistake: exit code 2, like a wrong flag.
+func positional(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error { return command.Input(check(cmd, args)) }
+}
+
+// required checks a flag that has no default.
+func required(flag, value string) error {
+	if value == "" {
+		return command.Inputf("--%s: missing", flag)
+	}
+	return nil
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // Decode reads YAML or JSON over the defaults that already stand in *into, a pointer to a struct with json tags. Every
-// problem is reported, each with its key path: unknown keys, wrong types, values that a type refuses. Keys that are absent or null
+// problem is reported, each a *KeyError: unknown keys, wrong types, values that a type refuses. Keys that are absent or null
 // leave the default.
 func Decode(data []byte, into any) error {
 	asJSON, err := yaml.YAMLToJSONStrict(data)
@@ -25,6 +25,16 @@ func Decode(data []byte, into any) error {
 	return errors.Join(d.problems...)
 }
 
+// KeyError is one problem of one key.
+type KeyError struct {
+	// Path leads to the key: spec.replicas.max, policies[0].metadata.
+	Path string
+	// Text says what was found and what is wanted.
+	Text string
+}
+
+func (e *KeyError) Error() string { return e.Path + ": " + e.Text }
+
 // decoder walks a JSON text and a Go value side by side. encoding/json stops at the first wrong type; a person who mends a
 // file wants all of them at once.
 type decoder struct{ problems []error }
@@ -33,7 +43,7 @@ func (d *decoder) problem(path, format string, args ...any) {
 	if path == "" {
 		path = "(top level)"
 	}
-	d.problems = append(d.problems, fmt.Errorf("%s: %s", path, fmt.Sprintf(format, args...)))
+	d.problems = append(d.problems, &KeyError{path, fmt.Sprintf(format, args...)})
 }
 
 var unmarshaler = reflect.TypeFor[json.Unmarshaler]()

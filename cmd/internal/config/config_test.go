@@ -1,0 +1,92 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func load(t *testing.T, files map[string]string) (Config, error) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return Load(filepath.Join(dir, "prescale.yaml"))
+}
+
+const goodPolicy = `{metadata: {name: a, namespace: ai}, spec: {kafka: {group: g, topics: [t]}, objective: {lagSeconds: 30}, replicas: {max: 4}}}`
+
+func TestLoadOverDefaults(t *testing.T) {
+	c, err := load(t, map[string]string{
+		"prescale.yaml": "clusters: {main: {brokers: [kafka:9092]}}\npolicies: [" + goodPolicy + "]\npolicyFiles: ['more-*.yaml']\n",
+		"more-1.yaml":   "apiVersion: prescale.dev/v1alpha1\nkind: ScalePolicy\nmetadata: {name: b}\nspec: {kafka: {group: h}, objective: {lagSeconds: 5}, replicas: {max: 2}, interval: 5s}\n",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	policies, err := c.PipelinePolicies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(policies) != 2 || policies[0].Name() != "ai/a" || policies[1].Name() != "default/b" {
+		t.Fatalf("got %+v", policies)
+	}
+	if got := policies[0].Scaler.Interval; got != 15*time.Second {
+		t.Errorf("default interval: got %v, want 15s", got)
+	}
+	if got := policies[1].Scaler.Interval; got != 5*time.Second {
+		t.Errorf("interval: got %v, want 5s", got)
+	}
+	if c.HTTP.Listen != Default().HTTP.Listen {
+		t.Errorf("http.listen: got %q, want the default", c.HTTP.Listen)
+	}
+}
+
+// TestEachMistakeHasItsMessage is the table of bad files: what is written over a good one, and what must be said.
+func TestEachMistakeHasItsMessage(t *testing.T) {
+	const good = "clusters: {main: {brokers: [kafka:9092]}}\n"
+	for _, tt := range []struct {
+		name, file string
+		want       []string
+	}{
+		{"unknown key", good + "cluster: {}", []string{"cluster: unknown key; known here: "}},
+		{"unknown key below", good + "http: {port: 1}", []string{"http.port: unknown key; known here: listen"}},
+		{"unknown log", good + "log: disk", []string{`log: "disk": want memory or kafka`}},
+		{"no clusters", "log: memory", []string{"clusters: none"}},
+		{"no brokers", "clusters: {main: {}}", []string{"clusters.main.brokers: none"}},
+		{"no port", good + "http: {listen: here}", []string{`http.listen: "here": want host:port`}},
+		{"half a certificate", good + "metricsAPI: {certFile: c}", []string{"metricsAPI.certFile"}},
+		{"policy without a name", good + "policies: [{spec: {}}]", []string{"policies[0].metadata.name: missing", "policies[0].spec.kafka.group: missing", "policies[0].spec.replicas.max: 0"}},
+		{"policy twice", good + "policies: [" + goodPolicy + ", " + goodPolicy + "]", []string{`policies[1].metadata.name: "ai/a": defined twice`}},
+		{"unknown cluster", "clusters: {other: {brokers: [k:1]}}\npolicies: [" + goodPolicy + "]", []string{`policies[0].spec.kafka.cluster: "main": not among clusters: [other]`}},
+		{"file that is not there", good + "policyFiles: [nope.yaml]", []string{"policyFiles[0]:", "no file matches"}},
+		{"not YAML", "clusters: [", []string{"read YAML"}},
+		{"five at once", "log: 3\nclusters: {main: {brokers: [kafka]}}\nhttp: {listen: here, color: red}\npolicies: [{metadata: {name: a}, spec: {replicas: {max: many}}}]", []string{
+			"log: 3: want a text", `clusters.main.brokers[0]: "kafka"`, `http.listen: "here"`, "http.color: unknown key", `policies[0].spec.replicas.max: "many": want a whole number`,
+		}},
+	} {
+		_, err := load(t, map[string]string{"prescale.yaml": tt.file})
+		if err == nil {
+			t.Errorf("%s: no error", tt.name)
+			continue
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: got\n%v\nwant it to hold %q", tt.name, err, want)
+			}
+		}
+	}
+}
+
+func TestAKeyThatCannotBeReadIsToldOnce(t *testing.T) {
+	_, err := load(t, map[string]string{"prescale.yaml": "log: 3\nclusters: {main: {brokers: [kafka]}}\nhttp: {listen: here, color: red}\n" +
+		"policies: [{metadata: {name: a}, spec: {kafka: {group: g}, objective: {lagSeconds: 3}, replicas: {max: many}}}]\n"})
+	if got := len(strings.Split(err.Error(), "\n")); got != 5 {
+		t.Errorf("got %d messages, want 5:\n%v", got, err)
+	}
+}
