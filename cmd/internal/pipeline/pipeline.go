@@ -50,8 +50,9 @@ func (wallClock) WallSpan(span time.Duration) time.Duration { return span }
 // Config is what a Pipeline is made with.
 type Config struct {
 	Policies []Policy
-	// CollectorFor returns a new collector for the named cluster. It is called once for every cluster and interval.
-	CollectorFor func(cluster string) (Collector, error)
+	// CollectorFor returns a new collector for the named cluster that will be asked once every interval. It is called once
+	// for every cluster and interval.
+	CollectorFor func(cluster string, interval time.Duration) (Collector, error)
 	// Replicas may be nil: then the members of the consumer group count as ready replicas.
 	Replicas Replicas
 	Store    *readmodel.Store
@@ -77,7 +78,7 @@ func New(cfg Config) (*Pipeline, error) {
 	}
 	p := &Pipeline{}
 	for g, policies := range groups {
-		source, err := cfg.CollectorFor(g.cluster)
+		source, err := cfg.CollectorFor(g.cluster, g.interval)
 		if err != nil {
 			return nil, fmt.Errorf("make the collector of cluster %s: %w", g.cluster, err)
 		}

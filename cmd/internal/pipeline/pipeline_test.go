@@ -41,7 +41,7 @@ func newPipeline(t *testing.T, source *scripted, policies ...Policy) (*Pipeline,
 	store := readmodel.NewStore(time.Now)
 	p, err := New(Config{
 		Policies:     policies,
-		CollectorFor: func(string) (Collector, error) { return source, nil },
+		CollectorFor: func(string, time.Duration) (Collector, error) { return source, nil },
 		Store:        store,
 		Logger:       slog.New(slog.DiscardHandler),
 	})
@@ -137,7 +137,7 @@ func TestOneBadTargetDoesNotTouchTheOthers(t *testing.T) {
 func TestAPolicyDefinedTwiceIsRefused(t *testing.T) {
 	_, err := New(Config{
 		Policies:     []Policy{policy("ai/a"), policy("ai/a")},
-		CollectorFor: func(string) (Collector, error) { return &scripted{}, nil },
+		CollectorFor: func(string, time.Duration) (Collector, error) { return &scripted{}, nil },
 		Store:        readmodel.NewStore(time.Now),
 	})
 	if err == nil || !strings.Contains(err.Error(), "ai/a: defined twice") {
@@ -158,7 +158,7 @@ func TestTicksFollowTheClock(t *testing.T) {
 		}}
 		p, err := New(Config{
 			Policies:     []Policy{policy("ai/a")},
-			CollectorFor: func(string) (Collector, error) { return source, nil },
+			CollectorFor: func(string, time.Duration) (Collector, error) { return source, nil },
 			Store:        readmodel.NewStore(time.Now),
 			Logger:       slog.New(slog.DiscardHandler),
 			Clock:        fast{time.Now()},
