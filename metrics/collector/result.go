@@ -2,17 +2,23 @@
 // tick for it. The packages below it collect, from Kafka and from latency sources.
 package collector
 
-import "github.com/prescale/prescale/metrics/series"
+import (
+	"time"
+
+	"github.com/prescale/prescale/metrics/series"
+)
 
 // Target names what is collected for one policy.
 type Target struct {
 	// Policy is "namespace/name".
 	Policy string
-	// Cluster names the Kafka cluster; Group the consumer group; Topics the topics, sorted.
+	// Cluster names the Kafka cluster; Group the consumer group; Topics the topics, sorted. No topics means every topic
+	// that the group has committed to or is assigned.
 	Cluster string
 	Group   string
 	Topics  []string
-	// Reset is where the group starts on a partition it has never committed: the consumer's auto.offset.reset.
+	// Reset is where the group starts on a partition it has never committed: the consumer's auto.offset.reset. Empty
+	// means ResetEarliest.
 	Reset Reset
 	// ReadCommitted says that the consumers read committed records only, so that lag counts to the last stable offset.
 	ReadCommitted bool
@@ -31,7 +37,34 @@ const (
 // Observation whose missing values are Missing and whose Problems say why.
 type Result struct {
 	Observation series.Observation
-	// Members is how many members the consumer group has: the replicas, where nobody knows better.
+	Group       Group
+	Err         error
+}
+
+// Group is what a tick learned about a target's consumer group itself. Where no orchestrator says how many replicas are
+// ready, Members may stand for it: a member is a replica that has joined.
+type Group struct {
+	// Type is "classic", "consumer" (KIP-848), "share" (KIP-932), "streams" (KIP-1071), or "" when not known.
+	Type string
+	// State is the broker's word for it ("Stable", "Empty", "PreparingRebalance"), "Absent" for a group that is not on the
+	// cluster, or "" when not known.
+	State string
+	// Members is how many members the group has, missing when not known.
 	Members series.Value
-	Err     error
+	// Assigned is how many members have at least one partition, missing when not known.
+	Assigned series.Value
+	// Rebalances counts the rebalances seen since collecting began.
+	Rebalances int
+	// LastPause is how long the latest finished rebalance kept the group from committing anywhere, as far as ticks can
+	// tell; 0 before the first.
+	LastPause time.Duration
+	// Starts lists the members whose first commit after joining was seen at this tick.
+	Starts []Start
+}
+
+// Start is one member's way from joining to its first commit, as seen by ticks: each time may be late by one tick.
+type Start struct {
+	Member        string
+	JoinedAt      time.Time
+	FirstCommitAt time.Time
 }

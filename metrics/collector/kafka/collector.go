@@ -1,0 +1,281 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/prescale/prescale/metrics/collector"
+)
+
+// Collector collects from one Kafka cluster. Its methods may be called from several goroutines; a tick and everything
+// else wait for each other.
+type Collector struct {
+	config    Config
+	client    *kgo.Client
+	logger    *slog.Logger
+	telemetry *telemetry
+	clock     func() time.Time
+
+	mu        sync.Mutex
+	targets   []target
+	selection Selection
+
+	tick   int
+	line   *timeline
+	topics map[string]*topic
+	groups map[string]*group
+	// listed is what the latest complete ListGroups said, by group.
+	listed map[string]listedGroup
+	// nodes lists the brokers of the cluster, sorted.
+	nodes []int32
+	// nodeProblems says which brokers did not answer at this tick.
+	nodeProblems map[int32]error
+
+	nextMetadata, nextGroups, nextStarts time.Time
+	versionsChecked                      bool
+}
+
+// New returns a Collector that asks through client, which stays the caller's to close. registerer receives its own
+// metrics and may be nil, as may logger.
+func New(config Config, client *kgo.Client, registerer prometheus.Registerer, logger *slog.Logger) (*Collector, error) {
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("kafka collector: %w", err)
+	}
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	telemetry, err := newTelemetry(registerer, config.Cluster)
+	if err != nil {
+		return nil, fmt.Errorf("kafka collector: %w", err)
+	}
+	return &Collector{
+		config:       config,
+		client:       client,
+		logger:       logger.With("cluster", config.Cluster),
+		telemetry:    telemetry,
+		clock:        time.Now, //nolint:forbidigo // only differences of it are used: how long a tick's requests took
+		line:         newTimeline(config.Samples, config.SampleAge),
+		topics:       map[string]*topic{},
+		groups:       map[string]*group{},
+		listed:       map[string]listedGroup{},
+		nodeProblems: map[int32]error{},
+	}, nil
+}
+
+// SetTargets replaces the targets. What is known of a group or topic that stays wanted is kept; so is a target's count
+// since its last observation, if it stays the same.
+func (c *Collector) SetTargets(targets []collector.Target) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before := map[string]target{}
+	for _, t := range c.targets {
+		before[t.key()] = t
+	}
+	c.targets = c.targets[:0:0]
+	for _, wanted := range targets {
+		wanted.Topics = slices.Sorted(slices.Values(wanted.Topics))
+		if wanted.Reset == "" {
+			wanted.Reset = collector.ResetEarliest
+		}
+		t := target{Target: wanted}
+		if old, ok := before[t.key()]; ok {
+			t = old
+		}
+		c.targets = append(c.targets, t)
+	}
+	c.want()
+}
+
+// want marks the groups that targets name, and makes those that are new.
+func (c *Collector) want() {
+	for _, g := range c.groups {
+		g.forTarget = false
+	}
+	for _, t := range c.targets {
+		g := c.groups[t.Group]
+		if g == nil {
+			g = newGroup(t.Group)
+			c.groups[t.Group] = g
+			c.nextGroups = time.Time{}
+		}
+		g.forTarget = true
+		for _, name := range t.Topics {
+			c.topic(name).wantStable = c.topic(name).wantStable || t.ReadCommitted
+		}
+	}
+}
+
+// topic returns the collector's place for a topic, making it where it is new; metadata then fills it.
+func (c *Collector) topic(name string) *topic {
+	t := c.topics[name]
+	if t == nil {
+		t = &topic{name: name, samples: newSamples(c.config.Samples, 0)}
+		c.topics[name] = t
+		c.nextMetadata = time.Time{}
+	}
+	return t
+}
+
+// Collect takes one sample of everything and returns a Result for each target, in the order of SetTargets. now is the
+// time of the tick; times must not go back. A target of which nothing could be learned has an error in its Result; the
+// error of Collect itself means that the cluster could not be asked at all, and then every Result has it too.
+func (c *Collector) Collect(ctx context.Context, now time.Time) ([]collector.Result, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	began := c.clock()
+	at := func() time.Time { return now.Add(c.clock().Sub(began)) }
+
+	c.tick++
+	clear(c.nodeProblems)
+	err := c.sample(ctx, now, at)
+	results := c.observe(now, at(), err)
+	c.telemetry.tickDone(c.clock().Sub(began), c, results, at(), err)
+	return results, err
+}
+
+// sample asks the cluster: first who and what there is, then positions, then ends.
+func (c *Collector) sample(ctx context.Context, now time.Time, at func() time.Time) error {
+	for _, t := range c.topics {
+		t.beginTick()
+	}
+	for _, g := range c.groups {
+		g.problem = nil
+	}
+	if err := c.refresh(ctx, now); err != nil {
+		c.line.open(now)
+		for _, t := range c.topics {
+			t.endTick(c.line, c.tick, now)
+		}
+		return err
+	}
+	c.readPositions(ctx)
+	if now.Compare(c.nextMetadata) >= 0 {
+		// A commit named a topic that was not known.
+		if err := c.readMetadata(ctx, now); err != nil {
+			c.logger.Warn("topics that are new could not be read", "error", err)
+		}
+	}
+	c.line.open(at())
+	c.readEnds(ctx)
+	c.line.close(at())
+	for _, t := range c.topics {
+		t.endTick(c.line, c.tick, now)
+	}
+	if now.Compare(c.nextStarts) >= 0 || c.missingStarts() {
+		c.readStarts(ctx)
+		c.nextStarts = now.Add(c.config.StartInterval)
+	}
+	c.seedNew(ctx)
+	for _, g := range c.groups {
+		if g.readTick == c.tick {
+			g.observeCommits(now, c.tick)
+			g.endTick(now)
+		}
+	}
+	c.checkExact(ctx, at())
+	return nil
+}
+
+// refresh reads what changes slowly, where it is due.
+func (c *Collector) refresh(ctx context.Context, now time.Time) error {
+	if err := c.checkVersions(ctx); err != nil {
+		return err
+	}
+	if now.Compare(c.nextMetadata) >= 0 {
+		if err := c.readMetadata(ctx, now); err != nil {
+			return err
+		}
+	}
+	if now.Compare(c.nextGroups) >= 0 {
+		c.readGroups(ctx, now)
+		c.nextGroups = now.Add(c.config.GroupInterval)
+	}
+	return nil
+}
+
+// checkVersions asks once whether the brokers speak what is encoded here by hand.
+func (c *Collector) checkVersions(ctx context.Context) error {
+	if c.versionsChecked {
+		return nil
+	}
+	response, err := c.ask(ctx, anyNode, kmsg.NewPtrApiVersionsRequest())
+	if err != nil {
+		return c.clusterError("ask for its versions", err)
+	}
+	for _, key := range response.(*kmsg.ApiVersionsResponse).ApiKeys {
+		needed := int16(0)
+		switch key.ApiKey {
+		case listOffsetsKey:
+			needed = listOffsetsVersion
+		case offsetFetchKey:
+			needed = offsetFetchVersion
+		}
+		if key.MaxVersion < needed {
+			return fmt.Errorf("cluster %s: its brokers speak %s up to version %d and version %d is needed: Kafka 3.0 or later",
+				c.config.Cluster, kmsg.NameForKey(key.ApiKey), key.MaxVersion, needed)
+		}
+	}
+	c.versionsChecked = true
+	return nil
+}
+
+// anyNode asks whichever broker the client likes.
+const anyNode int32 = -1
+
+// ask sends one request, to one broker where node says which, and waits for the answer as long as Config allows.
+func (c *Collector) ask(ctx context.Context, node int32, request kmsg.Request) (kmsg.Response, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.config.RequestTimeout,
+		fmt.Errorf("no answer within %v", c.config.RequestTimeout))
+	defer cancel()
+	c.telemetry.request(request.Key())
+	var response kmsg.Response
+	var err error
+	if node == anyNode {
+		response, err = c.client.Request(ctx, request)
+	} else {
+		response, err = c.client.Broker(int(node)).Request(ctx, request)
+	}
+	if err != nil {
+		if cause := context.Cause(ctx); errors.Is(err, context.DeadlineExceeded) && cause != nil {
+			err = cause
+		}
+		c.telemetry.failed(errorKind(err))
+		return nil, err
+	}
+	return response, nil
+}
+
+func (c *Collector) clusterError(act string, err error) error {
+	return fmt.Errorf("cluster %s: %s: %w", c.config.Cluster, act, err)
+}
+
+// retriable reports whether a code means that we asked the wrong broker or too early.
+func retriable(code int16) bool {
+	e := kerr.TypedErrorForCode(code)
+	return e != nil && e.Retriable
+}
+
+// errorKind sorts errors into a bounded set of names for metrics.
+func errorKind(err error) string {
+	var broker *kerr.Error
+	switch {
+	case errors.As(err, &broker):
+		return broker.Message
+	case errors.Is(err, context.Canceled):
+		return "canceled"
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	default:
+		return "connection"
+	}
+}

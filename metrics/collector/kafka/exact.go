@@ -1,0 +1,359 @@
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// exact is what the record batches from an offset on tell.
+type exact struct {
+	offset int64
+	// known says that a timestamp was read; the record was stamped between earliest and latest and most likely at likely,
+	// in Unix nanoseconds.
+	known                    bool
+	earliest, latest, likely int64
+	// residueTo is the offset up to which, from offset, there are only control records and records of aborted
+	// transactions: what a consumer that reads committed records is never given. It is offset where the first is data.
+	residueTo int64
+	// failed is the error code of the look-up, when it failed.
+	failed int16
+	// refused says that it will not be tried again for this offset.
+	refused bool
+}
+
+// batch sizes of the exact check: most batches fit the first; one that does not is fetched alone with the second, where
+// the broker gives one batch of whatever size (KIP-74).
+const (
+	exactBytes = 64 << 10
+	lonelyByte = 1
+)
+
+// residueAtMost bounds the lags for which a tail of control records is looked for: each open producer leaves one marker
+// a partition, so a larger lag is work.
+const residueAtMost = 64
+
+// check is one partition to look up.
+type check struct {
+	group  *group
+	place  *groupTopic
+	p      int
+	offset int64
+	need   float64 // how much the answer is wanted
+}
+
+// checkExact looks up the records whose age the samples do not tell well, those of largest uncertainty first, as many
+// as Config allows.
+func (c *Collector) checkExact(ctx context.Context, now time.Time) {
+	if c.config.ExactChecks == 0 || ctx.Err() != nil {
+		return
+	}
+	checks := c.wantedChecks(now)
+	if len(checks) == 0 {
+		return
+	}
+	slices.SortStableFunc(checks, func(a, b check) int { return cmp.Compare(b.need, a.need) })
+	checks = checks[:min(len(checks), c.config.ExactChecks)]
+	// A topic-partition is asked about one offset a request; groups that wait at the same one share the answer.
+	type place struct {
+		topic  *topic
+		p      int
+		offset int64
+	}
+	asked := map[place][]check{}
+	byLeader := map[int32][]place{}
+	for _, ch := range checks {
+		at := place{ch.place.topic, ch.p, ch.offset}
+		if asked[at] == nil {
+			leader := at.topic.leader[ch.p]
+			byLeader[leader] = append(byLeader[leader], at)
+		}
+		asked[at] = append(asked[at], ch)
+	}
+	var mu sync.Mutex
+	store := func(at place, e exact) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, ch := range asked[at] {
+			if ch.place.exact == nil {
+				ch.place.exact = map[int32]exact{}
+			}
+			ch.place.exact[int32(ch.p)] = e
+		}
+	}
+	var wait sync.WaitGroup
+	for leader, places := range byLeader {
+		if leader < 0 {
+			continue
+		}
+		wait.Go(func() {
+			for len(places) > 0 && ctx.Err() == nil {
+				// One request may name a partition once.
+				var round, rest []place
+				named := map[*topic]map[int]bool{}
+				for _, at := range places {
+					if named[at.topic] == nil {
+						named[at.topic] = map[int]bool{}
+					}
+					if named[at.topic][at.p] {
+						rest = append(rest, at)
+						continue
+					}
+					named[at.topic][at.p] = true
+					round = append(round, at)
+				}
+				places = rest
+				var lonely []place
+				for chunk := range slices.Chunk(round, 100) {
+					topics := make([]*topic, len(chunk))
+					partitions := make([]int, len(chunk))
+					offsets := make([]int64, len(chunk))
+					for i, at := range chunk {
+						topics[i], partitions[i], offsets[i] = at.topic, at.p, at.offset
+					}
+					got, err := c.fetchBatches(ctx, leader, topics, partitions, offsets, exactBytes)
+					if err != nil {
+						return
+					}
+					for i, at := range chunk {
+						if got[i].failed == 0 && !got[i].known && got[i].residueTo == at.offset {
+							lonely = append(lonely, at)
+							continue
+						}
+						store(at, got[i])
+					}
+				}
+				for _, at := range lonely {
+					got, err := c.fetchBatches(ctx, leader, []*topic{at.topic}, []int{at.p}, []int64{at.offset}, lonelyByte)
+					if err != nil {
+						return
+					}
+					got[0].refused = !got[0].known
+					store(at, got[0])
+				}
+			}
+		})
+	}
+	wait.Wait()
+}
+
+// wantedChecks returns the partitions of targets whose record's age is not known or has a wide bound, and those whose
+// lag may be residue.
+func (c *Collector) wantedChecks(now time.Time) []check {
+	var checks []check
+	for _, g := range c.groups {
+		if g.readTick != c.tick {
+			continue
+		}
+		committed, reset := c.isolation(g)
+		for _, gt := range g.topics {
+			t := gt.topic
+			if t.problem != nil {
+				continue
+			}
+			for p := range t.end {
+				at := c.partitionAt(g, gt, p, reset, committed, now)
+				if !at.lag.known || at.lag.records <= 0 {
+					continue
+				}
+				known, had := gt.exact[int32(p)]
+				if had && known.offset == at.from && (known.known || known.refused || known.failed != 0) &&
+					(known.residueTo <= at.from || known.residueTo >= at.end || !known.known) {
+					continue
+				}
+				need := 0.0
+				switch {
+				case !at.age.known:
+					need = 1e12 + at.lag.records
+				case at.age.bound > c.config.ExactAbove.Seconds():
+					need = at.age.bound
+				case committed && at.lag.records <= residueAtMost && gt.movedTick != c.tick && t.countedTick == c.tick &&
+					p < len(t.lastArrived) && t.lastArrived[p] == 0:
+					need = 0.5
+				default:
+					continue
+				}
+				checks = append(checks, check{g, gt, p, at.from, need})
+			}
+		}
+	}
+	return checks
+}
+
+// isolation returns how the targets of a group read it; without a target it is as consumers do by default.
+func (c *Collector) isolation(g *group) (committed bool, reset resetPolicy) {
+	for i := range c.targets {
+		if c.targets[i].Group == g.name {
+			return c.targets[i].ReadCommitted, resetPolicy(c.targets[i].Reset)
+		}
+	}
+	return c.selection.ReadCommitted, resetPolicy(c.selection.reset())
+}
+
+// fetchBatches fetches from each partition the batches at an offset and returns what they tell.
+func (c *Collector) fetchBatches(ctx context.Context, node int32, topics []*topic, partitions []int, offsets []int64, bytes int32) ([]exact, error) {
+	request := kmsg.NewPtrFetchRequest()
+	request.ReplicaID = -1
+	request.MaxWaitMillis = 0
+	request.MinBytes = 0
+	request.MaxBytes = 64 << 20
+	request.IsolationLevel = 1 // names the aborted transactions, and changes nothing below the last stable offset
+	request.SessionEpoch = -1
+	type key struct {
+		topic *topic
+		p     int32
+	}
+	index := map[key]int{}
+	byTopic := map[*topic]int{}
+	byName := map[string]*topic{}
+	byID := map[[16]byte]*topic{}
+	for i, t := range topics {
+		at, ok := byTopic[t]
+		if !ok {
+			at = len(request.Topics)
+			byTopic[t], byName[t.name], byID[t.id] = at, t, t
+			topic := kmsg.NewFetchRequestTopic()
+			topic.Topic, topic.TopicID = t.name, t.id
+			request.Topics = append(request.Topics, topic)
+		}
+		partition := kmsg.NewFetchRequestTopicPartition()
+		partition.Partition = int32(partitions[i])
+		partition.FetchOffset = offsets[i]
+		partition.PartitionMaxBytes = bytes
+		request.Topics[at].Partitions = append(request.Topics[at].Partitions, partition)
+		index[key{t, partition.Partition}] = i
+	}
+	response, err := c.ask(ctx, node, request)
+	if err != nil {
+		return nil, err
+	}
+	answer := response.(*kmsg.FetchResponse)
+	if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
+		return nil, err
+	}
+	c.telemetry.exactChecks(len(topics))
+	out := make([]exact, len(topics))
+	for i := range out {
+		out[i] = exact{offset: offsets[i], residueTo: offsets[i]}
+	}
+	for i := range answer.Topics {
+		from := &answer.Topics[i]
+		t := byName[from.Topic]
+		if t == nil {
+			t = byID[from.TopicID]
+		}
+		for j := range from.Partitions {
+			part := &from.Partitions[j]
+			at, ok := index[key{t, part.Partition}]
+			if !ok {
+				continue
+			}
+			if part.ErrorCode != 0 {
+				out[at].failed = part.ErrorCode
+				continue
+			}
+			out[at] = readBatches(part.RecordBatches, offsets[at], part.AbortedTransactions)
+		}
+	}
+	return out, nil
+}
+
+// Record batch layout (Kafka protocol guide, "Record Batch", magic 2): the fields before the records have fixed places.
+const (
+	batchLengthAt    = 8
+	batchMagicAt     = 16
+	batchAttributes  = 21
+	batchLastDelta   = 23
+	batchFirstStamp  = 27
+	batchMaxStamp    = 35
+	batchProducerAt  = 43
+	batchHeaderBytes = 61
+
+	attributeAppendTime = 1 << 3
+	attributeControl    = 1 << 5
+)
+
+// readBatches reads, from batches that a broker gave for an offset, the time of the first record at or after it that a
+// consumer would be given, and up to where there is none. A batch that is cut short ends the reading.
+func readBatches(b []byte, offset int64, aborted []kmsg.FetchResponseTopicPartitionAbortedTransaction) exact {
+	e := exact{offset: offset, residueTo: offset}
+	for len(b) >= batchHeaderBytes {
+		base := int64(binary.BigEndian.Uint64(b))
+		length := int64(binary.BigEndian.Uint32(b[batchLengthAt:])) + 12
+		if b[batchMagicAt] != 2 {
+			return e // older formats: no exact answer
+		}
+		last := base + int64(int32(binary.BigEndian.Uint32(b[batchLastDelta:])))
+		attributes := binary.BigEndian.Uint16(b[batchAttributes:])
+		producer := int64(binary.BigEndian.Uint64(b[batchProducerAt:]))
+		if last >= offset {
+			if attributes&attributeControl == 0 && !isAborted(aborted, producer, base, attributes) {
+				e.stamp(b, base, last, attributes)
+				return e
+			}
+			e.residueTo = last + 1
+			if attributes&attributeControl != 0 {
+				aborted = endAborted(aborted, producer, base)
+			}
+		}
+		if length > int64(len(b)) {
+			return e
+		}
+		b = b[length:]
+	}
+	return e
+}
+
+// stamp takes the time of the record at e.offset from a batch's header, in which the first and the largest timestamp
+// stand.
+func (e *exact) stamp(b []byte, base, last int64, attributes uint16) {
+	first := int64(binary.BigEndian.Uint64(b[batchFirstStamp:]))
+	latest := int64(binary.BigEndian.Uint64(b[batchMaxStamp:]))
+	if attributes&attributeAppendTime != 0 {
+		first = latest
+	}
+	if first <= 0 || latest < first {
+		return
+	}
+	const milli = int64(time.Millisecond)
+	e.known = true
+	e.earliest, e.latest, e.likely = first*milli, latest*milli, first*milli
+	if e.offset > base && last > base {
+		e.likely += (latest - first) * milli * (e.offset - base) / (last - base)
+	} else {
+		e.latest = e.likely
+	}
+	// The stamp is rounded down to the millisecond.
+	e.latest += milli
+}
+
+const attributeTransactional = 1 << 4
+
+// isAborted reports whether a batch belongs to a transaction that was aborted.
+func isAborted(aborted []kmsg.FetchResponseTopicPartitionAbortedTransaction, producer, base int64, attributes uint16) bool {
+	if attributes&attributeTransactional == 0 {
+		return false
+	}
+	for i := range aborted {
+		if aborted[i].ProducerID == producer && aborted[i].FirstOffset <= base {
+			return true
+		}
+	}
+	return false
+}
+
+// endAborted drops the transaction that a control record ends.
+func endAborted(aborted []kmsg.FetchResponseTopicPartitionAbortedTransaction, producer, at int64) []kmsg.FetchResponseTopicPartitionAbortedTransaction {
+	for i := range aborted {
+		if aborted[i].ProducerID == producer && aborted[i].FirstOffset <= at {
+			return slices.Concat(aborted[:i], aborted[i+1:])
+		}
+	}
+	return aborted
+}
