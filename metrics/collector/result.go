@@ -37,20 +37,19 @@ const (
 // Observation whose missing values are Missing and whose Problems say why.
 type Result struct {
 	Observation series.Observation
-	Group       Group
-	Err         error
+	// Members is how many members the consumer group has: the replicas, where nobody knows better. Missing when not known.
+	Members series.Value
+	Group   Group
+	Err     error
 }
 
-// Group is what a tick learned about a target's consumer group itself. Where no orchestrator says how many replicas are
-// ready, Members may stand for it: a member is a replica that has joined.
+// Group is what a tick learned about a target's consumer group itself.
 type Group struct {
 	// Type is "classic", "consumer" (KIP-848), "share" (KIP-932), "streams" (KIP-1071), or "" when not known.
 	Type string
 	// State is the broker's word for it ("Stable", "Empty", "PreparingRebalance"), "Absent" for a group that is not on the
 	// cluster, or "" when not known.
 	State string
-	// Members is how many members the group has, missing when not known.
-	Members series.Value
 	// Assigned is how many members have at least one partition, missing when not known.
 	Assigned series.Value
 	// Rebalances counts the rebalances seen since collecting began.

@@ -24,7 +24,7 @@ type Collector struct {
 	client    *kgo.Client
 	logger    *slog.Logger
 	telemetry *telemetry
-	clock     func() time.Time
+	wall      func() time.Time
 
 	mu        sync.Mutex
 	targets   []target
@@ -51,6 +51,9 @@ func New(config Config, client *kgo.Client, registerer prometheus.Registerer, lo
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("kafka collector: %w", err)
 	}
+	if config.Clock == nil {
+		config.Clock = wallClock{}
+	}
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
@@ -63,7 +66,7 @@ func New(config Config, client *kgo.Client, registerer prometheus.Registerer, lo
 		client:       client,
 		logger:       logger.With("cluster", config.Cluster),
 		telemetry:    telemetry,
-		clock:        time.Now, //nolint:forbidigo // only differences of it are used: how long a tick's requests took
+		wall:         time.Now, //nolint:forbidigo // only differences of it are used: how long a tick's requests took
 		line:         newTimeline(config.Samples, config.SampleAge),
 		topics:       map[string]*topic{},
 		groups:       map[string]*group{},
@@ -132,14 +135,14 @@ func (c *Collector) topic(name string) *topic {
 func (c *Collector) Collect(ctx context.Context, now time.Time) ([]collector.Result, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	began := c.clock()
-	at := func() time.Time { return now.Add(c.clock().Sub(began)) }
+	began := c.wall()
+	at := func() time.Time { return now.Add(c.config.Clock.At(c.wall()).Sub(c.config.Clock.At(began))) }
 
 	c.tick++
 	clear(c.nodeProblems)
 	err := c.sample(ctx, now, at)
 	results := c.observe(now, at(), err)
-	c.telemetry.tickDone(c.clock().Sub(began), c, results, at(), err)
+	c.telemetry.tickDone(c.wall().Sub(began), c, results, at(), err)
 	return results, err
 }
 

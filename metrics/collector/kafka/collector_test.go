@@ -100,7 +100,7 @@ func TestLagAndCounts(t *testing.T) {
 	wantValue(t, "first lag", first.Observation.LagRecords, series.Of(60))
 	wantValue(t, "first arrivals", first.Observation.ArrivalRecords, series.Missing)
 	wantValue(t, "partitions", first.Observation.Partitions, series.Of(2))
-	wantValue(t, "members", first.Group.Members, series.Of(0))
+	wantValue(t, "members", first.Members, series.Of(0))
 
 	f.produce("a", 1, 10)
 	second := f.tick(5 * time.Second)[0]

@@ -35,7 +35,22 @@ type Config struct {
 	ExactChecks int
 	// ExactAbove is the error bound from which an exact check is worth a request. Default 15 s.
 	ExactAbove time.Duration
+	// Clock is the time that Collect's argument is of, where that is not the wall's: recorded traffic may be replayed
+	// faster. Nil is the wall's.
+	Clock Clock
 }
+
+// Clock maps the wall's time, which record timestamps are of, to that of the ticks.
+type Clock interface {
+	// At returns the clock's time when the wall's is `wall`, and Wall the reverse.
+	At(wall time.Time) time.Time
+	Wall(at time.Time) time.Time
+}
+
+type wallClock struct{}
+
+func (wallClock) At(wall time.Time) time.Time { return wall }
+func (wallClock) Wall(at time.Time) time.Time { return at }
 
 // recentSamples is how many of the newest samples are consecutive ticks.
 const recentSamples = 12

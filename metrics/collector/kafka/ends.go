@@ -160,7 +160,7 @@ func (c *Collector) seedNew(ctx context.Context) {
 	places := c.seedPlaces()
 	for i := len(places) - 1; i >= 0; i-- {
 		place := places[i]
-		at := time.Unix(0, c.line.middle(c.line.order[place])).UnixMilli()
+		at := c.config.Clock.Wall(time.Unix(0, c.line.middle(c.line.order[place]))).UnixMilli()
 		c.listOffsets(ctx, fresh, at, false,
 			func(t *topic, p int) bool { return t.end[p] > 0 },
 			func(t *topic, p int, offset int64) {

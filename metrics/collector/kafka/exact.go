@@ -259,6 +259,7 @@ func (c *Collector) fetchBatches(ctx context.Context, node int32, topics []*topi
 				continue
 			}
 			out[at] = readBatches(part.RecordBatches, offsets[at], part.AbortedTransactions)
+			out[at].toClock(c.config.Clock)
 		}
 	}
 	return out, nil
@@ -331,6 +332,16 @@ func (e *exact) stamp(b []byte, base, last int64, attributes uint16) {
 	}
 	// The stamp is rounded down to the millisecond.
 	e.latest += milli
+}
+
+// toClock maps the times that were read from the wall's clock to another.
+func (e *exact) toClock(clock Clock) {
+	if !e.known {
+		return
+	}
+	for _, at := range []*int64{&e.earliest, &e.latest, &e.likely} {
+		*at = clock.At(time.Unix(0, *at)).UnixNano()
+	}
 }
 
 const attributeTransactional = 1 << 4

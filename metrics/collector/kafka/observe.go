@@ -57,6 +57,7 @@ func (c *Collector) observeTarget(t *target, now, readAt time.Time, result *coll
 	o := &result.Observation
 	g := c.groups[t.Group]
 	result.Group = g.summary()
+	result.Members = g.memberCount()
 	o.Rebalancing = g.rebalancing()
 	problems := problemList{}
 
@@ -277,9 +278,17 @@ func (g *group) summary() collector.Group {
 				assigned++
 			}
 		}
-		s.Members, s.Assigned = series.OfInt(len(g.members)), series.OfInt(assigned)
+		s.Assigned = series.OfInt(assigned)
 	}
 	return s
+}
+
+// memberCount is how many members the group has.
+func (g *group) memberCount() series.Value {
+	if !g.membersKnown || g.membersProblem != nil {
+		return series.Missing
+	}
+	return series.OfInt(len(g.members))
 }
 
 // stateTally gathers what must be said of a topic's partitions, so that a thousand partitions with one trouble make one

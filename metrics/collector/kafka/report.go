@@ -120,7 +120,7 @@ func (c *Collector) Groups(now time.Time) []GroupLag {
 
 func (c *Collector) groupEntry(g *group, topic string) GroupLag {
 	return GroupLag{
-		Cluster: c.config.Cluster, Group: g.name, Type: g.kind, State: g.state, Members: g.summary().Members, Topic: topic,
+		Cluster: c.config.Cluster, Group: g.name, Type: g.kind, State: g.state, Members: g.memberCount(), Topic: topic,
 		Partitions: []PartitionLag{},
 	}
 }

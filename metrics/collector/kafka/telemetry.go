@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -65,12 +66,27 @@ func newTelemetry(registerer prometheus.Registerer, cluster string) (*telemetry,
 	if registerer == nil {
 		return t, nil
 	}
-	for _, metric := range []prometheus.Collector{t.ticks, t.requests, t.errors, t.exact, t.partitions, t.groups, t.age} {
-		if err := registerer.Register(metric); err != nil {
-			return nil, fmt.Errorf("register metrics: %w", err)
+	return t, errors.Join(
+		register(registerer, &t.ticks), register(registerer, &t.requests), register(registerer, &t.errors),
+		register(registerer, &t.exact), register(registerer, &t.partitions), register(registerer, &t.groups),
+		register(registerer, &t.age),
+	)
+}
+
+// register registers a metric, or takes the one that another collector of the same cluster has registered.
+func register[M prometheus.Collector](registerer prometheus.Registerer, metric *M) error {
+	err := registerer.Register(*metric)
+	var already prometheus.AlreadyRegisteredError
+	if errors.As(err, &already) {
+		if existing, ok := already.ExistingCollector.(M); ok {
+			*metric = existing
+			return nil
 		}
 	}
-	return t, nil
+	if err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	return nil
 }
 
 func (t *telemetry) request(key int16)     { t.requests.WithLabelValues(kmsg.NameForKey(key)).Inc() }
