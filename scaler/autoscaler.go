@@ -87,3 +87,11 @@ func (a *Autoscaler) TickInto(d *Decision, now time.Time, o *series.Observation)
 }
 
 var errCheckpoint = errors.New("scaler checkpoint")
+
+// Warm teaches the forecaster an arrival rate of the past, in records per second, before the first Tick. NaN is a gap.
+func (a *Autoscaler) Warm(at time.Time, arrivalRate float64) {
+	if a.model != nil {
+		a.model.Observe(at, arrivalRate)
+	}
+	a.state.Arrivals.observe(series.Of(arrivalRate))
+}

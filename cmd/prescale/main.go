@@ -34,6 +34,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root.SetErr(stderr)
 	root.AddCommand(
 		newCheckCommand(),
+		newDecideCommand(),
 	)
 	return root.ExecuteContext(ctx)
 }

@@ -1,0 +1,359 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/prescale/prescale/cmd/internal/command"
+	"github.com/prescale/prescale/forecaster"
+	"github.com/prescale/prescale/forecaster/catalog"
+	"github.com/prescale/prescale/metrics/series"
+	"github.com/prescale/prescale/scaler"
+	"github.com/prescale/prescale/scaler/v1alpha1"
+)
+
+func newDecideCommand() *cobra.Command {
+	var policy, history string
+	c := &cobra.Command{
+		Use:   "decide --policy FILE",
+		Short: "Read one JSON observation a line on stdin, write one JSON decision a line on stdout",
+		Long: `Read one JSON observation a line on stdin, write one JSON decision a line on stdout.
+
+In, once per tick; any key may be missing or null, which is not zero:
+  {"t": seconds, "intervalSeconds": 15, "arrivalRecords": n, "consumedRecords": n, "lagRecords": n, "lagSeconds": x,
+   "readyReplicas": n, "startingReplicas": n, "partitions": n, "partitionLagRecords": [...],
+   "partitionArrivalRecords": [...], "busyRatio": x, "latencySeconds": x, "startupSeconds": [...], "rebalancing": false}
+Out, flushed per line:
+  {"t":…, "desiredReplicas": n, "reason": "…", "verdicts": […], "arrivalForecast": {"0.5":…}, "capacityPerReplica": x,
+   "leadTimeSeconds": x}
+A line that cannot be read is reported on stderr and answered by the last decision with "error"; the exit code is then 1.
+The policy file is a ScalePolicy or its spec. Where it states no interval, the first line's is taken.`,
+		Example: "  prescale decide --policy policy.yaml --history arrivals.csv < observations.jsonl",
+		Args:    positional(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, config, err := readPolicy(policy)
+			if err != nil {
+				return err
+			}
+			d := &deciding{policy: p, config: config, stderr: cmd.ErrOrStderr()}
+			if history != "" {
+				if d.history, err = readTrace(history, "", 0); err != nil {
+					return command.Input(err)
+				}
+			}
+			return d.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
+		},
+	}
+	c.Flags().StringVar(&policy, "policy", "", "ScalePolicy file (required)")
+	c.Flags().StringVar(&history, "history", "", "CSV of past arrivals to warm up with: seconds, records in the step that begins then")
+	return c
+}
+
+// readPolicy reads and checks a policy file.
+func readPolicy(path string) (*v1alpha1.ScalePolicy, scaler.Config, error) {
+	if path == "" {
+		return nil, scaler.Config{}, command.Inputf("--policy: is missing: name a ScalePolicy file")
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, scaler.Config{}, command.Inputf("--policy: %w", err)
+	}
+	p, err := v1alpha1.Parse(data)
+	if err != nil {
+		return nil, scaler.Config{}, command.Inputf("%s: %w", path, err)
+	}
+	config, err := p.ScalerConfig()
+	if err != nil {
+		return nil, scaler.Config{}, command.Inputf("%s:\n%w", path, err)
+	}
+	return p, config, nil
+}
+
+// newAutoscaler makes the shipped rule with the standard model for a policy.
+func newAutoscaler(p *v1alpha1.ScalePolicy, config scaler.Config) (*scaler.Autoscaler, error) {
+	model, err := catalog.New(forecaster.Config{
+		Step: config.Interval, MaxSteps: config.ForecastSteps(), Quantiles: forecaster.DefaultQuantiles(), Seasons: p.Seasons(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return scaler.NewAutoscaler(config, model)
+}
+
+// tickLine is one line of input.
+type tickLine struct {
+	T                       *float64       `json:"t"`
+	IntervalSeconds         series.Value   `json:"intervalSeconds"`
+	ArrivalRecords          series.Value   `json:"arrivalRecords"`
+	ConsumedRecords         series.Value   `json:"consumedRecords"`
+	LagRecords              series.Value   `json:"lagRecords"`
+	LagSeconds              series.Value   `json:"lagSeconds"`
+	ReadyReplicas           series.Value   `json:"readyReplicas"`
+	StartingReplicas        series.Value   `json:"startingReplicas"`
+	Partitions              series.Value   `json:"partitions"`
+	PartitionLagRecords     []series.Value `json:"partitionLagRecords"`
+	PartitionArrivalRecords []series.Value `json:"partitionArrivalRecords"`
+	BusyRatio               series.Value   `json:"busyRatio"`
+	LatencySeconds          series.Value   `json:"latencySeconds"`
+	StartupSeconds          []series.Value `json:"startupSeconds"`
+	ProvisionedSeconds      []series.Value `json:"provisionedStartupSeconds"`
+	Rebalancing             *bool          `json:"rebalancing"`
+	Pools                   []poolLine     `json:"pools"`
+}
+
+type poolLine struct {
+	Name             string         `json:"name"`
+	ReadyReplicas    series.Value   `json:"readyReplicas"`
+	StartingReplicas series.Value   `json:"startingReplicas"`
+	ConsumedRecords  series.Value   `json:"consumedRecords"`
+	BusyRatio        series.Value   `json:"busyRatio"`
+	StartupSeconds   []series.Value `json:"startupSeconds"`
+}
+
+// maxTime bounds t in seconds either way: year 5138.
+const maxTime = 1e11
+
+// check reports the first value that cannot be.
+func (l *tickLine) check() error {
+	if l.T != nil && !(*l.T >= -maxTime && *l.T <= maxTime) {
+		return fmt.Errorf("t: %g: want seconds within 1e11", *l.T)
+	}
+	for _, v := range []struct {
+		key   string
+		value series.Value
+	}{
+		{"intervalSeconds", l.IntervalSeconds}, {"arrivalRecords", l.ArrivalRecords}, {"consumedRecords", l.ConsumedRecords},
+		{"lagRecords", l.LagRecords}, {"lagSeconds", l.LagSeconds}, {"readyReplicas", l.ReadyReplicas},
+		{"startingReplicas", l.StartingReplicas}, {"partitions", l.Partitions}, {"busyRatio", l.BusyRatio}, {"latencySeconds", l.LatencySeconds},
+	} {
+		if x, ok := v.value.Get(); ok && (x < 0 || x > 1e15) {
+			return fmt.Errorf("%s: %g: want between 0 and 1e15, or null where it is not known", v.key, x)
+		}
+	}
+	if x := l.IntervalSeconds.Or(0); x > 1e7 {
+		return fmt.Errorf("intervalSeconds: %g: want at most 1e7", x)
+	}
+	for _, list := range []struct {
+		key    string
+		values []series.Value
+	}{
+		{"partitionLagRecords", l.PartitionLagRecords}, {"partitionArrivalRecords", l.PartitionArrivalRecords},
+		{"startupSeconds", l.StartupSeconds}, {"provisionedStartupSeconds", l.ProvisionedSeconds},
+	} {
+		for i, v := range list.values {
+			if x, ok := v.Get(); ok && (x < 0 || x > 1e15) {
+				return fmt.Errorf("%s[%d]: %g: want between 0 and 1e15, or null where it is not known", list.key, i, x)
+			}
+		}
+	}
+	return nil
+}
+
+// answerLine is one line of output.
+type answerLine struct {
+	T                  series.Value          `json:"t"`
+	DesiredReplicas    int                   `json:"desiredReplicas"`
+	Reason             scaler.Reason         `json:"reason"`
+	Verdicts           []scaler.Verdict      `json:"verdicts"`
+	ArrivalForecast    map[string]float64    `json:"arrivalForecast"`
+	CapacityPerReplica series.Value          `json:"capacityPerReplica"`
+	LeadTimeSeconds    series.Value          `json:"leadTimeSeconds"`
+	Pools              []scaler.PoolDecision `json:"pools,omitempty"`
+	Error              string                `json:"error,omitempty"`
+}
+
+// deciding is one run of the line protocol.
+type deciding struct {
+	policy  *v1alpha1.ScalePolicy
+	config  scaler.Config
+	history *history
+	stderr  io.Writer
+
+	autoscaler *scaler.Autoscaler
+	last       answerLine
+	lastTime   float64
+	ticks      int
+	malformed  int
+}
+
+func (d *deciding) run(ctx context.Context, in io.Reader, out io.Writer) error {
+	d.last = answerLine{
+		DesiredReplicas: d.config.MinReplicas, Reason: scaler.ReasonWarmingUp, Verdicts: []scaler.Verdict{scaler.VerdictWarmingUp},
+		LeadTimeSeconds: series.Of(d.config.InitialLeadTime.Seconds()),
+	}
+	reader := bufio.NewReaderSize(in, 1<<16)
+	writer := bufio.NewWriter(out)
+	lines := 0
+	for number := 1; ; number++ {
+		line, readErr := reader.ReadBytes('\n')
+		if len(line) > 0 || readErr == nil {
+			lines++
+			answer, err := d.answer(line)
+			if err != nil {
+				d.malformed++
+				fmt.Fprintf(d.stderr, "line %d: %v\n", number, err)
+				answer = d.last
+				answer.Error = fmt.Sprintf("line %d: %v", number, err)
+			} else {
+				d.last = answer
+			}
+			b, err := json.Marshal(&answer)
+			if err != nil {
+				return fmt.Errorf("line %d: write the decision: %w", number, err)
+			}
+			if _, err := writer.Write(append(b, '\n')); err != nil {
+				return err
+			}
+			if err := writer.Flush(); err != nil {
+				return err
+			}
+		}
+		switch {
+		case errors.Is(readErr, io.EOF):
+			if d.malformed > 0 {
+				return fmt.Errorf("%d of %d lines could not be read", d.malformed, lines)
+			}
+			return nil
+		case readErr != nil:
+			return fmt.Errorf("line %d: %w", number, readErr)
+		case ctx.Err() != nil:
+			return nil
+		}
+	}
+}
+
+// answer decides on one line. On error nothing has been learned from it.
+func (d *deciding) answer(line []byte) (answerLine, error) {
+	o, t, err := d.observation(line)
+	if err != nil {
+		return answerLine{}, err
+	}
+	if d.autoscaler == nil {
+		if err := d.begin(&o, t); err != nil {
+			return answerLine{}, err
+		}
+	}
+	d.lastTime = t
+	d.ticks++
+	decision := d.autoscaler.Tick(o.At, o)
+	a := answerLine{
+		T: series.Of(t), DesiredReplicas: decision.DesiredReplicas, Reason: decision.Reason, Verdicts: decision.Verdicts,
+		CapacityPerReplica: decision.CapacityPerReplica, LeadTimeSeconds: decision.LeadTimeSeconds, Pools: decision.Pools,
+	}
+	if a.Verdicts == nil {
+		a.Verdicts = []scaler.Verdict{}
+	}
+	if len(decision.ArrivalForecast) > 0 {
+		a.ArrivalForecast = make(map[string]float64, len(decision.ArrivalForecast))
+		for _, q := range decision.ArrivalForecast {
+			a.ArrivalForecast[strconv.FormatFloat(q.Level, 'g', -1, 64)] = q.Value
+		}
+	}
+	return a, nil
+}
+
+// observation reads a line. A time that is not given is one interval after the last.
+func (d *deciding) observation(line []byte) (series.Observation, float64, error) {
+	line = bytes.TrimSpace(line)
+	if len(line) == 0 {
+		return series.Observation{}, 0, errors.New("is empty: want a JSON object")
+	}
+	if line[0] != '{' {
+		return series.Observation{}, 0, errors.New("want a JSON object that begins with {")
+	}
+	var l tickLine
+	if err := json.Unmarshal(line, &l); err != nil {
+		return series.Observation{}, 0, explainJSON(err)
+	}
+	if err := l.check(); err != nil {
+		return series.Observation{}, 0, err
+	}
+	interval := l.IntervalSeconds.Or(0)
+	if interval <= 0 {
+		interval = d.config.Interval.Seconds()
+		if l.T != nil && d.ticks > 0 && *l.T > d.lastTime {
+			interval = *l.T - d.lastTime
+		}
+	}
+	t := d.lastTime + interval
+	if d.ticks == 0 {
+		t = interval
+	}
+	if l.T != nil {
+		t = *l.T
+	}
+	name := d.config.Policy
+	o := series.Observation{
+		Policy: name, At: epoch(t), Interval: time.Duration(interval * float64(time.Second)),
+		ArrivalRecords: l.ArrivalRecords, ConsumedRecords: l.ConsumedRecords, LagRecords: l.LagRecords, LagSeconds: l.LagSeconds,
+		ReadyReplicas: l.ReadyReplicas, StartingReplicas: l.StartingReplicas, Partitions: l.Partitions,
+		PartitionLagRecords: l.PartitionLagRecords, PartitionArrivalRecords: l.PartitionArrivalRecords,
+		BusyRatio: l.BusyRatio, LatencySeconds: l.LatencySeconds,
+		StartupSeconds: known(l.StartupSeconds), ProvisionedStartupSeconds: known(l.ProvisionedSeconds),
+		Rebalancing: l.Rebalancing != nil && *l.Rebalancing,
+	}
+	for _, p := range l.Pools {
+		o.Pools = append(o.Pools, series.PoolObservation{
+			Name: p.Name, ReadyReplicas: p.ReadyReplicas, StartingReplicas: p.StartingReplicas, ConsumedRecords: p.ConsumedRecords,
+			BusyRatio: p.BusyRatio, StartupSeconds: known(p.StartupSeconds),
+		})
+	}
+	return o, t, nil
+}
+
+// explainJSON puts a decoder's message in the terms of the line.
+func explainJSON(err error) error {
+	var wrong *json.UnmarshalTypeError
+	if errors.As(err, &wrong) && wrong.Field != "" {
+		return fmt.Errorf("%s: got a %s: want %s", wrong.Field, wrong.Value, map[bool]string{true: "a list", false: "a number, or true or false for rebalancing"}[wrong.Type.Kind().String() == "slice"])
+	}
+	return fmt.Errorf("not JSON: %w", err)
+}
+
+func known(values []series.Value) []float64 {
+	var numbers []float64
+	for _, v := range values {
+		if x, ok := v.Get(); ok {
+			numbers = append(numbers, x)
+		}
+	}
+	return numbers
+}
+
+// epoch turns the protocol's seconds into a time.
+func epoch(seconds float64) time.Time {
+	whole := int64(seconds)
+	return time.Unix(whole, int64((seconds-float64(whole))*1e9)).UTC()
+}
+
+// The ticks that a first line can set. Seasons are kept per tick, so a slip in a unit must not ask for gigabytes.
+const (
+	shortestTick = time.Second
+	longestTick  = time.Hour
+)
+
+// begin makes the autoscaler when the first line has told the interval, and warms it up.
+func (d *deciding) begin(o *series.Observation, t float64) error {
+	if d.policy.Spec.Interval.Duration == 0 && o.Interval > 0 {
+		d.config.Interval = min(max(o.Interval, shortestTick), longestTick)
+	}
+	a, err := newAutoscaler(d.policy, d.config)
+	if err != nil {
+		return err
+	}
+	d.autoscaler = a
+	if d.history != nil {
+		d.history.warm(a, d.config.Interval.Seconds(), t-o.Interval.Seconds())
+	}
+	return nil
+}
