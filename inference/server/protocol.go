@@ -1,0 +1,213 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prescale/prescale/inference/model"
+	"github.com/prescale/prescale/inference/registry"
+)
+
+// The HTTP side follows the Open Inference Protocol, version 2, REST
+// (https://github.com/kserve/open-inference-protocol, specification/protocol/inference_rest.md). One input tensor "features"
+// of shape [rows, inputs] and one output tensor "scores" of shape [rows, classes], both FP32.
+
+const (
+	serverName    = "prescale-inference"
+	inputName     = "features"
+	outputName    = "scores"
+	maxBodyBytes  = 16 << 20
+	maxInferRows  = 1 << 16
+	datatypeFloat = "FP32"
+)
+
+type tensor struct {
+	Name     string          `json:"name"`
+	Shape    []int           `json:"shape"`
+	Datatype string          `json:"datatype"`
+	Data     json.RawMessage `json:"data,omitempty"`
+}
+
+type inferRequest struct {
+	ID      string   `json:"id"`
+	Inputs  []tensor `json:"inputs"`
+	Outputs []struct {
+		Name string `json:"name"`
+	} `json:"outputs"`
+}
+
+type inferResponse struct {
+	ModelName    string         `json:"model_name"`
+	ModelVersion string         `json:"model_version"`
+	ID           string         `json:"id,omitempty"`
+	Outputs      []outputTensor `json:"outputs"`
+}
+
+type outputTensor struct {
+	Name     string    `json:"name"`
+	Shape    []int     `json:"shape"`
+	Datatype string    `json:"datatype"`
+	Data     []float32 `json:"data"`
+}
+
+// Handler serves the protocol. It may be mounted beside /metrics.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v2", func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, http.StatusOK, map[string]any{"name": serverName, "version": "2", "extensions": []string{}})
+	})
+	mux.HandleFunc("GET /v2/health/live", func(w http.ResponseWriter, _ *http.Request) { health(w, "live", s.Live(time.Now())) }) //nolint:forbidigo // a probe asks about this moment
+	mux.HandleFunc("GET /v2/health/ready", func(w http.ResponseWriter, _ *http.Request) { health(w, "ready", s.Ready()) })
+	for _, path := range []string{"/v2/models/{name}", "/v2/models/{name}/versions/{version}"} {
+		mux.HandleFunc("GET "+path, s.entryHandler(s.describe))
+		mux.HandleFunc("GET "+path+"/ready", s.entryHandler(func(w http.ResponseWriter, _ *http.Request, e *registry.Entry) {
+			reply(w, http.StatusOK, map[string]any{"name": e.Name, "ready": true})
+		}))
+		mux.HandleFunc("POST "+path+"/infer", s.entryHandler(s.infer))
+	}
+	return mux
+}
+
+func health(w http.ResponseWriter, what string, problem error) {
+	if problem != nil {
+		reply(w, http.StatusServiceUnavailable, map[string]any{what: false, "error": problem.Error()})
+		return
+	}
+	reply(w, http.StatusOK, map[string]any{what: true})
+}
+
+// entryHandler finds the version that the path names, the champion when it names none. The entry stays the same for the
+// whole of the call, whatever is swapped meanwhile.
+func (s *Server) entryHandler(next func(http.ResponseWriter, *http.Request, *registry.Entry)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		name := s.config.Registry.Name
+		if s.config.Entry != nil {
+			name = s.config.Entry.Name
+		}
+		if got := r.PathValue("name"); got != name {
+			fail(w, http.StatusNotFound, "there is no model %q here, only %q", got, name)
+			return
+		}
+		entry := s.source.Champion()
+		if text := r.PathValue("version"); text != "" {
+			version, err := strconv.ParseInt(text, 10, 64)
+			if err != nil {
+				fail(w, http.StatusBadRequest, "version %q is not a number", text)
+				return
+			}
+			if entry, err = s.source.Version(version); err != nil {
+				fail(w, http.StatusNotFound, "%v", err)
+				return
+			}
+		}
+		if entry == nil {
+			fail(w, http.StatusServiceUnavailable, "model %s: no champion in the registry yet", name)
+			return
+		}
+		next(w, r, entry)
+	}
+}
+
+func (s *Server) describe(w http.ResponseWriter, _ *http.Request, e *registry.Entry) {
+	a := e.Model.Architecture()
+	reply(w, http.StatusOK, map[string]any{
+		"name": e.Name, "versions": []string{strconv.FormatInt(e.Version, 10)}, "platform": "gorgonia",
+		"inputs":  []tensor{{Name: inputName, Datatype: datatypeFloat, Shape: []int{-1, a.Inputs}}},
+		"outputs": []tensor{{Name: outputName, Datatype: datatypeFloat, Shape: []int{-1, a.Classes}}},
+	})
+}
+
+func (s *Server) infer(w http.ResponseWriter, r *http.Request, e *registry.Entry) {
+	started := time.Now() //nolint:forbidigo // the duration of a call
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	if err != nil {
+		fail(w, http.StatusBadRequest, "body: %v", err)
+		return
+	}
+	a := e.Model.Architecture()
+	request, x, rows, err := decodeInfer(body, a)
+	if err != nil {
+		fail(w, http.StatusBadRequest, "%v", err)
+		return
+	}
+	scores := make([]float32, rows*a.Classes)
+	if err := e.Model.Predict(x, rows, scores); err != nil {
+		fail(w, http.StatusInternalServerError, "%v", err)
+		return
+	}
+	reply(w, http.StatusOK, inferResponse{
+		ModelName: e.Name, ModelVersion: strconv.FormatInt(e.Version, 10), ID: request.ID,
+		Outputs: []outputTensor{{Name: outputName, Shape: []int{rows, a.Classes}, Datatype: datatypeFloat, Data: scores}},
+	})
+	s.metrics.latency.WithLabelValues("http").Observe(time.Since(started).Seconds())
+}
+
+// decodeInfer reads and checks an infer request for a model of the given architecture.
+func decodeInfer(body []byte, a model.Architecture) (request inferRequest, x []float32, rows int, err error) {
+	if err := json.Unmarshal(body, &request); err != nil {
+		return request, nil, 0, fmt.Errorf("body: %w", err)
+	}
+	if len(request.Inputs) != 1 {
+		return request, nil, 0, fmt.Errorf("inputs: %d tensors; give one, %q of shape [rows, %d]", len(request.Inputs), inputName, a.Inputs)
+	}
+	for _, o := range request.Outputs {
+		if o.Name != outputName {
+			return request, nil, 0, fmt.Errorf("outputs: there is no %q, only %q", o.Name, outputName)
+		}
+	}
+	in := request.Inputs[0]
+	switch {
+	case in.Name != inputName:
+		return request, nil, 0, fmt.Errorf("inputs: there is no %q, only %q", in.Name, inputName)
+	case in.Datatype != datatypeFloat:
+		return request, nil, 0, fmt.Errorf("inputs: %s: datatype %q, only %s is read", in.Name, in.Datatype, datatypeFloat)
+	case len(in.Shape) != 2 || in.Shape[1] != a.Inputs || in.Shape[0] < 1 || in.Shape[0] > maxInferRows:
+		return request, nil, 0, fmt.Errorf("inputs: %s: shape %v; the model takes [1 to %d, %d]", in.Name, in.Shape, maxInferRows, a.Inputs)
+	}
+	rows = in.Shape[0]
+	x, err = flatten(in.Data, make([]float32, 0, rows*a.Inputs))
+	if err != nil {
+		return request, nil, 0, fmt.Errorf("inputs: %s: data: %w", in.Name, err)
+	}
+	if len(x) != rows*a.Inputs {
+		return request, nil, 0, fmt.Errorf("inputs: %s: data: %d numbers, shape %v takes %d", in.Name, len(x), in.Shape, rows*a.Inputs)
+	}
+	return request, x, rows, nil
+}
+
+// flatten appends the numbers of a tensor's data, which the protocol allows to be nested, to x in row-major order. A null is
+// an error: encoding/json alone would read it as 0.
+func flatten(data json.RawMessage, x []float32) ([]float32, error) {
+	for at := 0; at < len(data); {
+		switch c := data[at]; c {
+		case '[', ']', ',', ' ', '\t', '\n', '\r':
+			at++
+			continue
+		}
+		end := at
+		for end < len(data) && data[end] != ',' && data[end] != ']' && data[end] > ' ' {
+			end++
+		}
+		f, err := strconv.ParseFloat(string(data[at:end]), 32)
+		if err != nil {
+			return nil, fmt.Errorf("element %d: %.32q is not a finite 32-bit number", len(x), data[at:end])
+		}
+		x = append(x, float32(f))
+		at = end
+	}
+	return x, nil
+}
+
+func reply(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the client is gone, or the body marshals
+}
+
+func fail(w http.ResponseWriter, status int, format string, args ...any) {
+	reply(w, status, map[string]string{"error": fmt.Sprintf(format, args...)})
+}
