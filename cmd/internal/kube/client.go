@@ -1,0 +1,49 @@
+package kube
+
+import (
+	"fmt"
+
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	aggregator "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
+)
+
+// InCluster is the kubeconfig name that stands for the pod's own service account.
+const InCluster = "in-cluster"
+
+// Clients are the clients of one cluster.
+type Clients struct {
+	Config     *rest.Config
+	Kubernetes kubernetes.Interface
+	Dynamic    dynamic.Interface
+	Aggregator aggregator.Interface
+}
+
+// Connect makes the clients for a kubeconfig file, or for InCluster. It reads files and opens no connection.
+func Connect(kubeconfig string) (Clients, error) {
+	cfg, err := restConfig(kubeconfig)
+	if err != nil {
+		return Clients{}, fmt.Errorf("kubeconfig %s: %w", kubeconfig, err)
+	}
+	cfg.UserAgent = rest.DefaultKubernetesUserAgent()
+	clients := Clients{Config: cfg}
+	if clients.Kubernetes, err = kubernetes.NewForConfig(cfg); err != nil {
+		return Clients{}, fmt.Errorf("kubeconfig %s: %w", kubeconfig, err)
+	}
+	if clients.Dynamic, err = dynamic.NewForConfig(cfg); err != nil {
+		return Clients{}, fmt.Errorf("kubeconfig %s: %w", kubeconfig, err)
+	}
+	if clients.Aggregator, err = aggregator.NewForConfig(cfg); err != nil {
+		return Clients{}, fmt.Errorf("kubeconfig %s: %w", kubeconfig, err)
+	}
+	return clients, nil
+}
+
+func restConfig(kubeconfig string) (*rest.Config, error) {
+	if kubeconfig == InCluster {
+		return rest.InClusterConfig()
+	}
+	return clientcmd.BuildConfigFromFlags("", kubeconfig)
+}
