@@ -1,0 +1,80 @@
+// Command cluster runs a real Kubernetes on this machine, without Docker:
+//
+//	go run ./hack/cluster up      start it and print how to reach it
+//	go run ./hack/cluster down    stop it and delete everything of it
+//
+// As root (on Debian) it has a node that runs real pods; otherwise only a control plane and nodes that kwok plays. See the
+// package hack/cluster/rig.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/prescale/prescale/hack/cluster/rig"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "cluster:", err)
+		os.Exit(1)
+	}
+}
+
+const usage = `usage: cluster [-name NAME] [-gpu-nodes N] [-control-plane-only] up|down|import TAR...`
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("cluster", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		fmt.Fprintln(stderr, usage)
+		flags.PrintDefaults()
+	}
+	o := rig.Options{Detached: true, Log: stderr}
+	flags.StringVar(&o.Name, "name", "try", "tells clusters on one machine apart")
+	flags.IntVar(&o.GPUNodes, "gpu-nodes", 2, "nodes of eight GPUs that kwok plays; -1 for none")
+	flags.BoolVar(&o.ControlPlaneOnly, "control-plane-only", false, "no real node, even as root")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	switch flags.Arg(0) {
+	case "up":
+		c, err := rig.Up(ctx, o)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(stdout, "export KUBECONFIG=%s PATH=$PATH:%s\n", c.Kubeconfig, filepath.Dir(c.KubectlPath()))
+		return nil
+	case "down":
+		c, err := rig.Find(o.Name)
+		if err != nil {
+			return err
+		}
+		return c.Down()
+	case "import":
+		c, err := rig.Find(o.Name)
+		if err != nil {
+			return err
+		}
+		for _, tarball := range flags.Args()[1:] {
+			path, err := filepath.Abs(tarball)
+			if err != nil {
+				return err
+			}
+			if err := c.Import(ctx, path); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	flags.Usage()
+	return fmt.Errorf("say up, down or import")
+}
