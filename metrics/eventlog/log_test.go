@@ -1,0 +1,385 @@
+package eventlog
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/goleak"
+
+	"github.com/prescale/prescale/metrics/series"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// machine is the simplest decider whose every decision depends on every observation before: a running hash.
+type machine struct{ sum uint64 }
+
+func (m *machine) observe(o series.Observation) {
+	h := fnv.New64a()
+	fmt.Fprint(h, m.sum, o.At.UnixNano(), o.LagRecords)
+	m.sum = h.Sum64()
+}
+
+func (m *machine) state() []byte { return binary.BigEndian.AppendUint64(nil, m.sum) }
+
+// machines is a shard's set of them; it is the Recovery of the tests.
+type machines map[string]*machine
+
+func (ms machines) Restore(c Checkpoint) error {
+	if len(c.State) != 8 {
+		return fmt.Errorf("state of %d bytes", len(c.State))
+	}
+	ms[c.Policy] = &machine{binary.BigEndian.Uint64(c.State)}
+	return nil
+}
+
+func (ms machines) Observe(t Tick, restart bool) {
+	if restart || ms[t.Policy] == nil {
+		ms[t.Policy] = &machine{}
+	}
+	ms[t.Policy].observe(t.Observation)
+}
+
+// tick returns the entries of one tick at `at` of the policies.
+func (ms machines) tick(s *Shard, at time.Time, policies ...string) []Entry {
+	var entries []Entry
+	for _, p := range policies {
+		fresh := ms[p] == nil
+		if fresh {
+			ms[p] = &machine{}
+		}
+		o := series.Observation{Policy: p, At: at, LagRecords: series.OfInt(at.Unix() % 1000)}
+		ms[p].observe(o)
+		e := Entry{Policy: p, At: at, Observation: o, Fresh: fresh, Payload: ms[p].state(), Reason: "Test"}
+		if s.CheckpointDue(p) {
+			e.State = ms[p].state()
+		}
+		entries = append(entries, e)
+	}
+	return entries
+}
+
+// policies returns n policies of the shard.
+func policies(shard int32, shards, n int) []string {
+	var names []string
+	for i := 0; len(names) < n; i++ {
+		if p := fmt.Sprintf("test/policy-%d", i); ShardOf(p, shards) == shard {
+			names = append(names, p)
+		}
+	}
+	return names
+}
+
+func testConfig(instance string) Config {
+	cfg := DefaultConfig()
+	cfg.Shards = 3
+	cfg.Instance = instance
+	cfg.CheckpointTicks = 5
+	cfg.AnchorTicks = 20
+	return cfg
+}
+
+func fakeKafka(t *testing.T) []kgo.Opt {
+	t.Helper()
+	c, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.GroupMinSessionTimeout(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...)}
+}
+
+var t0 = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// openShard takes a shard over without a group.
+func openShard(t *testing.T, cfg Config, opts []kgo.Opt, n int32) (*Shard, machines) {
+	t.Helper()
+	o, err := NewOwner(cfg, opts, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	backend, err := o.takeOver(t.Context(), n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(backend.close)
+	s := &Shard{Number: n, cfg: cfg, backend: backend, last: map[string]position{}}
+	ms := machines{}
+	if err := s.Recover(t.Context(), ms); err != nil {
+		t.Fatal(err)
+	}
+	return s, ms
+}
+
+func ensure(t *testing.T, cfg Config, opts []kgo.Opt) {
+	t.Helper()
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := EnsureTopics(t.Context(), client, cfg); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTakeOverContinuesAsIfNothingHadHappened(t *testing.T) {
+	opts := fakeKafka(t)
+	cfg := testConfig("a")
+	ensure(t, cfg, opts)
+	names := policies(1, cfg.Shards, 4)
+	first, ms := openShard(t, cfg, opts, 1)
+	var at time.Time
+	uninterrupted := machines{}
+	for i := range 13 {
+		at = t0.Add(time.Duration(i) * 15 * time.Second)
+		uninterrupted.tick(&Shard{backend: &Memory{}, cfg: cfg}, at, names...)
+		if err := first.Append(t.Context(), ms.tick(first, at, names...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg.Instance = "b"
+	second, recovered := openShard(t, cfg, opts, 1)
+	if first.Term != 1 || second.Term != 2 {
+		t.Errorf("terms: got %d and %d, want 1 and 2", first.Term, second.Term)
+	}
+	for _, p := range names {
+		if recovered[p] == nil || recovered[p].sum != uninterrupted[p].sum {
+			t.Errorf("policy %s: got state %v, want %v", p, recovered[p], uninterrupted[p])
+		}
+		if got := second.Next(p); got != 14 {
+			t.Errorf("policy %s: next tick is %d, want 14", p, got)
+		}
+	}
+	at = at.Add(15 * time.Second)
+	err := first.Append(t.Context(), ms.tick(first, at, names...))
+	var fencedErr *FencedError
+	if !errors.As(err, &fencedErr) {
+		t.Errorf("append of the owner before: got %v, want a FencedError", err)
+	}
+	if err := second.Append(t.Context(), recovered.tick(second, at, names...)); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Append(t.Context(), ms.tick(first, at, names...)); err == nil {
+		t.Error("a failed shard takes another append")
+	}
+	third, again := openShard(t, cfg, opts, 1)
+	if !maps.EqualFunc(recovered, again, func(a, b *machine) bool { return a.sum == b.sum }) {
+		t.Error("the state after the second take-over differs")
+	}
+	if third.Term != 3 {
+		t.Errorf("third term: got %d", third.Term)
+	}
+}
+
+func TestAnOpenTransactionOfADeadOwnerIsNotPartOfTheLog(t *testing.T) {
+	opts := fakeKafka(t)
+	cfg := testConfig("a")
+	ensure(t, cfg, opts)
+	names := policies(0, cfg.Shards, 2)
+	first, ms := openShard(t, cfg, opts, 0)
+	if err := first.Append(t.Context(), ms.tick(first, t0, names...)); err != nil {
+		t.Fatal(err)
+	}
+	want := ms[names[0]].sum
+	// Die between the last produce and the commit.
+	k := first.backend.(*kafkaBackend)
+	if err := k.producer.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	b := ms.tick(first, t0.Add(time.Second), names...)
+	stamp, err := first.stamp(&b[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	tick := Tick{Stamp: stamp, Observation: b[0].Observation}
+	k.producer.Produce(t.Context(), &kgo.Record{Topic: cfg.observations(), Key: []byte(names[0]), Value: tick.AppendTo(nil)}, nil)
+	if err := k.producer.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	second, recovered := openShard(t, cfg, opts, 0)
+	if got := recovered[names[0]].sum; got != want {
+		t.Errorf("state: got %x, want %x", got, want)
+	}
+	if got := second.Next(names[0]); got != 2 {
+		t.Errorf("next tick: got %d, want 2", got)
+	}
+}
+
+func TestAStateThatCannotBeReadIsRebuilt(t *testing.T) {
+	opts := fakeKafka(t)
+	cfg := testConfig("a")
+	ensure(t, cfg, opts)
+	name := policies(2, cfg.Shards, 1)[0]
+	first, ms := openShard(t, cfg, opts, 2)
+	for i := range 7 {
+		entries := ms.tick(first, t0.Add(time.Duration(i)*time.Second), name)
+		if entries[0].State != nil {
+			entries[0].State = []byte("garbage")
+		}
+		if err := first.Append(t.Context(), entries); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second, recovered := openShard(t, cfg, opts, 2)
+	if recovered[name].sum != ms[name].sum {
+		t.Errorf("state: got %x, want %x", recovered[name].sum, ms[name].sum)
+	}
+	if got := second.Next(name); got != 8 {
+		t.Errorf("next tick: got %d, want 8", got)
+	}
+}
+
+func TestAppendRefusesWhatWouldBreakTheLine(t *testing.T) {
+	opts := fakeKafka(t)
+	cfg := testConfig("a")
+	ensure(t, cfg, opts)
+	mine, other := policies(0, cfg.Shards, 1)[0], policies(1, cfg.Shards, 1)[0]
+	for _, tt := range []struct {
+		name   string
+		policy string
+		at     time.Time
+	}{
+		{"another shard's policy", other, t0.Add(time.Hour)},
+		{"the same time again", mine, t0},
+		{"an earlier time", mine, t0.Add(-time.Second)},
+	} {
+		s, ms := openShard(t, cfg, opts, 0)
+		if last, known := s.Known(mine); !known {
+			if err := s.Append(t.Context(), ms.tick(s, t0, mine)); err != nil {
+				t.Fatal(err)
+			}
+		} else if !last.Equal(t0) {
+			t.Fatalf("last tick at %s", last)
+		}
+		if err := s.Append(t.Context(), []Entry{{Policy: tt.policy, At: tt.at}}); err == nil {
+			t.Errorf("%s: no error", tt.name)
+		}
+	}
+}
+
+// TestOwnersShareTheShards runs two owners in one group on the fake broker, with a follower beside them.
+func TestOwnersShareTheShards(t *testing.T) {
+	opts := fakeKafka(t)
+	var mu sync.Mutex
+	served := map[string][]int32{}
+	decided := make(chan Decision, 1000)
+	run := func(name string) (stop func()) {
+		cfg := testConfig(name)
+		cfg.SessionTimeout, cfg.Heartbeat = 3*time.Second, 200*time.Millisecond
+		cfg.Protocol = ProtocolClassic
+		o, err := NewOwner(cfg, opts, slog.New(slog.DiscardHandler), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() {
+			done <- o.Run(ctx, func(ctx context.Context, s *Shard) error {
+				ms := machines{}
+				if err := s.Recover(ctx, ms); err != nil {
+					return err
+				}
+				mu.Lock()
+				served[name] = append(served[name], s.Number)
+				mu.Unlock()
+				p := policies(s.Number, cfg.Shards, 1)[0]
+				if err := s.Append(ctx, ms.tick(s, t0.Add(time.Duration(s.Next(p))*time.Second), p)); err != nil {
+					return err
+				}
+				<-ctx.Done()
+				if cause := context.Cause(ctx); !errors.Is(cause, ErrHandover) {
+					t.Errorf("cause: got %v, want a hand-over", cause)
+				}
+				return s.Checkpoint(context.WithoutCancel(ctx), map[string][]byte{p: ms[p].state()})
+			})
+		}()
+		return func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("owner %s: %v", name, err)
+			}
+		}
+	}
+	wait := func(what string, cond func() bool) {
+		t.Helper()
+		for deadline := time.Now().Add(30 * time.Second); !cond(); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				mu.Lock()
+				defer mu.Unlock()
+				t.Fatalf("%s: not within 30s; served: %v", what, served)
+			}
+		}
+	}
+	count := func(name string) int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(served[name])
+	}
+	next := func() Decision {
+		t.Helper()
+		select {
+		case d := <-decided:
+			return d
+		case <-time.After(30 * time.Second):
+			t.Fatal("no decision within 30s")
+			return Decision{}
+		}
+	}
+	stopA := run("a")
+	wait("a owns all", func() bool { return count("a") == 3 })
+
+	f, err := NewFollower(testConfig("f"), opts, func(d Decision) { decided <- d }, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.cfg.FollowerLookback = 10 * 365 * 24 * time.Hour
+	ctx, cancel := context.WithCancel(t.Context())
+	followed := make(chan error, 1)
+	go func() { followed <- f.Run(ctx) }()
+	for range 3 {
+		if d := next(); d.Seq != 1 || d.Writer != "a" {
+			t.Errorf("first decision: got %+v", d.Stamp)
+		}
+	}
+	wait("the follower is ready", func() bool { return f.Ready() == nil })
+	stopB := run("b")
+	wait("b owns one", func() bool { return count("b") == 1 })
+	stopA()
+	wait("b owns all", func() bool { return count("b") == 3 })
+	stopB()
+	for range 3 {
+		if d := next(); d.Seq != 2 || d.Writer != "b" || d.Term != 2 {
+			t.Errorf("second decision: got %+v", d.Stamp)
+		}
+	}
+	now := time.Now()
+	if err := f.Current("test/policy-0", now, time.Minute); err != nil {
+		t.Errorf("current: %v", err)
+	}
+	var behind *BehindError
+	if err := f.Current("test/policy-0", now.Add(time.Hour), time.Minute); !errors.As(err, &behind) {
+		t.Errorf("an hour later: got %v, want a BehindError", err)
+	}
+	cancel()
+	if err := <-followed; err != nil {
+		t.Error(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	slices.Sort(served["b"])
+	if !slices.Equal(served["b"], []int32{0, 1, 2}) {
+		t.Errorf("b served %v", served["b"])
+	}
+}

@@ -1,0 +1,235 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/semaphore"
+)
+
+// Owner is the write side: it joins the group of owners and serves the shards that it is given.
+type Owner struct {
+	cfg     Config
+	opts    []kgo.Opt
+	serve   ShardFunc
+	log     *slog.Logger
+	metrics *ownerMetrics
+	// takeOvers bounds how many shards are taken over at once: replaying is work for a core.
+	takeOvers *semaphore.Weighted
+
+	mu     sync.Mutex
+	shards map[int32]*tenure
+}
+
+// tenure is one assignment of one shard to this process.
+type tenure struct {
+	end  context.CancelCauseFunc
+	done chan struct{}
+}
+
+// NewOwner returns an Owner that reaches Kafka by opts (seeds, TLS, SASL). registerer may be nil.
+func NewOwner(cfg Config, opts []kgo.Opt, log *slog.Logger, registerer prometheus.Registerer) (*Owner, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return &Owner{
+		cfg: cfg, opts: opts, log: log, metrics: newOwnerMetrics(registerer),
+		takeOvers: semaphore.NewWeighted(int64(max(2, runtime.GOMAXPROCS(0)))),
+		shards:    map[int32]*tenure{},
+	}, nil
+}
+
+// Run makes sure of the topics, joins the group and runs serve for every shard it is given, until ctx ends: then it hands
+// its shards over, leaves the group and returns nil. A topic with the wrong settings ends it with a *TopicError; brokers
+// that cannot be reached do not: it tries again.
+func (o *Owner) Run(ctx context.Context, serve ShardFunc) error {
+	o.serve = serve
+	protocol, err := o.prepare(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	client, err := o.join(protocol)
+	if err != nil {
+		return err
+	}
+	o.log.Info("joined the owners", "group", o.cfg.group(), "protocol", string(protocol), "sessionTimeout", o.cfg.SessionTimeout)
+	<-ctx.Done()
+	// Leaving calls revoked for every shard, which waits until each is handed over.
+	client.Close()
+	o.release(o.owned(), ErrHandover)
+	return nil
+}
+
+// prepare creates and verifies the topics and settles on the group's protocol, however long that takes.
+func (o *Owner) prepare(ctx context.Context) (Protocol, error) {
+	client, err := kgo.NewClient(append(o.opts[:len(o.opts):len(o.opts)], kgo.ClientID(o.cfg.Instance))...)
+	if err != nil {
+		return "", fmt.Errorf("make the log's admin client: %w", err)
+	}
+	defer client.Close()
+	for warned := false; ; {
+		err := EnsureTopics(ctx, client, o.cfg)
+		if err == nil {
+			return chooseProtocol(ctx, client, o.cfg, o.log), nil
+		}
+		var topicErr *TopicError
+		if errors.As(err, &topicErr) {
+			return "", err
+		}
+		if !warned {
+			warned = true
+			o.log.Warn("the log's topics cannot be verified; trying on", "error", err)
+		}
+		if err := sleep(ctx, time.Second); err != nil {
+			return "", err
+		}
+	}
+}
+
+// join makes the group member. It consumes the topic of observations in name only: its partitions are the shards, and
+// fetching is paused.
+func (o *Owner) join(protocol Protocol) (*kgo.Client, error) {
+	opts := append(o.opts[:len(o.opts):len(o.opts)],
+		kgo.ClientID(o.cfg.Instance),
+		kgo.ConsumerGroup(o.cfg.group()),
+		kgo.ConsumeTopics(o.cfg.observations()),
+		kgo.DisableAutoCommit(),
+		kgo.SessionTimeout(o.cfg.SessionTimeout),
+		kgo.HeartbeatInterval(o.cfg.Heartbeat),
+		kgo.RebalanceTimeout(rebalanceTimeout),
+		kgo.RequestTimeoutOverhead(requestPatience),
+		kgo.MetadataMinAge(250*time.Millisecond),
+		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, m map[string][]int32) {
+			o.assigned(m[o.cfg.observations()])
+		}),
+		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, m map[string][]int32) {
+			o.release(m[o.cfg.observations()], ErrHandover)
+		}),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, m map[string][]int32) {
+			o.release(m[o.cfg.observations()], ErrLost)
+		}),
+	)
+	if protocol == ProtocolConsumer {
+		opts = append(opts, kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer()))
+	} else {
+		opts = append(opts, kgo.Balancers(kgo.CooperativeStickyBalancer()))
+	}
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("join group %s: %w", o.cfg.group(), err)
+	}
+	client.PauseFetchTopics(o.cfg.observations())
+	return client, nil
+}
+
+// rebalanceTimeout is how long the group waits for a member to hand shards over.
+const rebalanceTimeout = 30 * time.Second
+
+func (o *Owner) owned() []int32 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var all []int32
+	for n := range o.shards {
+		all = append(all, n)
+	}
+	return all
+}
+
+func (o *Owner) assigned(shards []int32) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, n := range shards {
+		ctx, end := context.WithCancelCause(context.Background())
+		t := &tenure{end: end, done: make(chan struct{})}
+		before := o.shards[n]
+		o.shards[n] = t
+		go func() {
+			defer close(t.done)
+			if before != nil { // A tenure that was lost may still be winding up.
+				before.end(ErrLost)
+				<-before.done
+			}
+			o.hold(ctx, n)
+		}()
+	}
+	o.metrics.owned.Set(float64(len(o.shards)))
+}
+
+// release ends the tenures of shards and waits for their end.
+func (o *Owner) release(shards []int32, cause error) {
+	o.mu.Lock()
+	var ending []*tenure
+	for _, n := range shards {
+		if t, ok := o.shards[n]; ok {
+			t.end(cause)
+			ending = append(ending, t)
+			delete(o.shards, n)
+		}
+	}
+	o.metrics.owned.Set(float64(len(o.shards)))
+	o.mu.Unlock()
+	for _, t := range ending {
+		<-t.done
+	}
+}
+
+// The pauses after a failure: short at first, so that one lost connection costs one tick at most. After being fenced the
+// group gets the time of some heartbeats to say who owns the shard before it is taken back.
+const (
+	minPause = 200 * time.Millisecond
+	maxPause = 5 * time.Second
+)
+
+// hold serves one shard until its tenure ends: take over, serve, and after a failure again from the start.
+func (o *Owner) hold(ctx context.Context, n int32) {
+	pause := minPause
+	for ctx.Err() == nil {
+		start := time.Now()
+		err := o.serveOnce(ctx, n)
+		if ctx.Err() != nil || err == nil {
+			if err != nil {
+				o.log.Warn("a shard ended with an error", "shard", n, "cause", context.Cause(ctx), "error", err)
+			}
+			return
+		}
+		wait := pause
+		var fencedErr *FencedError
+		if errors.As(err, &fencedErr) {
+			o.metrics.fenced.Inc()
+			wait = max(wait, 3*o.cfg.Heartbeat)
+		}
+		o.log.Warn("a shard starts again from the log", "shard", n, "after", wait, "error", err)
+		if pause = min(2*pause, maxPause); time.Since(start) > time.Minute {
+			pause = minPause
+		}
+		if sleep(ctx, wait) != nil {
+			return
+		}
+	}
+}
+
+// serveOnce takes the shard over and runs the ShardFunc once.
+func (o *Owner) serveOnce(ctx context.Context, n int32) error {
+	backend, err := o.takeOver(ctx, n)
+	if err != nil {
+		return err
+	}
+	defer backend.close()
+	return o.serve(ctx, &Shard{Number: n, cfg: o.cfg, backend: backend, last: map[string]position{}})
+}
+
+func (o *Owner) takeOver(ctx context.Context, n int32) (*kafkaBackend, error) {
+	ctx, cancel := context.WithTimeout(ctx, takeOverTimeout)
+	defer cancel()
+	return openBackend(ctx, o.cfg, o.opts, n, o.log, o.metrics, o.takeOvers)
+}

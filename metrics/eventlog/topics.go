@@ -1,0 +1,245 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// TopicError says that a topic of the log is not as it must be, and how to mend it.
+type TopicError struct {
+	Topic, Problem, Mend string
+}
+
+func (e *TopicError) Error() string {
+	return fmt.Sprintf("topic %s: %s; %s", e.Topic, e.Problem, e.Mend)
+}
+
+// topicSpec is what one topic must be like.
+type topicSpec struct {
+	name    string
+	cleanup string
+	// configs are the further settings that it is created with.
+	configs map[string]string
+	// atLeast are those among them, in milliseconds or bytes, that must not be lower later.
+	atLeast []string
+}
+
+func (c Config) topics() []topicSpec {
+	retention := strconv.FormatInt(c.Retention.Milliseconds(), 10)
+	// Records may be as large as a batch, and segments small enough that the cleaner and retention get at them.
+	common := map[string]string{"max.message.bytes": strconv.Itoa(2 * maxBatchBytes)}
+	with := func(pairs ...string) map[string]string {
+		m := maps.Clone(common)
+		for i := 0; i+1 < len(pairs); i += 2 {
+			m[pairs[i]] = pairs[i+1]
+		}
+		return m
+	}
+	day := strconv.FormatInt((24 * time.Hour).Milliseconds(), 10)
+	hour := strconv.FormatInt(time.Hour.Milliseconds(), 10)
+	return []topicSpec{
+		{
+			name: c.observations(), cleanup: "delete",
+			configs: with("retention.ms", retention, "segment.ms", day),
+			atLeast: []string{"retention.ms", "max.message.bytes"},
+		},
+		{
+			name: c.checkpoints(), cleanup: "compact",
+			// Small segments and an eager cleaner: a take-over reads all that is not cleaned yet.
+			configs: with("segment.bytes", strconv.Itoa(32<<20), "segment.ms", hour, "min.cleanable.dirty.ratio", "0.3", "max.compaction.lag.ms", hour),
+			atLeast: []string{"max.message.bytes"},
+		},
+		{
+			name: c.decisions(), cleanup: "compact",
+			// For as long as the observations live every decision stays beside them, for the replay to compare with.
+			configs: with("min.compaction.lag.ms", retention, "segment.ms", day),
+			atLeast: []string{"min.compaction.lag.ms", "max.message.bytes"},
+		},
+	}
+}
+
+// EnsureTopics creates the topics that are missing and verifies those that exist. A topic that is there with other settings
+// is left as it is: that is a *TopicError (several are joined).
+func EnsureTopics(ctx context.Context, client *kgo.Client, cfg Config) error {
+	adm := kadm.NewClient(client)
+	specs := cfg.topics()
+	names := make([]string, len(specs))
+	for i, s := range specs {
+		names[i] = s.name
+	}
+	existing, err := adm.ListTopics(ctx, names...)
+	if err != nil {
+		return fmt.Errorf("list the log's topics: %w", err)
+	}
+	for _, spec := range specs {
+		if existing.Has(spec.name) {
+			continue
+		}
+		if err := create(ctx, adm, cfg, spec); err != nil {
+			return err
+		}
+	}
+	// What was there before, or what another replica has just created, is read back, once the brokers have heard of it.
+	for {
+		existing, err = adm.ListTopics(ctx, names...)
+		if err != nil {
+			return fmt.Errorf("list the log's topics: %w", err)
+		}
+		if !slices.ContainsFunc(names, func(name string) bool { return !existing.Has(name) }) {
+			break
+		}
+		if err := sleep(ctx, fetchBackoff); err != nil {
+			return fmt.Errorf("wait for the log's topics: %w", err)
+		}
+	}
+	described, err := adm.DescribeTopicConfigs(ctx, names...)
+	if err != nil {
+		return fmt.Errorf("read the settings of the log's topics: %w", err)
+	}
+	var errs []error
+	for _, spec := range specs {
+		detail := existing[spec.name]
+		if detail.Err != nil {
+			return fmt.Errorf("list topic %s: %w", spec.name, detail.Err)
+		}
+		errs = append(errs, verifyPartitions(spec, len(detail.Partitions), cfg.Shards))
+		resource, err := described.On(spec.name, nil)
+		if err == nil {
+			err = resource.Err
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("read the settings of topic %s: %w", spec.name, err))
+			continue
+		}
+		settings := map[string]string{}
+		for _, c := range resource.Configs {
+			settings[c.Key] = c.MaybeValue()
+		}
+		errs = append(errs, verifySettings(spec, settings)...)
+	}
+	return errors.Join(errs...)
+}
+
+func create(ctx context.Context, adm *kadm.Client, cfg Config, spec topicSpec) error {
+	replication := cfg.Replication
+	if replication == 0 {
+		brokers, err := adm.ListBrokers(ctx)
+		if err != nil {
+			return fmt.Errorf("count the brokers: %w", err)
+		}
+		replication = min(3, len(brokers))
+	}
+	configs := map[string]*string{"cleanup.policy": &spec.cleanup}
+	for k, v := range spec.configs {
+		configs[k] = &v
+	}
+	if replication >= 3 {
+		configs["min.insync.replicas"] = kadm.StringPtr("2")
+	}
+	resp, err := adm.CreateTopic(ctx, int32(cfg.Shards), int16(replication), configs, spec.name)
+	if err == nil {
+		err = resp.Err
+	}
+	switch {
+	case err == nil, errors.Is(err, kerr.TopicAlreadyExists):
+		return nil
+	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
+		return &TopicError{spec.name, "it does not exist and may not be created: " + err.Error(),
+			fmt.Sprintf("create it with %d partitions and %s, or allow this user to Create it", cfg.Shards, spec)}
+	case errors.Is(err, kerr.InvalidReplicationFactor):
+		return fmt.Errorf("create topic %s with replication factor %d: %w: are brokers down?", spec.name, replication, err)
+	default:
+		return fmt.Errorf("create topic %s: %w", spec.name, err)
+	}
+}
+
+// String lists the settings as kafka-topics.sh takes them.
+func (s topicSpec) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "cleanup.policy=%s", s.cleanup)
+	for _, k := range slices.Sorted(maps.Keys(s.configs)) {
+		fmt.Fprintf(&b, ",%s=%s", k, s.configs[k])
+	}
+	return b.String()
+}
+
+func verifyPartitions(spec topicSpec, got, want int) error {
+	if got == want {
+		return nil
+	}
+	return &TopicError{spec.name, fmt.Sprintf("it has %d partitions, the configuration says %d shards", got, want),
+		fmt.Sprintf("set log.shards to %d, or choose another log.prefix and start with an empty log: policies cannot move between shards", got)}
+}
+
+func verifySettings(spec topicSpec, settings map[string]string) []error {
+	var errs []error
+	alter := func(key, value string) string {
+		return fmt.Sprintf("run kafka-configs.sh --alter --entity-type topics --entity-name %s --add-config %s=%s", spec.name, key, value)
+	}
+	if got := settings["cleanup.policy"]; got != spec.cleanup {
+		errs = append(errs, &TopicError{spec.name, fmt.Sprintf("cleanup.policy is %q, it must be %q", got, spec.cleanup), alter("cleanup.policy", spec.cleanup)})
+	}
+	for _, key := range spec.atLeast {
+		want, err := strconv.ParseInt(spec.configs[key], 10, 64)
+		if err != nil {
+			panic(fmt.Sprintf("eventlog: setting %s of %s: %v", key, spec.name, err))
+		}
+		got, err := strconv.ParseInt(settings[key], 10, 64)
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("read the settings of topic %s: %s is %q", spec.name, key, settings[key]))
+		case got < want && (key != "retention.ms" || got != -1):
+			errs = append(errs, &TopicError{spec.name, fmt.Sprintf("%s is %d, it must be at least %d", key, got, want), alter(key, spec.configs[key])})
+		}
+	}
+	return errs
+}
+
+// chooseProtocol settles what ProtocolAuto leaves open. The protocol of KIP-848 has its session timeout on the broker: it
+// is set for the group where the broker allows it, and where it does not (its minimum is 45s unless changed) the classic
+// protocol hands a dead owner's shards over sooner.
+func chooseProtocol(ctx context.Context, client *kgo.Client, cfg Config, log *slog.Logger) Protocol {
+	if cfg.Protocol == ProtocolClassic {
+		return ProtocolClassic
+	}
+	err := setGroupTimeouts(ctx, client, cfg)
+	switch {
+	case err == nil:
+		return ProtocolConsumer
+	case cfg.Protocol == ProtocolConsumer:
+		log.Warn("the group keeps the broker's session timeout", "group", cfg.group(), "error", err)
+		return ProtocolConsumer
+	default:
+		log.Info("the group uses the classic protocol", "group", cfg.group(), "because", err)
+		return ProtocolClassic
+	}
+}
+
+// setGroupTimeouts tells the broker the session timeout and heartbeat of a group of KIP-848.
+func setGroupTimeouts(ctx context.Context, client *kgo.Client, cfg Config) error {
+	versions, err := kadm.NewClient(client).ApiVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("ask for the brokers' versions: %w", err)
+	}
+	for _, v := range versions {
+		const consumerGroupHeartbeat = 68
+		if _, highest, ok := v.KeyVersions(consumerGroupHeartbeat); !ok || highest < 0 {
+			return fmt.Errorf("broker %d does not have the group protocol of KIP-848", v.NodeID)
+		}
+	}
+	return alterGroup(ctx, client, cfg.group(), map[string]string{
+		"consumer.session.timeout.ms":    strconv.FormatInt(cfg.SessionTimeout.Milliseconds(), 10),
+		"consumer.heartbeat.interval.ms": strconv.FormatInt(cfg.Heartbeat.Milliseconds(), 10),
+	})
+}
