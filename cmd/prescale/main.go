@@ -33,6 +33,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.AddCommand(
+		newServeCommand(),
 		newCheckCommand(),
 		newDecideCommand(),
 	)

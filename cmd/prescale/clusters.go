@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/prescale/prescale/cmd/internal/config"
+	"github.com/prescale/prescale/cmd/internal/pipeline"
+	"github.com/prescale/prescale/metrics/collector"
+	"github.com/prescale/prescale/metrics/collector/kafka"
+)
+
+// clusters holds one Kafka client a cluster, shared by every collector of it.
+type clusters struct {
+	open     map[string]cluster
+	registry prometheus.Registerer
+	logger   *slog.Logger
+}
+
+type cluster struct {
+	client *kgo.Client
+	// security says in words how the cluster is reached, for messages.
+	security string
+}
+
+// openClusters makes the clients. No connection is made before the first request, so an unreachable cluster does not keep
+// the daemon from starting.
+func openClusters(cfg config.Config, registry prometheus.Registerer, logger *slog.Logger) (*clusters, error) {
+	cs := &clusters{open: map[string]cluster{}, registry: registry, logger: logger}
+	for name, c := range cfg.Clusters {
+		client, err := kgo.NewClient(c.Options()...)
+		if err != nil {
+			cs.close()
+			return nil, fmt.Errorf("make the client of cluster %s: %w", name, err)
+		}
+		cs.open[name] = cluster{client, c.Security()}
+	}
+	return cs, nil
+}
+
+func (cs *clusters) close() {
+	for _, c := range cs.open {
+		c.client.Close()
+	}
+}
+
+// collector returns a new collector that ticks at the interval.
+func (cs *clusters) collector(name string, interval time.Duration) (pipeline.Collector, error) {
+	cfg := kafka.DefaultConfig()
+	cfg.Cluster = name
+	cfg.RequestTimeout = min(cfg.RequestTimeout, interval)
+	cfg.ExactAbove = min(cfg.ExactAbove, interval)
+	labelled := prometheus.WrapRegistererWith(prometheus.Labels{"interval": interval.String()}, cs.registry)
+	c, err := kafka.New(cfg, cs.open[name].client, labelled, cs.logger)
+	if err != nil {
+		return nil, err
+	}
+	return named{c, fmt.Sprintf("cluster %s (%s)", name, cs.open[name].security)}, nil
+}
+
+// named puts the cluster's name and how it is reached before the errors of a collector.
+type named struct {
+	*kafka.Collector
+	name string
+}
+
+func (n named) Collect(ctx context.Context, now time.Time) ([]collector.Result, error) {
+	results, err := n.Collector.Collect(ctx, now)
+	for i := range results {
+		if results[i].Err != nil {
+			results[i].Err = fmt.Errorf("%s: %w", n.name, results[i].Err)
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: %w", n.name, err)
+	}
+	return results, err
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/prescale/prescale/cmd/internal/command"
+	"github.com/prescale/prescale/cmd/internal/config"
+	"github.com/prescale/prescale/cmd/internal/console"
+	"github.com/prescale/prescale/cmd/internal/pipeline"
+	"github.com/prescale/prescale/cmd/internal/readmodel"
+	"github.com/prescale/prescale/cmd/internal/telemetry"
+	"github.com/prescale/prescale/metrics/external"
+)
+
+// newServeCommand runs the daemon: collect, forecast, decide, answer.
+func newServeCommand() *cobra.Command {
+	var path, logFlag string
+	cmd := &cobra.Command{
+		Use:   "serve --config FILE",
+		Short: "Run the daemon: collect, forecast, decide and answer the HPA",
+		Args:  positional(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := required("config", path); err != nil {
+				return err
+			}
+			cfg, err := config.Load(path)
+			if err != nil {
+				return command.Input(fmt.Errorf("%s:\n%w", path, err))
+			}
+			if logFlag != "" {
+				cfg.Log = config.Log(logFlag)
+				if err := cfg.Validate(); err != nil {
+					return command.Input(err)
+				}
+			}
+			return serve(cmd.Context(), cfg, cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().StringVar(&path, "config", "", "configuration file")
+	cmd.Flags().StringVar(&logFlag, "log", "", "where observations and decisions are kept: memory (this process alone, lost with it) or kafka; default: as the file says")
+	return cmd
+}
+
+// serve builds every part in the order in which data flows and runs them until the context ends or one of them fails.
+func serve(ctx context.Context, cfg config.Config, stderr io.Writer) (err error) {
+	logger := slog.New(slog.NewTextHandler(stderr, nil))
+	external.BridgeKlog(logger)
+	registry := telemetry.NewRegistry()
+
+	store := readmodel.NewStore(time.Now)
+	registry.MustRegister(readmodel.Collector{Store: store})
+
+	policies, err := cfg.PipelinePolicies()
+	if err != nil {
+		return command.Input(err)
+	}
+	clusters, err := openClusters(cfg, registry, logger)
+	if err != nil {
+		return err
+	}
+	defer clusters.close()
+
+	line, err := pipeline.New(pipeline.Config{
+		Policies:     policies,
+		CollectorFor: clusters.collector,
+		Store:        store,
+		Metrics:      pipeline.NewMetrics(registry),
+		Logger:       logger,
+	})
+	if err != nil {
+		return err
+	}
+
+	api, err := external.New(metricsAPIConfig(cfg.MetricsAPI, store), readmodel.External{Store: store}, logger)
+	if err != nil {
+		return fmt.Errorf("start the metrics API: %w", err)
+	}
+	listener, err := net.Listen("tcp", cfg.HTTP.Listen)
+	if err != nil {
+		return fmt.Errorf("http.listen: %q: %w", cfg.HTTP.Listen, err)
+	}
+	page := console.New(hello(policies))
+	web := telemetry.New(telemetry.Config{
+		Listener:   listener,
+		Gatherer:   registry,
+		Ready:      ready(store),
+		Pages:      page,
+		OnShutdown: page.Close,
+		Logger:     logger,
+	})
+	logger.Info("serving", "metricsAPI", api.Addr(), "http", listener.Addr().String(), "policies", len(policies), "log", string(cfg.Log))
+	if cfg.Log == config.LogMemory {
+		logger.Info("the log is this process's memory: a restart forgets what was learned, and a second replica would decide on its own")
+	}
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return line.Run(ctx) })
+	g.Go(func() error { return page.Follow(ctx, store) })
+	g.Go(func() error { return api.Run(ctx) })
+	g.Go(func() error { return web.Run(ctx) })
+	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// metricsAPIConfig puts the file's terms in the server's.
+func metricsAPIConfig(c config.MetricsAPI, store *readmodel.Store) external.Config {
+	out := external.DefaultConfig()
+	out.Address = c.Listen
+	out.CertFile, out.KeyFile = c.CertFile, c.KeyFile
+	out.Ready = ready(store)
+	if c.Kubeconfig != "" {
+		out.Access = external.AccessDelegated
+		out.ShutdownDelay = 10 * time.Second
+		if c.Kubeconfig != config.InCluster {
+			out.Kubeconfig = c.Kubeconfig
+		}
+	}
+	return out
+}
+
+// ready says that there is enough data to answer: at least one policy does, or there is none to wait for. A policy whose
+// cluster is down must not take the answers of all the others from the HPA.
+func ready(store *readmodel.Store) func() error {
+	return func() error {
+		all := store.All()
+		var first error
+		for _, st := range all {
+			if st.Err == nil {
+				return nil
+			}
+			if first == nil {
+				first = st.Err
+			}
+		}
+		return first
+	}
+}
+
+func hello(policies []pipeline.Policy) console.Hello {
+	h := console.Hello{Title: "prescale serve", Speed: 1}
+	for _, p := range policies {
+		h.Policies = append(h.Policies, console.Policy{
+			Name:                p.Name(),
+			IntervalSeconds:     p.Scaler.Interval.Seconds(),
+			ObjectiveLagSeconds: p.Scaler.ObjectiveLag.Seconds(),
+		})
+	}
+	return h
+}
