@@ -252,10 +252,33 @@ func (c *Collector) ask(ctx context.Context, node int32, request kmsg.Request) (
 		if cause := context.Cause(ctx); errors.Is(err, context.DeadlineExceeded) && cause != nil {
 			err = cause
 		}
+		if node == anyNode {
+			err = c.explain(ctx, err)
+		}
 		c.telemetry.failed(errorKind(err))
 		return nil, err
 	}
 	return response, nil
+}
+
+// explain finds out why no broker answers. The client tries for as long as it may and then says that time is up; a
+// single try at each bootstrap address says what is wrong with it.
+func (c *Collector) explain(ctx context.Context, err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) && context.Cause(ctx) == nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	var reasons []error
+	for _, seed := range c.client.SeedBrokers() {
+		if _, reason := seed.Request(ctx, kmsg.NewPtrApiVersionsRequest()); reason != nil && !errors.Is(reason, context.DeadlineExceeded) {
+			reasons = append(reasons, reason)
+		}
+	}
+	if len(reasons) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, errors.Join(reasons...))
 }
 
 func (c *Collector) clusterError(act string, err error) error {

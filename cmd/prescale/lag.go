@@ -1,0 +1,287 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/prescale/prescale/cmd/internal/command"
+	"github.com/prescale/prescale/cmd/internal/config"
+	"github.com/prescale/prescale/cmd/internal/kafkaclient"
+	"github.com/prescale/prescale/metrics/collector"
+	"github.com/prescale/prescale/metrics/collector/kafka"
+	"github.com/prescale/prescale/metrics/series"
+)
+
+// lagOptions is what the flags of `prescale lag` say.
+type lagOptions struct {
+	brokers       []string
+	config        string
+	clusters      []string
+	groups        []string
+	interval      time.Duration
+	watch         bool
+	output        string
+	reset         string
+	readCommitted bool
+}
+
+func newLagCommand() *cobra.Command {
+	var o lagOptions
+	cmd := &cobra.Command{
+		Use:   "lag",
+		Short: "Show how far behind every consumer group is, in records and in seconds",
+		Long: `Show how far behind every consumer group is, in records and in seconds, with what arrives and what is consumed.
+
+Rates need two samples, so the answer takes one --interval. Values that are not known are shown as "?" (null in JSON),
+each with its reason; they are never zero.`,
+		Example: `  prescale lag --brokers kafka:9092
+  prescale lag --brokers kafka:9092 --group inference --group 'fl.*' -o json
+  prescale lag --config prescale.yaml --watch`,
+		Args: positional(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.run(cmd.Context(), cmd.OutOrStdout())
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringSliceVar(&o.brokers, "brokers", nil, "bootstrap addresses, host:port, of a cluster without authentication")
+	flags.StringVar(&o.config, "config", "", "the daemon's configuration file, whose clusters are asked")
+	flags.StringSliceVar(&o.clusters, "cluster", nil, "ask only these clusters of --config")
+	flags.StringArrayVar(&o.groups, "group", nil, "only groups of this name, or whose whole name matches this regular expression; may be repeated")
+	flags.DurationVar(&o.interval, "interval", 2*time.Second, "time between samples")
+	flags.BoolVarP(&o.watch, "watch", "w", false, "go on sampling until Ctrl-C")
+	flags.StringVarP(&o.output, "output", "o", "table", "table or json; with --watch json prints one array a line")
+	flags.StringVar(&o.reset, "reset", string(collector.ResetEarliest), "the consumers' auto.offset.reset, for partitions that were never committed: earliest or latest")
+	flags.BoolVar(&o.readCommitted, "read-committed", false, "count lag to the last stable offset, as consumers that read committed records do")
+	return cmd
+}
+
+func (o *lagOptions) run(ctx context.Context, out io.Writer) error {
+	selection, err := o.selection()
+	if err != nil {
+		return err
+	}
+	configs, err := o.clusterConfigs()
+	if err != nil {
+		return err
+	}
+	var sources []*kafka.Collector
+	for _, name := range slices.Sorted(maps.Keys(configs)) {
+		client, err := kgo.NewClient(configs[name].Options()...)
+		if err != nil {
+			return fmt.Errorf("cluster %s: %w", name, err)
+		}
+		defer client.Close()
+		settings := kafka.DefaultConfig()
+		settings.Cluster = name
+		source, err := kafka.New(settings, client, nil, slog.New(slog.DiscardHandler))
+		if err != nil {
+			return err
+		}
+		source.SetSelection(selection)
+		sources = append(sources, source)
+	}
+	return o.sample(ctx, sources, out)
+}
+
+// sample takes two samples an interval apart and prints, and goes on so where it is to watch.
+func (o *lagOptions) sample(ctx context.Context, sources []*kafka.Collector, out io.Writer) error {
+	tick := time.NewTicker(o.interval)
+	defer tick.Stop()
+	for i := 0; ; i++ {
+		var report []kafka.GroupLag
+		for _, source := range sources {
+			now := time.Now()
+			if _, err := source.Collect(ctx, now); err != nil {
+				if ctx.Err() != nil {
+					return nil
+				}
+				return err
+			}
+			report = append(report, source.Groups(time.Now())...)
+		}
+		if i > 0 {
+			if err := o.print(out, report); err != nil {
+				return err
+			}
+			if !o.watch {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// selection reads the --group flags.
+func (o *lagOptions) selection() (kafka.Selection, error) {
+	s := kafka.Selection{All: len(o.groups) == 0, ReadCommitted: o.readCommitted, Reset: collector.Reset(o.reset)}
+	if s.Reset != collector.ResetEarliest && s.Reset != collector.ResetLatest {
+		return s, command.Inputf("--reset: %q: want earliest or latest", o.reset)
+	}
+	if o.output != "table" && o.output != "json" {
+		return s, command.Inputf("--output: %q: want table or json", o.output)
+	}
+	if o.interval < 100*time.Millisecond {
+		return s, command.Inputf("--interval: %v: want at least 100ms", o.interval)
+	}
+	for _, group := range o.groups {
+		pattern, err := regexp.Compile("^(?:" + group + ")$")
+		if err != nil {
+			return s, command.Inputf("--group: %q: %w", group, err)
+		}
+		s.Names = append(s.Names, group)
+		s.Patterns = append(s.Patterns, pattern)
+	}
+	return s, nil
+}
+
+// clusterConfigs returns the clusters to ask, by name.
+func (o *lagOptions) clusterConfigs() (map[string]kafkaclient.Config, error) {
+	if (len(o.brokers) > 0) == (o.config != "") {
+		return nil, command.Inputf("--brokers: give either it or --config")
+	}
+	if len(o.brokers) > 0 {
+		cluster := kafkaclient.Config{Brokers: o.brokers}
+		if err := cluster.Validate(); err != nil {
+			return nil, command.Inputf("--%w", err)
+		}
+		return map[string]kafkaclient.Config{"default": cluster}, nil
+	}
+	file, err := config.Load(o.config)
+	if err != nil {
+		return nil, command.Input(err)
+	}
+	if len(o.clusters) == 0 {
+		return file.Clusters, nil
+	}
+	picked := map[string]kafkaclient.Config{}
+	for _, name := range o.clusters {
+		cluster, ok := file.Clusters[name]
+		if !ok {
+			return nil, command.Inputf("--cluster: %s is not in %s, which has %s", name, o.config,
+				strings.Join(slices.Sorted(maps.Keys(file.Clusters)), ", "))
+		}
+		picked[name] = cluster
+	}
+	return picked, nil
+}
+
+func (o *lagOptions) print(out io.Writer, report []kafka.GroupLag) error {
+	if o.output == "json" {
+		encoder := json.NewEncoder(out)
+		if !o.watch {
+			encoder.SetIndent("", "  ")
+		}
+		return encoder.Encode(slices.Clip(append([]kafka.GroupLag{}, report...)))
+	}
+	if o.watch {
+		fmt.Fprint(out, "\x1b[H\x1b[2J")
+	}
+	return lagTable(out, report)
+}
+
+// lagTable prints one line for each group and topic, those furthest behind first, and below it the reasons for what is
+// not known.
+func lagTable(out io.Writer, report []kafka.GroupLag) error {
+	if len(report) == 0 {
+		_, err := fmt.Fprintln(out, "no groups")
+		return err
+	}
+	slices.SortStableFunc(report, func(a, b kafka.GroupLag) int {
+		return cmp.Or(cmp.Compare(b.LagSeconds.Or(math.Inf(1)), a.LagSeconds.Or(math.Inf(1))),
+			cmp.Compare(b.LagRecords.Or(math.Inf(1)), a.LagRecords.Or(math.Inf(1))))
+	})
+	table := tabwriter.NewWriter(out, 0, 4, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "GROUP\tTYPE\tSTATE\tMEMBERS\tTOPIC\tPARTITIONS\tLAG\tBEHIND\tARRIVING/S\tCONSUMED/S\tVERDICT\t")
+	var notes []string
+	for _, g := range report {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t\n", g.Group, g.Type, g.State, number(g.Members, "%.0f"),
+			cmp.Or(g.Topic, "-"), len(g.Partitions), number(g.LagRecords, "%.0f"), behind(g.LagSeconds),
+			number(g.ArrivalRecordsPerSecond, "%.1f"), number(g.ConsumedRecordsPerSecond, "%.1f"), verdict(&g))
+		if g.Reason != "" {
+			notes = append(notes, fmt.Sprintf("%s %s: %s", g.Group, g.Topic, g.Reason))
+		}
+		states := map[kafka.State]int{}
+		for _, p := range g.Partitions {
+			states[p.State]++
+		}
+		for _, s := range []kafka.State{kafka.StateNeverCommitted, kafka.StateExpired, kafka.StateTruncated, kafka.StateResidue} {
+			if states[s] > 0 {
+				notes = append(notes, fmt.Sprintf("%s %s: %d of %d partitions %s", g.Group, g.Topic, states[s], len(g.Partitions), s))
+			}
+		}
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, note := range notes {
+		fmt.Fprintln(out, "  "+note)
+	}
+	return nil
+}
+
+func number(v series.Value, format string) string {
+	x, ok := v.Get()
+	if !ok {
+		return "?"
+	}
+	return fmt.Sprintf(format, x)
+}
+
+// behind writes seconds as people say them.
+func behind(v series.Value) string {
+	seconds, ok := v.Get()
+	switch {
+	case !ok:
+		return "?"
+	case seconds < 60:
+		return fmt.Sprintf("%.1fs", seconds)
+	default:
+		return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
+	}
+}
+
+// verdict says in a few words where a group is heading, at the rates of the last interval.
+func verdict(g *kafka.GroupLag) string {
+	lag, known := g.LagRecords.Get()
+	arrival, arrivalKnown := g.ArrivalRecordsPerSecond.Get()
+	consumed, consumedKnown := g.ConsumedRecordsPerSecond.Get()
+	switch {
+	case !known:
+		return "unknown"
+	case lag == 0 && arrivalKnown && arrival == 0:
+		return "idle"
+	case lag == 0:
+		return "caught up"
+	case !arrivalKnown || !consumedKnown:
+		return "unknown"
+	case consumed == 0 && g.Members == series.Of(0):
+		return "nobody consumes"
+	case consumed == 0:
+		return "not committing"
+	case consumed > arrival:
+		left := time.Duration(lag / (consumed - arrival) * float64(time.Second))
+		return "caught up in " + left.Round(time.Second).String()
+	case lag <= arrival*2:
+		return "keeping up"
+	default:
+		return "falling behind"
+	}
+}
