@@ -1,0 +1,146 @@
+package hpacheck
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	"sigs.k8s.io/yaml"
+
+	"github.com/prescale/prescale/scaler/v1alpha1"
+)
+
+const policyText = `
+metadata: {name: orders, namespace: shop}
+spec:
+  scaleTargetRef: {kind: Deployment, name: orders}
+  kafka: {group: orders}
+  objective: {lagSeconds: 30}
+  replicas: {min: 1, max: 24}
+`
+
+const goodHPA = `
+metadata: {name: orders, namespace: shop}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: orders}
+  minReplicas: 1
+  maxReplicas: 24
+  metrics:
+    - type: External
+      external:
+        metric: {name: prescale_desired_replicas, selector: {matchLabels: {policy: orders}}}
+        target: {type: AverageValue, averageValue: "1"}
+  behavior: {scaleUp: {tolerance: "0"}, scaleDown: {tolerance: "0"}}
+`
+
+func parse[T any](t *testing.T, text string) *T {
+	t.Helper()
+	var v T
+	if err := yaml.UnmarshalStrict([]byte(text), &v); err != nil {
+		t.Fatal(err)
+	}
+	return &v
+}
+
+// TestOurOwnManifestsAreClean runs the check on every policy and HPA that we ship.
+func TestOurOwnManifestsAreClean(t *testing.T) {
+	files, err := filepath.Glob("../../../manifests/base/workloads/*-scaling.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples, err := filepath.Glob("../../../manifests/examples/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	for _, file := range append(files, examples...) {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var policies []*v1alpha1.ScalePolicy
+		var hpas []*autoscalingv2.HorizontalPodAutoscaler
+		for _, document := range strings.Split(string(data), "\n---\n") {
+			switch {
+			case strings.Contains(document, "kind: ScalePolicy\nmetadata"):
+				policies = append(policies, parse[v1alpha1.ScalePolicy](t, document))
+			case strings.Contains(document, "kind: HorizontalPodAutoscaler"):
+				hpas = append(hpas, parse[autoscalingv2.HorizontalPodAutoscaler](t, document))
+			}
+		}
+		if len(hpas) == 0 {
+			continue // KEDA makes its own
+		}
+		for _, policy := range policies {
+			checked++
+			for _, finding := range Check(policy, hpas, Facts{ServerMinor: 36, Partitions: 48, Policies: []string{policy.Name}}) {
+				t.Errorf("%s: %s", file, finding)
+			}
+		}
+	}
+	if checked < 4 {
+		t.Errorf("only %d policies checked", checked)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	facts := Facts{ServerMinor: 36, Partitions: 24, Policies: []string{"orders", "emails"}}
+	edit := func(from, to string) string {
+		if !strings.Contains(goodHPA, from) {
+			t.Fatalf("%q is not in the HPA", from)
+		}
+		return strings.Replace(goodHPA, from, to, 1)
+	}
+	for _, test := range []struct {
+		name  string
+		hpas  []string
+		facts Facts
+		codes string // in order
+		words string
+	}{
+		{"good", []string{goodHPA}, facts, "", ""},
+		{"none", nil, facts, "NoHPA", "policy=orders"},
+		{"of another policy", []string{edit("policy: orders", "policy: emails")}, facts, "NoHPA", ""},
+		{"of another namespace", []string{edit("namespace: shop", "namespace: other")}, facts, "NoHPA", ""},
+		{"no tolerance", []string{edit(`behavior: {scaleUp: {tolerance: "0"}, scaleDown: {tolerance: "0"}}`, "")}, facts, "ToleranceTrap", "from 10 replicas on, and up to 24 are allowed: it would not follow policy orders from 23 to 24"},
+		{"no tolerance downwards", []string{edit(`, scaleDown: {tolerance: "0"}`, "")}, facts, "ToleranceTrap", "Set behavior.scaleDown.tolerance to 0"},
+		{"no tolerance on 1.34", []string{edit(`, scaleDown: {tolerance: "0"}`, "")}, Facts{ServerMinor: 34}, "ToleranceTrap", "HPAConfigurableTolerance"},
+		{"no tolerance on 1.30", []string{edit(`, scaleDown: {tolerance: "0"}`, "")}, Facts{ServerMinor: 30}, "ToleranceTrap", "--horizontal-pod-autoscaler-tolerance"},
+		{"tolerance of 4 % and 24 replicas", []string{edit(`scaleUp: {tolerance: "0"}`, `scaleUp: {tolerance: 40m}`)}, facts, "", ""},
+		{"tolerance of 5 % and 24 replicas", []string{edit(`scaleUp: {tolerance: "0"}`, `scaleUp: {tolerance: 50m}`)}, facts, "ToleranceTrap", "from 20 replicas on"},
+		{"type Value", []string{edit(`type: AverageValue, averageValue: "1"`, `type: Value, value: "1"`)}, facts, "TargetType", "5 replicas that want 6 become 30"},
+		{"average of 2", []string{edit(`averageValue: "1"`, `averageValue: "2"`)}, facts, "TargetType", "average of 2"},
+		{"average of 1000m", []string{edit(`averageValue: "1"`, `averageValue: 1000m`)}, facts, "", ""},
+		{"no selector", []string{edit(", selector: {matchLabels: {policy: orders}}", "")}, facts, "AmbiguousSelector", "emails, orders"},
+		{"no selector and one policy", []string{edit(", selector: {matchLabels: {policy: orders}}", "")}, Facts{ServerMinor: 36, Policies: []string{"orders"}}, "", ""},
+		{"other target", []string{edit("name: orders}\n  minReplicas", "name: ordrs}\n  minReplicas")}, facts, "OtherTarget", "ordrs"},
+		{"lower max", []string{edit("maxReplicas: 24", "maxReplicas: 12")}, facts, "Bounds", "may ask for 24"},
+		{"higher min", []string{edit("minReplicas: 1", "minReplicas: 3")}, facts, "Bounds", "minReplicas is 3"},
+		{"above partitions", []string{goodHPA}, Facts{ServerMinor: 36, Partitions: 16}, "AbovePartitions", "Lower maxReplicas to 16"},
+		{"two on one target", []string{goodHPA, edit("metadata: {name: orders", "metadata: {name: orders-cpu") + "  #"}, facts, "TwoControllers", "orders, orders-cpu"},
+		{"lag as Value", []string{strings.NewReplacer("prescale_desired_replicas", "prescale_kafka_lag_records", `type: AverageValue, averageValue: "1"`, `type: Value, value: "1000"`).Replace(goodHPA)}, facts, "TargetType", "goes on to its maximum"},
+		{"object metric", []string{strings.NewReplacer("type: External", "type: Object", "external:", "object:", `metric: {name: prescale_desired_replicas, selector: {matchLabels: {policy: orders}}}`, `{metric: {name: prescale_desired_replicas}, describedObject: {kind: ScalePolicy, name: orders},`, "        target: {type: AverageValue, averageValue: \"1\"}", "        target: {type: AverageValue, averageValue: \"1\"}}").Replace(goodHPA)}, facts, "", ""},
+	} {
+		var hpas []*autoscalingv2.HorizontalPodAutoscaler
+		for _, text := range test.hpas {
+			hpas = append(hpas, parse[autoscalingv2.HorizontalPodAutoscaler](t, text))
+		}
+		found := Check(parse[v1alpha1.ScalePolicy](t, policyText), hpas, test.facts)
+		var codes, texts []string
+		for _, f := range found {
+			if !slices.Contains(codes, string(f.Code)) {
+				codes = append(codes, string(f.Code))
+			}
+			texts = append(texts, f.String())
+		}
+		if got := strings.Join(codes, ","); got != test.codes {
+			t.Errorf("%s: got %q, want %q: %s", test.name, got, test.codes, strings.Join(texts, "\n"))
+		}
+		if text := strings.Join(texts, "\n"); !strings.Contains(text, test.words) {
+			t.Errorf("%s: %q is not in %s", test.name, test.words, text)
+		}
+	}
+}
