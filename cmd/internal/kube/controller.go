@@ -1,0 +1,304 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic/dynamicinformer"
+	"k8s.io/client-go/informers"
+	autoscalinglisters "k8s.io/client-go/listers/autoscaling/v2"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/events"
+
+	"github.com/prescale/prescale/cmd/internal/hpacheck"
+	"github.com/prescale/prescale/cmd/internal/readmodel"
+	"github.com/prescale/prescale/scaler/v1alpha1"
+)
+
+// Config is what a Controller is made with.
+type Config struct {
+	Clients Clients
+	// Namespace is the only one that is watched; empty means all.
+	Namespace string
+	// Store has the answers that status shows.
+	Store *readmodel.Store
+	// Apply is called from Run with all accepted policies, sorted by name, at the start and whenever they change. It returns
+	// what is wrong with those that cannot be run, by name.
+	Apply func(ctx context.Context, policies []*v1alpha1.ScalePolicy) map[string]error
+	// Owns reports whether this replica speaks for a policy: only one should write its status. Nil means that it does.
+	Owns   func(policy string) bool
+	Logger *slog.Logger
+
+	// Interval is the time between two looks. Default 2s.
+	Interval time.Duration
+	// NewsEvery and NumbersEvery bound how often one policy's status is written: for a new decision, condition or verdict,
+	// and for numbers alone. WritesPerSecond bounds all together. Defaults 5s, 1m and 20.
+	NewsEvery, NumbersEvery time.Duration
+	WritesPerSecond         float64
+}
+
+// DefaultConfig holds the defaults; Clients, Store, Apply and Logger are still to be set.
+func DefaultConfig() Config {
+	return Config{Interval: 2 * time.Second, NewsEvery: 5 * time.Second, NumbersEvery: time.Minute, WritesPerSecond: 20}
+}
+
+// Controller follows ScalePolicies and what they scale, and shows what was decided.
+type Controller struct {
+	cfg       Config
+	factory   informers.SharedInformerFactory
+	dynamic   dynamicinformer.DynamicSharedInformerFactory
+	policies  cache.SharedIndexInformer
+	hpas      autoscalinglisters.HorizontalPodAutoscalerLister
+	workloads *Workloads
+	recorder  events.EventRecorder
+	sink      events.EventBroadcaster
+	limiter   *rate.Limiter
+	minor     int
+
+	// Owned by tick.
+	current   []*v1alpha1.ScalePolicy
+	refused   map[string]refusal
+	applied   map[string]int64 // generations
+	written   map[string]time.Time
+	announced map[string]v1alpha1.ScalePolicyStatus
+}
+
+// New prepares a Controller; nothing is asked of the cluster before Run.
+func New(cfg Config) (*Controller, error) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	c := &Controller{
+		cfg: cfg,
+		factory: informers.NewSharedInformerFactoryWithOptions(cfg.Clients.Kubernetes, 0,
+			informers.WithNamespace(cfg.Namespace), informers.WithTransform(slim)),
+		dynamic:   dynamicinformer.NewFilteredDynamicSharedInformerFactory(cfg.Clients.Dynamic, 0, cfg.Namespace, nil),
+		sink:      events.NewBroadcaster(&events.EventSinkImpl{Interface: cfg.Clients.Kubernetes.EventsV1()}),
+		limiter:   rate.NewLimiter(rate.Limit(cfg.WritesPerSecond), max(int(cfg.WritesPerSecond), 1)),
+		written:   map[string]time.Time{},
+		announced: map[string]v1alpha1.ScalePolicyStatus{},
+	}
+	c.recorder = c.sink.NewRecorder(scheme, "prescale")
+	c.policies = c.dynamic.ForResource(v1alpha1.Resource()).Informer()
+	c.hpas = c.factory.Autoscaling().V2().HorizontalPodAutoscalers().Lister()
+	var err error
+	c.workloads, err = newWorkloads(c.factory, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Workloads returns what knows the policies' pods.
+func (c *Controller) Workloads() *Workloads { return c.workloads }
+
+// Run follows the cluster until ctx is cancelled, and then returns nil. It waits for as long as the cluster does not answer.
+func (c *Controller) Run(ctx context.Context) error {
+	if err := c.sink.StartRecordingToSinkWithContext(ctx); err != nil {
+		return fmt.Errorf("record events: %w", err)
+	}
+	defer c.sink.Shutdown()
+	c.factory.Start(ctx.Done())
+	c.dynamic.Start(ctx.Done())
+	defer c.factory.Shutdown()
+	defer c.dynamic.Shutdown()
+	c.factory.WaitForCacheSync(ctx.Done())
+	c.dynamic.WaitForCacheSync(ctx.Done())
+	c.askVersion()
+	ticker := time.NewTicker(c.cfg.Interval)
+	defer ticker.Stop()
+	for now := time.Now(); ctx.Err() == nil; {
+		c.tick(ctx, now)
+		select {
+		case <-ctx.Done():
+		case now = <-ticker.C:
+		}
+	}
+	return nil
+}
+
+func (c *Controller) askVersion() {
+	version, err := c.cfg.Clients.Kubernetes.Discovery().ServerVersion()
+	if err != nil {
+		c.cfg.Logger.Warn("the cluster's version is not known; advice on HPAs is less exact", "error", err)
+		return
+	}
+	// A vendor may write 36+.
+	c.minor, _ = strconv.Atoi(strings.TrimRight(version.Minor, "+"))
+}
+
+// tick applies changed policies and writes what status has news.
+func (c *Controller) tick(ctx context.Context, now time.Time) {
+	policies := c.read()
+	c.apply(ctx, policies)
+	answers := map[string]readmodel.Status{}
+	for _, answer := range c.cfg.Store.All() {
+		answers[answer.Policy] = answer
+	}
+	names := map[string][]string{}
+	for _, p := range c.current {
+		names[p.Namespace] = append(names[p.Namespace], p.Name)
+	}
+	for _, p := range policies {
+		name := p.PolicyName()
+		if c.cfg.Owns != nil && !c.cfg.Owns(name) {
+			delete(c.announced, name)
+			continue
+		}
+		f := facts{policy: p, answer: answers[name]}
+		if r, ok := c.refused[name]; ok {
+			f.refused = &r
+		} else {
+			f.pods, f.podsOK = c.workloads.Count(name)
+			f.findings = c.checkHPAs(p, f.answer, names[p.Namespace])
+		}
+		c.show(ctx, p, newStatus(f, now), now)
+	}
+}
+
+// read returns all policies in the cache.
+func (c *Controller) read() []*v1alpha1.ScalePolicy {
+	var policies []*v1alpha1.ScalePolicy
+	for _, obj := range c.policies.GetStore().List() {
+		p, err := fromUnstructured(obj)
+		if err != nil {
+			c.cfg.Logger.Error("a ScalePolicy cannot be read; is the CustomResourceDefinition of another version?", "error", err)
+			continue
+		}
+		policies = append(policies, p)
+	}
+	return policies
+}
+
+// apply hands on the accepted policies when their specs or their set have changed.
+func (c *Controller) apply(ctx context.Context, policies []*v1alpha1.ScalePolicy) {
+	generations := map[string]int64{}
+	for _, p := range policies {
+		generations[p.PolicyName()+"/"+string(p.UID)] = p.Generation
+	}
+	if c.applied != nil && maps.Equal(generations, c.applied) {
+		return
+	}
+	accepted, refused := accept(policies)
+	c.workloads.setPolicies(accepted)
+	for name, err := range c.cfg.Apply(ctx, accepted) {
+		refused[name] = refusal{reasonUnusable, err.Error()}
+	}
+	c.applied, c.current, c.refused = generations, accepted, refused
+	c.cfg.Logger.Info("policies changed", "accepted", len(accepted), "refused", len(refused))
+}
+
+func (c *Controller) checkHPAs(p *v1alpha1.ScalePolicy, answer readmodel.Status, names []string) []hpacheck.Finding {
+	hpas, err := c.hpas.HorizontalPodAutoscalers(p.Namespace).List(labels.Everything())
+	if err != nil {
+		return nil
+	}
+	known := hpacheck.Facts{ServerMinor: c.minor, Policies: names}
+	if n, ok := answer.Entry.Observation.Partitions.Get(); ok && answer.Has {
+		known.Partitions = int(n)
+	}
+	return hpacheck.Check(p, hpas, known)
+}
+
+// show announces and writes the status when it has changed and it is time.
+func (c *Controller) show(ctx context.Context, p *v1alpha1.ScalePolicy, status v1alpha1.ScalePolicyStatus, now time.Time) {
+	name := p.PolicyName()
+	c.announce(p, status)
+	every := c.cfg.NewsEvery
+	switch compare(p.Status, status) {
+	case unchanged:
+		return
+	case numbers:
+		every = c.cfg.NumbersEvery
+	}
+	if now.Sub(c.written[name]) < every || !c.limiter.AllowN(now, 1) {
+		return
+	}
+	patch, err := statusPatch(p.Status, status)
+	if err != nil {
+		c.cfg.Logger.Error("writing a status failed", "policy", name, "error", err)
+		return
+	}
+	c.written[name] = now
+	_, err = c.cfg.Clients.Dynamic.Resource(v1alpha1.Resource()).Namespace(p.Namespace).
+		Patch(ctx, p.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "prescale"}, "status")
+	if err != nil && !apierrors.IsNotFound(err) && ctx.Err() == nil {
+		c.cfg.Logger.Warn("writing a status failed; it is tried again", "policy", name, "error", err)
+	}
+}
+
+// announce records events for verdicts and conditions that have changed since the last look. What held when this replica
+// took over is no news.
+func (c *Controller) announce(p *v1alpha1.ScalePolicy, status v1alpha1.ScalePolicyStatus) {
+	name := p.PolicyName()
+	last, known := c.announced[name]
+	if !known {
+		last = p.Status
+	}
+	c.announced[name] = status
+	if status.DesiredReplicas == nil {
+		// Without a decision nothing is known of verdicts: what held before is still the last that was said.
+		status.Verdicts = last.Verdicts
+		c.announced[name] = status
+	}
+	// Reference resolution needs the kind, which the converter leaves to the object.
+	p.SetGroupVersionKind(v1alpha1.GroupVersion().WithKind(v1alpha1.Kind))
+	for _, change := range changes(last, status) {
+		c.recorder.Eventf(p, nil, change.kind, change.reason, "Decide", "%s", change.message)
+	}
+}
+
+// change is one event.
+type change struct{ kind, reason, message string }
+
+// changes returns the events between two statuses.
+func changes(last, next v1alpha1.ScalePolicyStatus) []change {
+	var out []change
+	had := map[string]bool{}
+	for _, v := range last.Verdicts {
+		had[v] = true
+	}
+	has := map[string]bool{}
+	for _, v := range next.Verdicts {
+		has[v] = true
+		if !had[v] {
+			out = append(out, change{corev1.EventTypeWarning, v, "verdict " + v + " holds now: " + next.Message})
+		}
+	}
+	for _, v := range last.Verdicts {
+		if !has[v] {
+			out = append(out, change{corev1.EventTypeNormal, v + "Over", "verdict " + v + " holds no more"})
+		}
+	}
+	for _, c := range next.Conditions {
+		before := metav1.Condition{}
+		for _, old := range last.Conditions {
+			if old.Type == c.Type {
+				before = old
+			}
+		}
+		if before.Status == c.Status && before.Reason == c.Reason || before.Type == "" && c.Status == metav1.ConditionTrue {
+			continue
+		}
+		kind := corev1.EventTypeNormal
+		if c.Status != metav1.ConditionTrue {
+			kind = corev1.EventTypeWarning
+		}
+		out = append(out, change{kind, c.Type + c.Reason, c.Message})
+	}
+	return out
+}

@@ -1,0 +1,351 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/yaml"
+
+	"github.com/prescale/prescale/cmd/internal/readmodel"
+	"github.com/prescale/prescale/metrics/series"
+	"github.com/prescale/prescale/scaler"
+	"github.com/prescale/prescale/scaler/v1alpha1"
+)
+
+var start = time.Date(2026, 5, 4, 3, 0, 0, 0, time.UTC)
+
+// rig is a controller over fake clients whose caches are filled, stepped by tick.
+type rig struct {
+	*Controller
+	now      time.Time
+	applied  [][]string
+	unusable map[string]error
+	events   *events.FakeRecorder
+	patches  int
+}
+
+func policyObject(t *testing.T, name string, age time.Duration, spec string) *unstructured.Unstructured {
+	t.Helper()
+	var object map[string]any
+	text := fmt.Sprintf("apiVersion: prescale.dev/v1alpha1\nkind: ScalePolicy\nmetadata: {name: %s, namespace: ai, generation: 1, uid: %s}\nspec: {%s}\n", name, name, spec)
+	if err := yaml.Unmarshal([]byte(text), &object); err != nil {
+		t.Fatal(err)
+	}
+	u := &unstructured.Unstructured{Object: object}
+	u.SetCreationTimestamp(metav1.NewTime(start.Add(-age)))
+	return u
+}
+
+const goodSpec = "kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}"
+
+func newRig(t *testing.T, objects []runtime.Object, policies ...*unstructured.Unstructured) *rig {
+	t.Helper()
+	r := &rig{now: start, unusable: map[string]error{}, events: events.NewFakeRecorder(100)}
+	var asObjects []runtime.Object
+	for _, p := range policies {
+		asObjects = append(asObjects, p)
+	}
+	dynamic := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(),
+		map[schema.GroupVersionResource]string{v1alpha1.Resource(): "ScalePolicyList"}, asObjects...)
+	dynamic.PrependReactor("patch", "scalepolicies", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		r.patches++
+		return false, nil, nil
+	})
+	cfg := DefaultConfig()
+	cfg.Clients = Clients{Kubernetes: fake.NewClientset(objects...), Dynamic: dynamic}
+	cfg.Store = readmodel.NewStore(func() time.Time { return r.now })
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.Apply = func(_ context.Context, accepted []*v1alpha1.ScalePolicy) map[string]error {
+		var names []string
+		for _, p := range accepted {
+			names = append(names, p.PolicyName())
+			cfg.Store.Expect(p.PolicyName(), 15*time.Second)
+		}
+		r.applied = append(r.applied, names)
+		return r.unusable
+	}
+	controller, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Controller = controller
+	r.recorder = r.events
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(func() { cancel(); r.factory.Shutdown(); r.dynamic.Shutdown() })
+	r.factory.Start(ctx.Done())
+	r.dynamic.Start(ctx.Done())
+	r.factory.WaitForCacheSync(ctx.Done())
+	r.dynamic.WaitForCacheSync(ctx.Done())
+	return r
+}
+
+// step ticks after d and waits until the cache has what was written.
+func (r *rig) step(t *testing.T, d time.Duration) {
+	t.Helper()
+	r.now = r.now.Add(d)
+	before := r.patches
+	r.tick(t.Context(), r.now)
+	if r.patches == before {
+		return
+	}
+	r.eventually(t, func() bool {
+		for _, obj := range r.policies.GetStore().List() {
+			cached := obj.(*unstructured.Unstructured)
+			u, err := r.cfg.Clients.Dynamic.Resource(v1alpha1.Resource()).Namespace("ai").Get(t.Context(), cached.GetName(), metav1.GetOptions{})
+			if err != nil || fmt.Sprint(u.Object) != fmt.Sprint(cached.Object) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+func (r *rig) eventually(t *testing.T, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the cache did not follow")
+		}
+	}
+}
+
+func (r *rig) status(t *testing.T, name string) v1alpha1.ScalePolicyStatus {
+	t.Helper()
+	u, err := r.cfg.Clients.Dynamic.Resource(v1alpha1.Resource()).Namespace("ai").Get(t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := fromUnstructured(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Status
+}
+
+func (r *rig) publish(name string, desired int, lag float64, verdicts ...scaler.Verdict) {
+	r.cfg.Store.Publish(readmodel.Entry{
+		Policy: name, At: r.now, Interval: 15 * time.Second, Usable: true,
+		Observation: series.Observation{LagRecords: series.Of(lag), LagSeconds: series.Of(lag / 100), Partitions: series.Of(4)},
+		Decision: scaler.Decision{
+			Policy: name, At: r.now, DesiredReplicas: desired, CurrentReplicas: series.OfInt(1), Reason: scaler.ReasonForecast, Verdicts: verdicts,
+			Terms: []scaler.Term{{Name: "forecast", Replicas: desired, Detail: "the 0.9 quantile of 800/s at 400/s a replica"}},
+			Level: 0.9, ArrivalForecast: []scaler.QuantileValue{{Level: 0.9, Value: 812.345}}, HorizonSteps: 6,
+		},
+	})
+}
+
+func (r *rig) said() []string {
+	var said []string
+	for {
+		select {
+		case e := <-r.events.Events:
+			said = append(said, e)
+		default:
+			return said
+		}
+	}
+}
+
+func conditionOf(s v1alpha1.ScalePolicyStatus, kind string) string {
+	for _, c := range s.Conditions {
+		if c.Type == kind {
+			return string(c.Status) + " " + c.Reason
+		}
+	}
+	return "absent"
+}
+
+func TestStatusFollowsTheDecision(t *testing.T) {
+	r := newRig(t, nil, policyObject(t, "a", time.Hour, goodSpec))
+	r.step(t, 0)
+	if s := r.status(t, "a"); conditionOf(s, "Ready") != "False NotReady" || s.DesiredReplicas != nil || conditionOf(s, "Accepted") != "True Accepted" || conditionOf(s, "HPA") != "False NoHPA" {
+		t.Fatalf("before the first sample: %+v", s)
+	}
+	r.publish("ai/a", 3, 1200, scaler.VerdictHotPartition)
+	r.step(t, 10*time.Second)
+	s := r.status(t, "a")
+	if *s.DesiredReplicas != 3 || s.Reason != "Forecast" || *s.LagRecords != 1200 || s.Forecast.RecordsPerSecond != 812 || s.VerdictSummary != "HotPartition" ||
+		conditionOf(s, "Ready") != "True Deciding" || s.ObservedGeneration != 1 || !strings.Contains(s.Message, "0.9 quantile") {
+		t.Fatalf("after the first decision: %+v", s)
+	}
+	r.step(t, time.Hour)
+	s = r.status(t, "a")
+	if s.DesiredReplicas != nil || s.LagRecords != nil || s.VerdictSummary != "" || conditionOf(s, "Ready") != "False Stale" {
+		t.Errorf("an hour without a sample: %+v", s)
+	}
+	r.publish("ai/a", 3, 0)
+	r.step(t, 10*time.Second)
+	var short []string
+	for _, e := range r.said() {
+		short = append(short, strings.Join(strings.Fields(e)[:2], " "))
+	}
+	want := []string{
+		"Warning ReadyNotReady", "Warning HPANoHPA",
+		"Warning HotPartition", "Normal ReadyDeciding",
+		"Warning ReadyStale",
+		"Normal HotPartitionOver", "Normal ReadyDeciding",
+	}
+	if !slices.Equal(short, want) {
+		t.Errorf("events: got %q, want %q", short, want)
+	}
+}
+
+// TestNumbersAloneAreWrittenOnceAMinute: a decision every 15 s whose numbers change costs one write a minute, news one at
+// once.
+func TestNumbersAloneAreWrittenOnceAMinute(t *testing.T) {
+	r := newRig(t, nil, policyObject(t, "a", time.Hour, goodSpec))
+	r.publish("ai/a", 3, 100)
+	r.step(t, 0)
+	for i := range 40 { // ten minutes
+		r.publish("ai/a", 3, float64(1000+100*i))
+		r.step(t, 15*time.Second)
+	}
+	if r.patches < 10 || r.patches > 12 {
+		t.Errorf("ten minutes of changing numbers: %d writes, want about 11", r.patches)
+	}
+	before := r.patches
+	for range 100 {
+		r.step(t, 0)
+	}
+	if r.patches != before {
+		t.Errorf("%d writes without any change", r.patches-before)
+	}
+	r.publish("ai/a", 4, 100)
+	r.step(t, 6*time.Second)
+	if r.patches != before+1 {
+		t.Errorf("another decision: %d writes, want 1", r.patches-before)
+	}
+}
+
+func TestConflictsAndInvalidPoliciesAreRefused(t *testing.T) {
+	target := goodSpec + ", scaleTargetRef: {kind: Deployment, name: web}"
+	r := newRig(t, nil,
+		policyObject(t, "young", time.Minute, target),
+		policyObject(t, "old", time.Hour, target),
+		policyObject(t, "wrong", time.Hour, "kafka: {group: g}, objective: {lagSeconds: -1}, replicas: {max: 4}"),
+		policyObject(t, "elsewhere", time.Hour, goodSpec))
+	r.unusable["ai/elsewhere"] = errors.New(`kafka.cluster: "west": not among clusters: [main]`)
+	r.step(t, 0)
+	if want := [][]string{{"ai/elsewhere", "ai/old"}}; fmt.Sprint(r.applied) != fmt.Sprint(want) {
+		t.Errorf("applied %v, want %v", r.applied, want)
+	}
+	for name, want := range map[string]string{"young": "False Conflict", "old": "True Accepted", "wrong": "False Invalid", "elsewhere": "False Unusable"} {
+		if got := conditionOf(r.status(t, name), "Accepted"); got != want {
+			t.Errorf("%s: accepted %s, want %s", name, got, want)
+		}
+	}
+	// The older one goes: the younger takes over.
+	if err := r.cfg.Clients.Dynamic.Resource(v1alpha1.Resource()).Namespace("ai").Delete(t.Context(), "old", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually(t, func() bool { return len(r.policies.GetStore().List()) == 3 })
+	r.step(t, time.Minute)
+	if got := fmt.Sprint(r.applied[len(r.applied)-1]); got != "[ai/elsewhere ai/young]" {
+		t.Errorf("after the older was deleted: applied %s", got)
+	}
+	r.step(t, time.Minute)
+	if len(r.applied) != 2 {
+		t.Errorf("applied %d times, want twice: status writes are no changes", len(r.applied))
+	}
+}
+
+func TestOnlyTheOwnerWrites(t *testing.T) {
+	r := newRig(t, nil, policyObject(t, "a", time.Hour, goodSpec))
+	r.cfg.Owns = func(string) bool { return false }
+	r.step(t, 0)
+	if r.patches != 0 || len(r.said()) != 0 {
+		t.Errorf("%d writes by a replica that does not own the policy", r.patches)
+	}
+}
+
+func pod(name string, created time.Time, node string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "ai", UID: types.UID(name), Labels: map[string]string{"app": "web"}, CreationTimestamp: metav1.NewTime(created)},
+		Spec:       corev1.PodSpec{NodeName: node},
+	}
+}
+
+func withCondition(p *corev1.Pod, kind corev1.PodConditionType, status corev1.ConditionStatus, reason string, at time.Time) *corev1.Pod {
+	p = p.DeepCopy()
+	p.Status.Conditions = append(p.Status.Conditions, corev1.PodCondition{Type: kind, Status: status, Reason: reason, LastTransitionTime: metav1.NewTime(at)})
+	return p
+}
+
+func TestStartUpTimesComeFromPods(t *testing.T) {
+	node := func(name string, created time.Time) *corev1.Node {
+		return &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: metav1.NewTime(created)}}
+	}
+	deployment := &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "ai"},
+		Spec:       appsv1.DeploymentSpec{Replicas: pointer(int32(5)), Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}},
+	}
+	longAgo := start.Add(-time.Hour)
+	r := newRig(t, []runtime.Object{
+		deployment, node("old", longAgo), node("new", start.Add(30*time.Second)),
+		withCondition(pod("before", longAgo, "old"), corev1.PodReady, corev1.ConditionTrue, "", longAgo.Add(time.Minute)),
+	}, policyObject(t, "a", time.Hour, goodSpec+", scaleTargetRef: {kind: Deployment, name: web}"))
+	r.step(t, 0)
+	pods := r.cfg.Clients.Kubernetes.CoreV1().Pods("ai")
+	for _, p := range []*corev1.Pod{pod("quick", start, "old"), pod("slow", start, "new"), pod("full", start, ""), pod("gone", start, "old")} {
+		if p.Name == "full" {
+			p = withCondition(p, corev1.PodScheduled, corev1.ConditionFalse, corev1.PodReasonUnschedulable, start)
+		}
+		if _, err := pods.Create(t.Context(), p, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, took := range map[string]time.Duration{"quick": 12 * time.Second, "slow": 150 * time.Second} {
+		p, err := pods.Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := pods.Update(t.Context(), withCondition(p, corev1.PodReady, corev1.ConditionTrue, "", start.Add(took)), metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.eventually(t, func() bool {
+		r.workloads.mu.Lock()
+		defer r.workloads.mu.Unlock()
+		return len(r.workloads.startups["ai/a"]) == 2
+	})
+	o := series.Observation{Policy: "ai/a", At: r.now}
+	r.workloads.Annotate(r.now, &o)
+	if o.ReadyReplicas != series.Of(3) || o.StartingReplicas != series.Of(2) || fmt.Sprint(o.StartupSeconds) != "[12]" || fmt.Sprint(o.ProvisionedStartupSeconds) != "[150]" {
+		t.Errorf("got ready %v, starting %v, started in %v and with a new node in %v", o.ReadyReplicas, o.StartingReplicas, o.StartupSeconds, o.ProvisionedStartupSeconds)
+	}
+	if c, ok := r.workloads.Count("ai/a"); !ok || c.Pending != 1 {
+		t.Errorf("got %+v, want one pod that no node has room for", c)
+	}
+	again := series.Observation{Policy: "ai/a", At: r.now}
+	r.workloads.Annotate(r.now, &again)
+	if len(again.StartupSeconds)+len(again.ProvisionedStartupSeconds) != 0 {
+		t.Errorf("start-ups were told twice: %v %v", again.StartupSeconds, again.ProvisionedStartupSeconds)
+	}
+}
+
+func TestATargetThatIsNotThereIsAProblemAndNotZero(t *testing.T) {
+	r := newRig(t, nil, policyObject(t, "a", time.Hour, goodSpec+", scaleTargetRef: {kind: Deployment, name: nowhere}"))
+	r.step(t, 0)
+	o := series.Observation{Policy: "ai/a", At: r.now}
+	r.workloads.Annotate(r.now, &o)
+	if o.ReadyReplicas.Known() || o.StartingReplicas.Known() || len(o.Problems) != 1 {
+		t.Errorf("got ready %v, starting %v, problems %q", o.ReadyReplicas, o.StartingReplicas, o.Problems)
+	}
+}

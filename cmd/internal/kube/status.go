@@ -1,0 +1,219 @@
+package kube
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/prescale/prescale/cmd/internal/hpacheck"
+	"github.com/prescale/prescale/cmd/internal/readmodel"
+	"github.com/prescale/prescale/metrics/series"
+	"github.com/prescale/prescale/scaler/v1alpha1"
+)
+
+// The reasons of the Ready condition.
+const (
+	reasonDeciding = "Deciding"
+	reasonStale    = "Stale"
+	reasonNotReady = "NotReady"
+	reasonRefused  = "Refused"
+)
+
+// The reasons of the HPA condition; where something is wrong it is the code of the first finding.
+const reasonFollowing = "Following"
+
+// facts is what a status is made of.
+type facts struct {
+	policy   *v1alpha1.ScalePolicy
+	refused  *refusal
+	answer   readmodel.Status
+	pods     Count
+	podsOK   bool
+	findings []hpacheck.Finding
+}
+
+// newStatus returns the policy's status as of now. Conditions keep their transition times from the present one.
+func newStatus(f facts, now time.Time) v1alpha1.ScalePolicyStatus {
+	s := v1alpha1.ScalePolicyStatus{ObservedGeneration: f.policy.Generation}
+	s.Conditions = slices.Clone(f.policy.Status.Conditions)
+	set := func(kind string, ok bool, reason, message string) {
+		status := metav1.ConditionFalse
+		if ok {
+			status = metav1.ConditionTrue
+		}
+		// The API server refuses longer messages.
+		if len(message) > 1024 {
+			message = message[:1021] + "..."
+		}
+		meta.SetStatusCondition(&s.Conditions, metav1.Condition{
+			Type: kind, Status: status, Reason: reason, Message: message,
+			ObservedGeneration: f.policy.Generation, LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
+		})
+	}
+	if f.refused != nil {
+		set(v1alpha1.ConditionAccepted, false, f.refused.reason, f.refused.message)
+		set(v1alpha1.ConditionReady, false, reasonRefused, "the policy is not run: see the condition Accepted")
+		meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionHPA)
+		return s
+	}
+	set(v1alpha1.ConditionAccepted, true, reasonAccepted, "the policy is valid and nobody else claims its target")
+
+	var stale *readmodel.StaleError
+	switch {
+	case f.answer.Err == nil && f.answer.Has:
+		set(v1alpha1.ConditionReady, true, reasonDeciding, "the metrics are fresh")
+	case errors.As(f.answer.Err, &stale):
+		set(v1alpha1.ConditionReady, false, reasonStale, f.answer.Err.Error())
+	default:
+		message := "no sample yet"
+		if f.answer.Err != nil {
+			message = f.answer.Err.Error()
+		}
+		set(v1alpha1.ConditionReady, false, reasonNotReady, message)
+	}
+	if len(f.findings) == 0 {
+		set(v1alpha1.ConditionHPA, true, reasonFollowing, "an HPA reads the policy and will do what it says")
+	} else {
+		var lines []string
+		for _, finding := range f.findings {
+			lines = append(lines, finding.String())
+		}
+		set(v1alpha1.ConditionHPA, f.findings[0].Severity != hpacheck.Broken, string(f.findings[0].Code), strings.Join(lines, "\n"))
+	}
+	if f.podsOK && f.pods.Pending > 0 {
+		s.PendingReplicas = pointer(int32(f.pods.Pending))
+	}
+	// An old number without its error beside it would be believed, so a stale policy shows none.
+	if f.answer.Err == nil && f.answer.Has {
+		decisionStatus(&s, f.answer.Entry)
+	}
+	return s
+}
+
+func decisionStatus(s *v1alpha1.ScalePolicyStatus, e readmodel.Entry) {
+	d := e.Decision
+	s.DesiredReplicas = pointer(int32(d.DesiredReplicas))
+	if n, ok := d.CurrentReplicas.Get(); ok {
+		s.CurrentReplicas = pointer(int32(n))
+	}
+	s.Reason = string(d.Reason)
+	if n := len(d.Terms); n > 0 {
+		s.Message = d.Terms[n-1].Detail
+		for _, term := range d.Terms {
+			if term.Replicas == d.DesiredReplicas && term.Detail != "" {
+				s.Message = term.Detail // the rule that first gave the answer
+				break
+			}
+		}
+	}
+	for _, v := range d.Verdicts {
+		s.Verdicts = append(s.Verdicts, string(v))
+	}
+	slices.Sort(s.Verdicts)
+	s.VerdictSummary = strings.Join(s.Verdicts, ",")
+	if n, ok := e.Observation.LagRecords.Get(); ok {
+		s.LagRecords = pointer(int64(n))
+	}
+	s.LagSeconds = rounded(e.Observation.LagSeconds)
+	s.ArrivalRecordsPerSecond = rounded(e.Observation.ArrivalRate())
+	s.CapacityRecordsPerSecond = rounded(d.CapacityPerReplica)
+	s.LeadTimeSeconds = rounded(d.LeadTimeSeconds)
+	for _, q := range d.ArrivalForecast {
+		if q.Level == d.Level {
+			if value := rounded(series.Of(q.Value)); value != nil {
+				s.Forecast = &v1alpha1.ForecastStatus{RecordsPerSecond: *value, Level: q.Level, HorizonSteps: int32(d.HorizonSteps)}
+			}
+		}
+	}
+	s.DecidedAt = &metav1.Time{Time: d.At}
+}
+
+// rounded keeps three significant digits, or nil for a missing value: a status is for reading, and noise in the last digit
+// would be a write.
+func rounded(v series.Value) *float64 {
+	x, ok := v.Get()
+	if !ok {
+		return nil
+	}
+	if x == 0 {
+		return &x
+	}
+	scale := math.Pow(10, 2-math.Floor(math.Log10(math.Abs(x))))
+	x = math.Round(x*scale) / scale
+	return &x
+}
+
+func pointer[T any](v T) *T { return &v }
+
+// urgency says how soon a changed status should be written.
+type urgency int
+
+const (
+	unchanged urgency = iota
+	// numbers have changed: they are refreshed at leisure.
+	numbers
+	// news: another decision, condition, verdict or generation.
+	news
+)
+
+// compare says how much the new status differs from the old.
+func compare(old, new v1alpha1.ScalePolicyStatus) urgency {
+	if !equality.Semantic.DeepEqual(headline(old), headline(new)) {
+		return news
+	}
+	if !equality.Semantic.DeepEqual(old, new) {
+		return numbers
+	}
+	return unchanged
+}
+
+// headline is what is left of a status without its numbers.
+func headline(s v1alpha1.ScalePolicyStatus) v1alpha1.ScalePolicyStatus {
+	h := v1alpha1.ScalePolicyStatus{
+		ObservedGeneration: s.ObservedGeneration, DesiredReplicas: s.DesiredReplicas, Reason: s.Reason,
+		VerdictSummary: s.VerdictSummary, PendingReplicas: s.PendingReplicas,
+	}
+	for _, c := range s.Conditions {
+		// A message may count seconds; its reason is the news.
+		h.Conditions = append(h.Conditions, metav1.Condition{Type: c.Type, Status: c.Status, Reason: c.Reason})
+	}
+	return h
+}
+
+// statusPatch returns the merge patch that turns the old status into the new: what is absent now is set to null.
+func statusPatch(old, new v1alpha1.ScalePolicyStatus) ([]byte, error) {
+	from, err := asMap(old)
+	if err != nil {
+		return nil, err
+	}
+	to, err := asMap(new)
+	if err != nil {
+		return nil, err
+	}
+	for key := range from {
+		if _, ok := to[key]; !ok {
+			to[key] = nil
+		}
+	}
+	return json.Marshal(map[string]any{"status": to})
+}
+
+func asMap(s v1alpha1.ScalePolicyStatus) (map[string]any, error) {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("encode status: %w", err)
+	}
+	var m map[string]any
+	if err := json.Unmarshal(text, &m); err != nil {
+		return nil, fmt.Errorf("encode status: %w", err)
+	}
+	return m, nil
+}

@@ -1,0 +1,358 @@
+package kube
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	appslisters "k8s.io/client-go/listers/apps/v1"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/prescale/prescale/metrics/series"
+	"github.com/prescale/prescale/scaler/v1alpha1"
+)
+
+// Workloads knows the pods behind each policy: how many work, how many start, and how long those that began to work took.
+// It reads informers' caches and is safe for concurrent use.
+//
+// A start-up is counted when a pod is first seen to become ready, from its creation, which is when the replica was asked
+// for. A pod that was ready before we looked is not counted: when it first became so is not written anywhere.
+type Workloads struct {
+	pods         corelisters.PodLister
+	nodes        corelisters.NodeLister
+	deployments  appslisters.DeploymentLister
+	statefulSets appslisters.StatefulSetLister
+
+	mu      sync.Mutex
+	targets map[string][]target // by namespace
+	// counted are the pods whose start-up has been counted, or that were ready when first seen.
+	counted  map[types.UID]bool
+	startups map[string][]startup // by policy
+}
+
+// target is one scaled object of a policy.
+type target struct {
+	policy string
+	// pool is the pool's name; empty for the policy's only target.
+	pool string
+	ref  v1alpha1.TargetRef
+}
+
+// startup is one completed start-up.
+type startup struct {
+	pool        string
+	seen        time.Time
+	took        time.Duration
+	provisioned bool
+}
+
+// keepStartups is how many start-ups are kept for a policy that nobody asks about: another replica may own it.
+const keepStartups = 256
+
+// newWorkloads takes its informers from the factory, which its caller starts. now is asked when an event arrives.
+func newWorkloads(factory informers.SharedInformerFactory, now func() time.Time) (*Workloads, error) {
+	w := &Workloads{
+		pods:         factory.Core().V1().Pods().Lister(),
+		nodes:        factory.Core().V1().Nodes().Lister(),
+		deployments:  factory.Apps().V1().Deployments().Lister(),
+		statefulSets: factory.Apps().V1().StatefulSets().Lister(),
+		targets:      map[string][]target{},
+		counted:      map[types.UID]bool{},
+		startups:     map[string][]startup{},
+	}
+	_, err := factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
+		AddFunc: func(obj any, initial bool) {
+			if pod, ok := obj.(*corev1.Pod); ok && ready(pod) {
+				w.becameReady(pod, now(), initial)
+			}
+		},
+		UpdateFunc: func(_, obj any) {
+			if pod, ok := obj.(*corev1.Pod); ok && ready(pod) {
+				w.becameReady(pod, now(), false)
+			}
+		},
+		DeleteFunc: func(obj any) {
+			if gone, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = gone.Obj
+			}
+			if pod, ok := obj.(*corev1.Pod); ok {
+				w.mu.Lock()
+				delete(w.counted, pod.UID)
+				w.mu.Unlock()
+			}
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watch pods: %w", err)
+	}
+	return w, nil
+}
+
+// setPolicies replaces what is watched for.
+func (w *Workloads) setPolicies(policies []*v1alpha1.ScalePolicy) {
+	targets := map[string][]target{}
+	known := map[string]bool{}
+	for _, p := range policies {
+		known[p.PolicyName()] = true
+		if ref := p.Spec.ScaleTargetRef; ref != nil {
+			targets[p.Namespace] = append(targets[p.Namespace], target{policy: p.PolicyName(), ref: *ref})
+		}
+		for _, pool := range p.Spec.Pools {
+			if pool.ScaleTargetRef != nil {
+				targets[p.Namespace] = append(targets[p.Namespace], target{policy: p.PolicyName(), pool: pool.Name, ref: *pool.ScaleTargetRef})
+			}
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.targets = targets
+	for policy := range w.startups {
+		if !known[policy] {
+			delete(w.startups, policy)
+		}
+	}
+}
+
+func (w *Workloads) becameReady(pod *corev1.Pod, now time.Time, initial bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.counted[pod.UID] {
+		return
+	}
+	w.counted[pod.UID] = true
+	if initial {
+		return
+	}
+	at := now
+	for _, c := range pod.Status.Conditions {
+		// The kubelet's own time, where it is later than the pod's creation by its clock.
+		if c.Type == corev1.PodReady && c.LastTransitionTime.After(pod.CreationTimestamp.Time) {
+			at = c.LastTransitionTime.Time
+		}
+	}
+	for _, t := range w.targets[pod.Namespace] {
+		selector, _, ok := w.scaled(pod.Namespace, t.ref)
+		if !ok || !selector.Matches(labels.Set(pod.Labels)) {
+			continue
+		}
+		list := append(w.startups[t.policy], startup{
+			pool: t.pool, seen: now, took: max(at.Sub(pod.CreationTimestamp.Time), 0), provisioned: w.neededNode(pod),
+		})
+		if len(list) > keepStartups {
+			list = slices.Delete(list, 0, len(list)-keepStartups)
+		}
+		w.startups[t.policy] = list
+	}
+}
+
+// neededNode reports whether the pod's node was made after the pod: then the pod waited for it.
+func (w *Workloads) neededNode(pod *corev1.Pod) bool {
+	node, err := w.nodes.Get(pod.Spec.NodeName)
+	return err == nil && node.CreationTimestamp.After(pod.CreationTimestamp.Time)
+}
+
+// Count is what is known of a policy's pods now.
+type Count struct {
+	// Wanted is the scaled object's replicas, Ready how many pods work, Pending how many no node has room for.
+	Wanted, Ready, Pending int
+}
+
+// Count returns the pods of all targets of a policy; false when the policy names none or none of them is there.
+func (w *Workloads) Count(policy string) (Count, bool) {
+	var sum Count
+	known := false
+	for _, t := range w.targetsOf(policy) {
+		if c, ok := w.count(namespaceOf(policy), t); ok {
+			known = true
+			sum.Wanted += c.Wanted
+			sum.Ready += c.Ready
+			sum.Pending += c.Pending
+		}
+	}
+	return sum, known
+}
+
+// Annotate fills in what is known of the policy's replicas: those that work and start, and the start-ups that completed since the
+// last call. What is not known stays as it is.
+func (w *Workloads) Annotate(now time.Time, o *series.Observation) {
+	targets := w.targetsOf(o.Policy)
+	startups := w.takeStartups(o.Policy)
+	var sum Count
+	known := 0
+	for _, t := range targets {
+		c, ok := w.count(namespaceOf(o.Policy), t)
+		if !ok {
+			o.Problems = append(o.Problems, fmt.Sprintf("%s %s is not there", t.ref.Kind, t.ref.Name))
+			continue
+		}
+		known++
+		sum.Wanted += c.Wanted
+		sum.Ready += c.Ready
+		if t.pool != "" {
+			pool := poolOf(o, t.pool)
+			pool.ReadyReplicas = series.OfInt(c.Ready)
+			pool.StartingReplicas = series.OfInt(max(c.Wanted-c.Ready, 0))
+			for _, s := range startups {
+				if s.pool == t.pool && !s.provisioned {
+					pool.StartupSeconds = append(pool.StartupSeconds, s.took.Seconds())
+				}
+			}
+		}
+	}
+	slices.Sort(o.Problems)
+	// A part of a sum is a wrong sum.
+	if known > 0 && known == len(targets) {
+		o.ReadyReplicas = series.OfInt(sum.Ready)
+		o.StartingReplicas = series.OfInt(max(sum.Wanted-sum.Ready, 0))
+	}
+	for _, s := range startups {
+		// What was seen while another replica owned the policy is in the log already.
+		if o.Interval > 0 && now.Sub(s.seen) > 2*o.Interval {
+			continue
+		}
+		if s.provisioned {
+			o.ProvisionedStartupSeconds = append(o.ProvisionedStartupSeconds, s.took.Seconds())
+		} else {
+			o.StartupSeconds = append(o.StartupSeconds, s.took.Seconds())
+		}
+	}
+}
+
+func (w *Workloads) targetsOf(policy string) []target {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var found []target
+	for _, t := range w.targets[namespaceOf(policy)] {
+		if t.policy == policy {
+			found = append(found, t)
+		}
+	}
+	return found
+}
+
+func (w *Workloads) takeStartups(policy string) []startup {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	taken := w.startups[policy]
+	delete(w.startups, policy)
+	return taken
+}
+
+func (w *Workloads) count(namespace string, t target) (Count, bool) {
+	selector, wanted, ok := w.scaled(namespace, t.ref)
+	if !ok {
+		return Count{}, false
+	}
+	pods, err := w.pods.Pods(namespace).List(selector)
+	if err != nil {
+		return Count{}, false
+	}
+	c := Count{Wanted: wanted}
+	for _, pod := range pods {
+		switch {
+		case pod.DeletionTimestamp != nil:
+		case ready(pod):
+			c.Ready++
+		case unschedulable(pod):
+			c.Pending++
+		}
+	}
+	return c, true
+}
+
+// scaled returns the selector and the wanted replicas of a Deployment or StatefulSet; false when it is not there or of
+// another kind.
+func (w *Workloads) scaled(namespace string, ref v1alpha1.TargetRef) (labels.Selector, int, bool) {
+	var selector *metav1.LabelSelector
+	var replicas *int32
+	switch ref.Kind {
+	case "Deployment":
+		var d *appsv1.Deployment
+		d, err := w.deployments.Deployments(namespace).Get(ref.Name)
+		if err != nil {
+			return nil, 0, false
+		}
+		selector, replicas = d.Spec.Selector, d.Spec.Replicas
+	case "StatefulSet":
+		s, err := w.statefulSets.StatefulSets(namespace).Get(ref.Name)
+		if err != nil {
+			return nil, 0, false
+		}
+		selector, replicas = s.Spec.Selector, s.Spec.Replicas
+	default:
+		return nil, 0, false
+	}
+	parsed, err := metav1.LabelSelectorAsSelector(selector)
+	if err != nil {
+		return nil, 0, false
+	}
+	wanted := 1
+	if replicas != nil {
+		wanted = int(*replicas)
+	}
+	return parsed, wanted, true
+}
+
+// poolOf returns the observation's entry for the pool, adding it when it is not there.
+func poolOf(o *series.Observation, name string) *series.PoolObservation {
+	for i := range o.Pools {
+		if o.Pools[i].Name == name {
+			return &o.Pools[i]
+		}
+	}
+	o.Pools = append(o.Pools, series.PoolObservation{Name: name})
+	return &o.Pools[len(o.Pools)-1]
+}
+
+func ready(pod *corev1.Pod) bool {
+	return condition(pod, corev1.PodReady, corev1.ConditionTrue, "")
+}
+
+func unschedulable(pod *corev1.Pod) bool {
+	return condition(pod, corev1.PodScheduled, corev1.ConditionFalse, corev1.PodReasonUnschedulable)
+}
+
+func condition(pod *corev1.Pod, kind corev1.PodConditionType, status corev1.ConditionStatus, reason string) bool {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == kind && c.Status == status && (reason == "" || c.Reason == reason) {
+			return true
+		}
+	}
+	return false
+}
+
+func namespaceOf(policy string) string {
+	namespace, _, _ := strings.Cut(policy, "/")
+	return namespace
+}
+
+// slim drops what is never read from an object before a cache keeps it: a cluster may have a hundred thousand pods.
+func slim(obj any) (any, error) {
+	if accessor, ok := obj.(metav1.Object); ok {
+		accessor.SetManagedFields(nil)
+		accessor.SetAnnotations(nil)
+	}
+	switch o := obj.(type) {
+	case *corev1.Pod:
+		o.Spec = corev1.PodSpec{NodeName: o.Spec.NodeName}
+		o.Status = corev1.PodStatus{Phase: o.Status.Phase, Conditions: o.Status.Conditions}
+	case *corev1.Node:
+		o.Spec, o.Status = corev1.NodeSpec{}, corev1.NodeStatus{}
+	case *appsv1.Deployment:
+		o.Spec = appsv1.DeploymentSpec{Replicas: o.Spec.Replicas, Selector: o.Spec.Selector}
+		o.Status = appsv1.DeploymentStatus{}
+	case *appsv1.StatefulSet:
+		o.Spec = appsv1.StatefulSetSpec{Replicas: o.Spec.Replicas, Selector: o.Spec.Selector}
+		o.Status = appsv1.StatefulSetStatus{}
+	}
+	return obj, nil
+}
