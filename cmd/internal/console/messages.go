@@ -14,6 +14,9 @@ type Hello struct {
 	Title string `json:"title"`
 	// Speed is how many seconds pass on the plots in a second; 1 unless recorded traffic is replayed faster.
 	Speed float64 `json:"speed"`
+	// UTC shows times of day in UTC and not where the reader is: replayed traffic starts at midnight, so that they tell how
+	// long it has run.
+	UTC bool `json:"utc"`
 	// Policies are shown in this order; the first is shown first.
 	Policies []Policy `json:"policies"`
 	// Compare names the policy drawn beside the others as what a plain HPA does; empty for none.

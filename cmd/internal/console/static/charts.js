@@ -7,9 +7,15 @@ const alpha = (colour, share) => `color-mix(in srgb, ${colour} ${Math.round(shar
 
 const two = n => String(n).padStart(2, '0');
 
-// time returns a trace or wall time as HH:MM:SS.
+let inUTC = false;
+
+// showUTC says whether times of day are shown in UTC or where the reader is.
+export function showUTC(yes) { inUTC = yes; }
+
+// time returns a time as HH:MM:SS.
 export function time(seconds) {
   const d = new Date(seconds * 1000);
+  if (inUTC) return `${two(d.getUTCHours())}:${two(d.getUTCMinutes())}:${two(d.getUTCSeconds())}`;
   return `${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}`;
 }
 
@@ -90,6 +96,7 @@ export class Chart {
       height: spec.height,
       padding: [8, 6, 0, 0],
       legend: { show: false },
+      tzDate: seconds => inUTC ? uPlot.tzDate(new Date(seconds * 1000), 'Etc/UTC') : new Date(seconds * 1000),
       cursor: {
         sync: { key: 'prescale', setSeries: false },
         points: { size: 7, width: 1.5 },

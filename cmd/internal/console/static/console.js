@@ -1,6 +1,6 @@
 // The live page: it follows the stream of server-sent events and draws what they say. Times are seconds since 1970.
 
-import { Chart, time } from './charts.js';
+import { Chart, showUTC, time } from './charts.js';
 import { Log, modelTile, score, tiles } from './panels.js';
 
 const $ = id => document.getElementById(id);
@@ -121,6 +121,7 @@ const handlers = {
   hello(message) {
     reset();
     state.hello = message;
+    showUTC(message.utc);
     if (!infoOf(state.policy)) state.policy = message.policies[0]?.name;
     document.title = `Prescale · ${message.title}`;
     $('subtitle').textContent = message.title;
