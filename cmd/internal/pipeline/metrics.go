@@ -10,9 +10,10 @@ import (
 
 // Metrics are the pipeline's own. A nil *Metrics counts nothing.
 type Metrics struct {
-	tickSeconds *prometheus.HistogramVec
-	tickErrors  *prometheus.CounterVec
-	decisions   *prometheus.CounterVec
+	tickSeconds  *prometheus.HistogramVec
+	tickErrors   *prometheus.CounterVec
+	decisions    *prometheus.CounterVec
+	droppedTicks prometheus.Counter
 }
 
 // NewMetrics registers the pipeline's metrics.
@@ -31,8 +32,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "prescale_decisions_total",
 			Help: "Decisions by the reason that bound them.",
 		}, []string{"policy", "reason"}),
+		droppedTicks: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "prescale_dropped_ticks_total",
+			Help: "Ticks of policies that were observed and not decided, because the log took nothing for too long.",
+		}),
 	}
-	reg.MustRegister(m.tickSeconds, m.tickErrors, m.decisions)
+	reg.MustRegister(m.tickSeconds, m.tickErrors, m.decisions, m.droppedTicks)
 	return m
 }
 
@@ -51,4 +56,11 @@ func (m *Metrics) decided(policy string, d scaler.Decision) {
 		return
 	}
 	m.decisions.WithLabelValues(policy, string(d.Reason)).Inc()
+}
+
+func (m *Metrics) dropped(policies int) {
+	if m == nil {
+		return
+	}
+	m.droppedTicks.Add(float64(policies))
 }

@@ -58,6 +58,10 @@ type Config struct {
 	Store    *readmodel.Store
 	Metrics  *Metrics
 	Logger   *slog.Logger
+	// Log says which of the policies are this process's to decide, and takes the decisions; what it publishes comes back
+	// by a Publisher. Shards is the number of its shards. A nil Log means that all are, and publishes at once.
+	Log    Log
+	Shards int
 	// Clock is nil but where recorded traffic is replayed.
 	Clock Clock
 }
@@ -65,6 +69,9 @@ type Config struct {
 // Pipeline runs policies. Make it with New.
 type Pipeline struct {
 	runners []*runner
+	// shards is nil where there is no log.
+	shards *shards
+	log    Log
 }
 
 // New returns a Pipeline over the policies and makes each of them known to the store.
@@ -76,15 +83,23 @@ func New(cfg Config) (*Pipeline, error) {
 	if cfg.Clock == nil {
 		cfg.Clock = wallClock{}
 	}
-	p := &Pipeline{}
+	p := &Pipeline{log: cfg.Log}
+	if cfg.Log != nil {
+		p.shards = newShards(cfg)
+	}
 	for g, policies := range groups {
 		source, err := cfg.CollectorFor(g.cluster, g.interval)
 		if err != nil {
 			return nil, fmt.Errorf("make the collector of cluster %s: %w", g.cluster, err)
 		}
-		r := &runner{Config: cfg, interval: g.interval, cluster: g.cluster, collector: source}
-		if err := r.setPolicies(policies); err != nil {
-			return nil, err
+		r := &runner{Config: cfg, interval: g.interval, cluster: g.cluster, collector: source, shards: p.shards, generation: -1}
+		for _, policy := range policies {
+			cfg.Store.Expect(policy.Name(), g.interval)
+		}
+		if p.shards == nil {
+			if err := r.setPolicies(policies); err != nil {
+				return nil, err
+			}
 		}
 		p.runners = append(p.runners, r)
 	}
@@ -97,6 +112,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	for _, r := range p.runners {
 		g.Go(func() error { r.run(ctx); return nil })
 	}
+	if p.log != nil {
+		g.Go(func() error { return p.log.Run(ctx, p.shards.serve) })
+	}
 	return g.Wait()
 }
 
@@ -107,6 +125,9 @@ type runner struct {
 	interval  time.Duration
 	collector Collector
 	policies  []policyState
+	// shards is nil where there is no log; generation is which of its states policies are of.
+	shards     *shards
+	generation int
 	// failing remembers whether the last tick failed, so that only changes are logged.
 	failing bool
 }
@@ -126,7 +147,6 @@ func (r *runner) setPolicies(policies []Policy) error {
 		}
 		r.policies[i] = policyState{p, a}
 		targets[i] = p.Target
-		r.Store.Expect(p.Name(), r.interval)
 	}
 	r.collector.SetTargets(targets)
 	return nil
@@ -151,6 +171,9 @@ func (r *runner) run(ctx context.Context) {
 func (r *runner) tick(ctx context.Context, now time.Time) {
 	collectCtx, cancel := context.WithTimeout(ctx, r.Clock.WallSpan(r.interval))
 	defer cancel()
+	if r.shards != nil && !r.followShards() {
+		return
+	}
 	start := time.Now()
 	results, err := r.collector.Collect(collectCtx, now)
 	if ctx.Err() != nil {
@@ -158,6 +181,7 @@ func (r *runner) tick(ctx context.Context, now time.Time) {
 	}
 	r.Metrics.collected(r.cluster, time.Since(start), err)
 	r.logChange(err)
+	seen := make([]sighting, len(r.policies))
 	for i := range r.policies {
 		var result collector.Result
 		switch {
@@ -168,8 +192,31 @@ func (r *runner) tick(ctx context.Context, now time.Time) {
 		default:
 			result.Err = errors.New("the collector gave no result")
 		}
-		r.decide(now, &r.policies[i], result)
+		seen[i] = r.sighted(now, r.policies[i].Policy, result)
 	}
+	if r.shards != nil {
+		r.shards.deliver(now, seen)
+		return
+	}
+	for i := range seen {
+		r.decide(now, &r.policies[i], seen[i])
+	}
+}
+
+// followShards takes over which policies are this process's to observe, and reports whether there are any.
+func (r *runner) followShards() bool {
+	if r.shards.changed(r.generation) {
+		policies, generation := r.shards.policiesOf(group{r.cluster, r.interval})
+		targets := make([]collector.Target, len(policies))
+		r.policies = make([]policyState, len(policies))
+		for i, p := range policies {
+			r.policies[i] = policyState{Policy: p}
+			targets[i] = p.Target
+		}
+		r.collector.SetTargets(targets)
+		r.generation = generation
+	}
+	return len(r.policies) > 0
 }
 
 func (r *runner) logChange(err error) {
@@ -183,23 +230,10 @@ func (r *runner) logChange(err error) {
 	}
 }
 
-// decide lets one policy's autoscaler tick and publishes the outcome. A tick that saw nothing is an observation too: a
-// gap, with its problem.
-func (r *runner) decide(now time.Time, p *policyState, result collector.Result) {
-	observation := result.Observation
-	if result.Err != nil {
-		observation = series.Observation{Problems: []string{result.Err.Error()}}
-	}
-	observation.Policy = p.Name()
-	observation.At = now
-	if !observation.ReadyReplicas.Known() {
-		observation.ReadyReplicas = result.Members
-	}
-	if r.Replicas != nil {
-		r.Replicas.Annotate(now, &observation)
-	}
-	decision := p.autoscaler.Tick(now, observation)
-	r.Store.Publish(entry(p.Policy, observation, decision, result.Err))
+// decide lets one policy's autoscaler tick and publishes the outcome.
+func (r *runner) decide(now time.Time, p *policyState, seen sighting) {
+	decision := p.autoscaler.Tick(now, seen.observation)
+	r.Store.Publish(entry(p.Policy, seen.observation, decision, seen.err))
 	r.Metrics.decided(p.Name(), decision)
 }
 
