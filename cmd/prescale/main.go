@@ -37,6 +37,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		newCheckCommand(),
 		newDecideCommand(),
 		newLagCommand(),
+		newLoadCommand(),
 	)
 	return root.ExecuteContext(ctx)
 }
