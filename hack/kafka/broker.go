@@ -286,7 +286,7 @@ func (b *broker) probe(ctx context.Context, brokers int) error {
 	return nil
 }
 
-// logTail returns the last lines of what the broker said.
+// logTail returns the last lines of what the broker said that are not mere information.
 func (b *broker) logTail() string {
 	var tail string
 	for _, file := range []string{b.logFile(), filepath.Join(b.dir, "output.log")} {
@@ -295,6 +295,9 @@ func (b *broker) logTail() string {
 			continue
 		}
 		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		lines = slices.DeleteFunc(lines, func(line string) bool {
+			return strings.Contains(line, "] INFO ") || strings.HasPrefix(line, "\t") && strings.Contains(line, " = ")
+		})
 		tail += strings.Join(lines[max(0, len(lines)-25):], "\n") + "\n"
 	}
 	return tail

@@ -33,7 +33,7 @@ func newRig(t *testing.T, options kafka.Options) *rig {
 	t.Helper()
 	cluster := kafka.ForTest(t, options)
 	r := &rig{t: t, cluster: cluster}
-	r.client = r.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	r.client = r.newClient()
 	r.admin = kadm.NewClient(r.client)
 	r.own = r.newClient()
 	return r
@@ -85,13 +85,16 @@ func (r *rig) create(topic string, partitions int32, configs map[string]*string)
 	})
 }
 
+// produce goes through a client of its own, which knows nothing of an older topic of the same name.
 func (r *rig) produce(topic string, partition int32, records int) {
 	r.t.Helper()
+	client := r.newClient(kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	defer client.Close()
 	batch := make([]*kgo.Record, records)
 	for i := range batch {
 		batch[i] = &kgo.Record{Topic: topic, Partition: partition, Key: []byte("k"), Value: fmt.Append(nil, i)}
 	}
-	r.must(r.client.ProduceSync(r.context(), batch...).FirstErr())
+	r.must(client.ProduceSync(r.context(), batch...).FirstErr())
 }
 
 func (r *rig) commit(group, topic string, offsets map[int32]int64) {
