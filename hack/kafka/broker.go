@@ -39,6 +39,7 @@ appender.file.layout.pattern = [%%d] %%p %%m (%%c{1})%%n
 // broker is one broker: its place, its ports and, while it runs, its process.
 type broker struct {
 	node      int
+	host      string
 	dir       string
 	listeners []Listener
 	ports     map[Listener]int
@@ -65,7 +66,7 @@ func (b *broker) checkpointFile() string {
 	return filepath.Join(b.dataDir(), "__cluster_metadata-0", "00000000000000000000-0000000000.checkpoint")
 }
 
-func (b *broker) address() string { return fmt.Sprintf("127.0.0.1:%d", b.ports[Plain]) }
+func (b *broker) address() string { return fmt.Sprintf("%s:%d", b.host, b.ports[Plain]) }
 
 // writeConfig writes server.properties and the log configuration.
 func (b *broker) writeConfig(c *Cluster) error {
@@ -96,12 +97,13 @@ func (b *broker) properties(c *Cluster) map[string]string {
 		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", other.node, other.ports[controllerListener]))
 	}
 	for _, name := range b.listeners {
-		at := fmt.Sprintf("%s://127.0.0.1:%d", name, b.ports[name])
-		listeners = append(listeners, at)
+		at := fmt.Sprintf("%s://%s:%d", name, b.host, b.ports[name])
 		if name == controllerListener {
+			listeners = append(listeners, fmt.Sprintf("%s://127.0.0.1:%d", name, b.ports[name]))
 			protocols = append(protocols, string(name)+":PLAINTEXT")
 			continue
 		}
+		listeners = append(listeners, at)
 		advertised = append(advertised, at)
 		protocols = append(protocols, string(name)+":"+string(name))
 	}

@@ -22,6 +22,9 @@ type Options struct {
 	// Brokers is how many; 0 means 1. Each is a controller too. From three on, topics get replication factor 3 and
 	// min.insync.replicas 2, internal topics as well, so that one broker may die.
 	Brokers int
+	// Host is the address of this machine that the brokers listen on and name to their clients; "" means 127.0.0.1. Another
+	// one lets clients in other network namespaces in. Certificates are for loopback all the same.
+	Host string
 	// Properties are added to every broker's server.properties and win over the rig's own.
 	Properties map[string]string
 	// HeapMiB is each broker's heap; 0 means 256 for one broker and 384 for several. 10,000 partitions want 2048.
@@ -70,6 +73,9 @@ type Cluster struct {
 func Start(ctx context.Context, options Options) (*Cluster, error) {
 	if options.Brokers == 0 {
 		options.Brokers = 1
+	}
+	if options.Host == "" {
+		options.Host = "127.0.0.1"
 	}
 	if options.Log == nil {
 		options.Log = os.Stderr
@@ -129,7 +135,7 @@ func (c *Cluster) Addresses(listener Listener) []string {
 	var all []string
 	for _, b := range c.brokers {
 		if port := b.ports[listener]; port != 0 {
-			all = append(all, fmt.Sprintf("127.0.0.1:%d", port))
+			all = append(all, fmt.Sprintf("%s:%d", b.host, port))
 		}
 	}
 	return all
@@ -203,9 +209,13 @@ func (c *Cluster) assignPorts() error {
 		}
 	}()
 	for i := range c.options.Brokers {
-		b := &broker{node: i + 1, dir: fmt.Sprintf("%s/%d", c.dir, i+1), ports: map[Listener]int{}, listeners: listeners}
+		b := &broker{node: i + 1, host: c.options.Host, dir: fmt.Sprintf("%s/%d", c.dir, i+1), ports: map[Listener]int{}, listeners: listeners}
 		for _, name := range listeners {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
+			host := b.host
+			if name == controllerListener {
+				host = "127.0.0.1"
+			}
+			l, err := net.Listen("tcp", host+":0")
 			if err != nil {
 				return fmt.Errorf("find a free port: %w", err)
 			}

@@ -146,7 +146,7 @@ func (in *installation) prepare(ctx context.Context, dir string, log io.Writer) 
 	}
 	defer os.RemoveAll(work)
 
-	c := &Cluster{id: clusterID(), dir: work, install: in, options: Options{Brokers: 1}}
+	c := &Cluster{id: clusterID(), dir: work, install: in, options: Options{Brokers: 1, Host: "127.0.0.1"}}
 	if err := c.assignPorts(); err != nil {
 		return err
 	}
