@@ -23,6 +23,7 @@ import (
 	generatedcore "sigs.k8s.io/custom-metrics-apiserver/pkg/generated/openapi/core"
 	generatedcustom "sigs.k8s.io/custom-metrics-apiserver/pkg/generated/openapi/custommetrics"
 	generatedexternal "sigs.k8s.io/custom-metrics-apiserver/pkg/generated/openapi/externalmetrics"
+	"sigs.k8s.io/custom-metrics-apiserver/pkg/provider"
 
 	"github.com/prescale/prescale/metrics/external/certificate"
 )
@@ -195,15 +196,18 @@ func (s *Server) build(source Source, now func() time.Time) error {
 		return err
 	}
 	complete := (&apiserver.Config{GenericConfig: cfg}).Complete(nil)
-	var server *apiserver.CustomMetricsAdapterServer
-	var err error
-	if s.cfg.Object.Resource == "" {
-		server, err = complete.New(serverName, nil, newExternalProvider(source, now))
-	} else {
-		server, err = complete.New(serverName, newObjectProvider(s.cfg, source, now), newExternalProvider(source, now))
+	// An untyped nil switches the group off.
+	var object provider.CustomMetricsProvider
+	if s.cfg.Object.Resource != "" {
+		object = newObjectProvider(s.cfg, source, now)
 	}
+	metrics := newExternalProvider(source, now)
+	server, err := complete.New(serverName, object, metrics)
 	if err != nil {
 		return fmt.Errorf("build the metrics API: %w", err)
+	}
+	if err := addDiscovery(server.GenericAPIServer, metrics, object); err != nil {
+		return err
 	}
 	s.generic = server.GenericAPIServer
 	return nil
