@@ -43,10 +43,7 @@ func DecideInto(d *Decision, now time.Time, in Input) {
 		Policy: in.Config.Policy, At: now.Round(0).UTC(),
 		Verdicts: d.Verdicts[:0], Terms: d.Terms[:0], ArrivalForecast: d.ArrivalForecast[:0], Pools: d.Pools[:0],
 	}
-	tune := DefaultTuning()
-	if in.Config.Tuning != nil {
-		tune = *in.Config.Tuning
-	}
+	tune := in.Config.tuning()
 	decider{Decision: d, in: in, config: in.Config, state: in.State, o: in.Observation, tune: &tune}.run(now)
 	slices.Sort(d.Verdicts)
 	d.Verdicts = slices.Compact(d.Verdicts)
@@ -102,7 +99,7 @@ func (d decider) run(now time.Time) {
 
 	// The arrivals of the coming ticks.
 	sc := scene{
-		perReplica: perReplica * interval,
+		perReplica: perReplica * interval * (1 - d.tune.Margin),
 		pauseTicks: s.Rebalance.seconds() / interval,
 		delayTicks: config.ObjectiveLag.Seconds() / interval,
 		leadSteps:  max(1, int(math.Ceil(lead/interval))),
@@ -111,11 +108,15 @@ func (d decider) run(now time.Time) {
 	var p paths
 	sc.paths = &p
 	steps := sc.leadSteps + max(d.tune.UpSteps, d.tune.DownSteps)
+	var scale [pathCount]float64
+	for j := range scale {
+		scale[j] = d.tune.Spread * s.Calibration.scale(j)
+	}
 	reason := ReasonForecast
 	f := d.in.Forecast
 	switch usable := f != nil && f.Steps > 0 && len(f.Levels) > 0; {
 	case usable && f.Warm && f.Trusted:
-		p.fromForecast(f, steps, interval, d.tune.Spread)
+		p.fromForecast(f, steps, interval, &scale)
 	default:
 		reason = ReasonReactive
 		if usable && f.Warm {
@@ -123,13 +124,19 @@ func (d decider) run(now time.Time) {
 		} else {
 			d.verdict(VerdictWarmingUp)
 		}
-		p.fromRecent(&s.Arrivals, steps, interval, d.tune.Spread)
+		p.fromRecent(&s.Arrivals, steps, interval, &scale)
 	}
 	if f != nil && len(f.Max) == len(f.Levels) {
 		d.HorizonSteps = f.Steps
 		for i, l := range f.Levels {
 			d.ArrivalForecast = append(d.ArrivalForecast, QuantileValue{l, f.Max[i]})
 		}
+	}
+
+	room := sc.delayTicks * d.tune.DelayShare
+	d.horizon = steps
+	for j := range pathCount {
+		d.required[j] = requirement(p.at[j][:steps], room)
 	}
 
 	// The group as it is.

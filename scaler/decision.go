@@ -34,6 +34,10 @@ type Decision struct {
 
 	// Pools holds the split over targets, in the policy's order, where it names several.
 	Pools []PoolDecision `json:"pools,omitempty"`
+
+	// What the plan's paths require over horizon ticks, for State.Record.
+	horizon  int
+	required [pathCount]float64
 }
 
 // QuantileValue is one quantile of a forecast.

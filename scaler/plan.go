@@ -33,15 +33,17 @@ type paths struct {
 }
 
 // fromForecast fills p from a forecast's quantiles; beyond its horizon the last step is held.
-func (p *paths) fromForecast(f *forecaster.Forecast, steps int, interval, spread float64) {
+func (p *paths) fromForecast(f *forecaster.Forecast, steps int, interval float64, scale *[pathCount]float64) {
 	p.steps = min(steps, maxPathSteps)
 	levels := len(f.Levels)
 	for k := 1; k <= p.steps; k++ {
 		row := f.PerStep[(min(k, f.Steps)-1)*levels:][:levels]
 		median := quantileAt(f.Levels, row, 0.5)
+		below := 0.0
 		for j, level := range pathLevels {
 			q := quantileAt(f.Levels, row, level)
-			p.at[j][k-1] = max(0, median+spread*(q-median)) * interval
+			below = max(below, median+scale[j]*(q-median))
+			p.at[j][k-1] = below * interval
 		}
 	}
 }
@@ -79,14 +81,16 @@ func quantileAt(levels, values []float64, level float64) float64 {
 var gaussian = [pathCount]float64{0, 0.8416, 1.2816, 1.6449, 2.3263, 2.8782}
 
 // fromRecent fills p by persistence: the recent level, with an error that grows with the square root of time.
-func (p *paths) fromRecent(r *recent, steps int, interval, spread float64) {
+func (p *paths) fromRecent(r *recent, steps int, interval float64, scale *[pathCount]float64) {
 	p.steps = min(steps, maxPathSteps)
 	// The mean absolute error of a normal variable is 0.8 of its deviation.
 	sigma := 1.25 * r.Noise
 	for k := range p.steps {
 		wide := sigma * math.Sqrt(1+0.3*float64(k))
+		below := 0.0
 		for j := range pathLevels {
-			p.at[j][k] = max(0, r.Level+spread*gaussian[j]*wide) * interval
+			below = max(below, r.Level+scale[j]*gaussian[j]*wide)
+			p.at[j][k] = below * interval
 		}
 	}
 }

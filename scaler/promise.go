@@ -14,43 +14,51 @@ type promise struct {
 	Rate        float64 // exponentially weighted records a tick, the weight of one tick
 	Late, Total float64 // exponentially weighted, over about a day
 	Late1, Sum1 float64 // the same over about an hour
+	Age         float64 // of the oldest record at the last tick, in seconds
 }
 
 const (
 	// The price may move by this factor (as a logarithm) either way from where the ratio alone would put it.
 	maxLogPrice = 3.5
 	// dailyDecay is how far, as a logarithm, the price falls in a day without a late record.
-	dailyDecay = 0.5
+	dailyDecay = 1.0
 	secondsDay = 86400
+	// maxWeight bounds how much a busy tick counts for against an average one.
+	maxWeight = 3.0
+	// episodeShare is the share of late records within an hour, as a multiple of the promise, at which a further late tick
+	// counts half.
+	episodeShare = 5.0
 )
 
 // startPrice is the price before anything was seen. At the optimum the last replica-second bought saves 1/price late
 // records' worth; shares of late records fall about inversely.
-func startPrice(violationRatio float64) float64 { return 0.05 / violationRatio }
+func startPrice(violationRatio float64) float64 { return 0.2 / violationRatio }
 
 func (p *promise) price(violationRatio float64) float64 {
 	return startPrice(violationRatio) * math.Exp(p.LogPrice)
 }
 
 func (p *promise) observe(config *Config, o *series.Observation, consumedRate series.Value) {
-	late, known := lateShare(config, o, consumedRate)
+	late, known := p.lateShare(config, o, consumedRate)
 	interval := o.Interval.Seconds()
 	records := o.ConsumedRecords.Or(o.ArrivalRecords.Or(0))
 	if !known || interval <= 0 {
 		return
 	}
+	ticksDay := secondsDay / interval
 	if p.Rate == 0 {
 		p.Rate = records
 	}
-	p.Rate += 0.002 * (records - p.Rate)
+	p.Rate += (records - p.Rate) / ticksDay
 	weight := 0.0
 	if p.Rate > 0 {
-		weight = min(records/p.Rate, 10)
+		weight = min(records/p.Rate, maxWeight)
 	}
-	ticksDay := secondsDay / interval
 	ratio := config.ViolationRatio
 	eta := min(dailyDecay/(ratio*ticksDay), 0.3)
-	p.LogPrice += eta * (late*weight - ratio)
+	// One long episode, which no price would have prevented, must not set the price for days: its later ticks count less.
+	calm := 1 / (1 + p.lateLately()/(episodeShare*ratio))
+	p.LogPrice += eta * weight * (late*calm - ratio)
 	p.LogPrice = min(max(p.LogPrice, -maxLogPrice), maxLogPrice)
 	p.Late += (late*records - p.Late) / ticksDay
 	p.Total += (records - p.Total) / ticksDay
@@ -58,33 +66,34 @@ func (p *promise) observe(config *Config, o *series.Observation, consumedRate se
 	p.Sum1 += (records - p.Sum1) * 24 / ticksDay
 }
 
-// lateShare estimates the share of the interval's records that waited longer than the objective.
-func lateShare(config *Config, o *series.Observation, consumedRate series.Value) (float64, bool) {
+// lateShare estimates the share of the interval's records that waited longer than the objective, from the age of the oldest
+// record at both ends of the interval and from how many partitions it speaks for.
+func (p *promise) lateShare(config *Config, o *series.Observation, consumedRate series.Value) (float64, bool) {
 	objective := config.ObjectiveLag.Seconds()
-	if age, ok := o.LagSeconds.Get(); ok {
-		if age <= objective {
-			return 0, true
+	rate := consumedRate.Or(0)
+	lag, lagKnown := o.LagRecords.Get()
+	age, ok := o.LagSeconds.Get()
+	if !ok {
+		if !lagKnown || rate <= 0 {
+			return 0, false
 		}
-		// The age is that of the worst partition: count those whose own backlog is beyond the objective, where they are seen.
-		if len(o.PartitionLagRecords) > 0 && consumedRate.Or(0) > 0 {
-			each := consumedRate.Or(0) / float64(len(o.PartitionLagRecords))
-			late := 0
-			for _, v := range o.PartitionLagRecords {
-				if v.Or(0) > objective*each {
-					late++
-				}
-			}
-			return max(float64(late), 1) / float64(len(o.PartitionLagRecords)), true
-		}
-		return 1, true
+		age = lag / rate
 	}
-	if lag, ok := o.LagRecords.Get(); ok && consumedRate.Or(0) > 0 {
-		if lag > objective*consumedRate.Or(0) {
-			return 1, true
-		}
+	before := p.Age
+	p.Age = age
+	highest, lowest := max(before, age), min(before, age)
+	if highest <= objective {
 		return 0, true
 	}
-	return 0, false
+	share := 1.0
+	if lowest < objective {
+		share = (highest - objective) / (highest - lowest)
+	}
+	// The age is that of the worst partition. Were all as late, the lag would be age × rate.
+	if arrivals := o.ArrivalRate().Or(rate); lagKnown && arrivals > 0 && age > 0 {
+		share *= min(1, lag/(arrivals*age))
+	}
+	return share, true
 }
 
 // lateLately returns the share of late records over about an hour.

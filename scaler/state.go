@@ -14,14 +14,15 @@ const StateVersion = 1
 // State is what is carried from tick to tick besides the forecaster's own state: what was learned and what was decided.
 // The zero State knows nothing. It is plain data; Autoscaler stores it in its checkpoint.
 type State struct {
-	Capacity   capacity
-	Pools      []capacity
-	Lead       leadTimes
-	Partitions partitions
-	Rebalance  rebalances
-	Promise    promise
-	Arrivals   recent
-	Spending   spending
+	Capacity    capacity
+	Pools       []capacity
+	Lead        leadTimes
+	Partitions  partitions
+	Rebalance   rebalances
+	Promise     promise
+	Arrivals    recent
+	Calibration calibration
+	Spending    spending
 
 	Ticks int
 	// At is the time of the last observation.
@@ -129,6 +130,8 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	s.Lead.observe(o.StartupSeconds, o.ProvisionedStartupSeconds, ready, readyKnown, at)
 	arrivals := o.ArrivalRate()
 	s.Arrivals.observe(arrivals)
+	tune := config.tuning()
+	s.Calibration.observe(arrivals.Times(config.Interval.Seconds()).NaN(), tune.DelayShare*config.ObjectiveLag.Seconds()/config.Interval.Seconds())
 
 	consumed := o.ConsumedRate()
 	if !consumed.Known() && arrivals.Known() && s.LastLag.Known() && o.LagRecords.Known() && interval > 0 {
@@ -209,6 +212,9 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 			s.Lead.OrderedAt = time.Time{}
 			s.EffectDue = time.Time{}
 		}
+	}
+	if d.horizon > 0 {
+		s.Calibration.note(d.horizon, d.required)
 	}
 	s.Desired, s.HasDesired = d.DesiredReplicas, true
 }

@@ -12,11 +12,20 @@ type Tuning struct {
 	DelayShare float64
 	// Spread scales the distance of the outer paths from the median; 1 takes the forecast's quantiles as they are.
 	Spread float64
+	// Margin is the share of the learned capacity that is not counted on, since the slowest replica sets the pace.
+	Margin float64
 	// Price multiplies the outer loop's price of a late record.
 	Price float64
 }
 
+func (c *Config) tuning() Tuning {
+	if c.Tuning != nil {
+		return *c.Tuning
+	}
+	return DefaultTuning()
+}
+
 // DefaultTuning returns the constants in use.
 func DefaultTuning() Tuning {
-	return Tuning{UpSteps: 2, DownSteps: 2, MoveCost: 0.5, DelayShare: 0.7, Spread: 1, Price: 1}
+	return Tuning{UpSteps: 2, DownSteps: 2, MoveCost: 0.5, DelayShare: 0.7, Spread: 1, Margin: 0.06, Price: 1}
 }

@@ -10,6 +10,9 @@ type member struct {
 	backlog  float64 // scratch
 	served   float64 // scratch: share of the backlog served in a step
 	worked   float64 // replica-seconds of work since the last observation
+	// Scratch: the partition whose wait is taken in a step, the record it is of, and the records it stands for.
+	sample            int
+	sampleAt, sampled float64
 }
 
 // group is the consumer group in fluid form.
@@ -144,7 +147,8 @@ func (g *group) step(dt float64) {
 	arrived := g.trace.Arrived(end)
 	due := g.trace.Arrived(g.now + dt/2 - g.objective)
 	for i := range g.members {
-		g.members[i].backlog = 0
+		m := &g.members[i]
+		m.backlog, m.sampled, m.sample = 0, 0, -1
 	}
 	stop := g.now < g.allStop-1e-9
 	working := dt
@@ -194,9 +198,21 @@ func (g *group) step(dt float64) {
 			if limit := w * due; limit > from {
 				g.late += min(d, limit-from)
 			}
-			at := 0.0
-			at, g.hint[p] = g.trace.arrivalTime((from+d/2)/w, g.hint[p])
-			g.waits.add(max(0, g.now+dt/2-at-dt/2), d)
+			// A consumer drains its partitions evenly, so the wait on one of them stands for all.
+			m := &g.members[o]
+			if m.sample < 0 {
+				m.sample, m.sampleAt = p, (from+d/2)/w
+			}
+			m.sampled += d
+		}
+	}
+	if g.counting {
+		for i := range g.members {
+			if m := &g.members[i]; m.sampled > 0 {
+				at := 0.0
+				at, g.hint[m.sample] = g.trace.arrivalTime(m.sampleAt, g.hint[m.sample])
+				g.waits.add(max(0, g.now-at), m.sampled)
+			}
 		}
 	}
 	g.now = end

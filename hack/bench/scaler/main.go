@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"compress/gzip"
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -75,6 +76,7 @@ func run(args []string, out io.Writer) error {
 	flags.Float64Var(&o.tune.MoveCost, "move", o.tune.MoveCost, "tuning: MoveCost")
 	flags.Float64Var(&o.tune.DelayShare, "delay", o.tune.DelayShare, "tuning: DelayShare")
 	flags.Float64Var(&o.tune.Spread, "spread", o.tune.Spread, "tuning: Spread")
+	flags.Float64Var(&o.tune.Margin, "margin", o.tune.Margin, "tuning: Margin")
 	flags.Float64Var(&o.tune.Price, "price", o.tune.Price, "tuning: Price")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -195,11 +197,11 @@ func (o *options) forecasts(s *sim.Scenario) (*sim.Forecasts, error) {
 
 // point is a policy at one setting, averaged over the seeds.
 type point struct {
-	name          string
-	setting       float64
-	cost, late    float64
-	p99, changes  float64
-	moves, maxLag float64
+	Name          string
+	Setting       float64
+	Cost, Late    float64
+	P99, Changes  float64
+	Moves, MaxLag float64
 }
 
 type cell struct {
@@ -213,7 +215,7 @@ type cell struct {
 }
 
 func (o *options) try(s sim.Scenario, name string, setting float64, make func(*sim.Scenario) (sim.Policy, error)) (point, error) {
-	p := point{name: name, setting: setting}
+	p := point{Name: name, Setting: setting}
 	n := float64(o.seeds)
 	for seed := range o.seeds {
 		s.Seed = uint64(seed + 1)
@@ -225,12 +227,12 @@ func (o *options) try(s sim.Scenario, name string, setting float64, make func(*s
 		if err != nil {
 			return p, err
 		}
-		p.cost += r.Cost() / n
-		p.late += r.LateRatio / n
-		p.p99 += r.WaitP99 / n
-		p.changes += float64(r.Changes) / r.Days / n
-		p.moves += float64(r.Moves) / r.Days / n
-		p.maxLag += r.MaxLag / n
+		p.Cost += r.Cost() / n
+		p.Late += r.LateRatio / n
+		p.P99 += r.WaitP99 / n
+		p.Changes += float64(r.Changes) / r.Days / n
+		p.Moves += float64(r.Moves) / r.Days / n
+		p.MaxLag += r.MaxLag / n
 	}
 	return p, nil
 }
@@ -282,14 +284,8 @@ func (o *options) trace(file, column string, w *bufio.Writer) ([]cell, error) {
 			c.persist = append(c.persist, p)
 		}
 		if !o.skipBase {
-			for _, b := range baselines {
-				for _, setting := range b.settings {
-					p, err := o.try(s, b.name, setting, func(s *sim.Scenario) (sim.Policy, error) { return b.make(s, setting), nil })
-					if err != nil {
-						return nil, err
-					}
-					c.baseline = append(c.baseline, p)
-				}
+			if c.baseline, err = o.baselines(s); err != nil {
+				return nil, err
 			}
 		}
 		cells = append(cells, c)
@@ -316,11 +312,41 @@ var baselines = []struct {
 	{"last value, snapped", []float64{0.5, 0.7, 0.9}, func(s *sim.Scenario, u float64) sim.Policy { return sim.NewLastValue(s, u, true) }},
 }
 
+// baselines tries all of them, or takes their results from the cache: they do not change with our rule.
+func (o *options) baselines(s sim.Scenario) ([]point, error) {
+	path := ""
+	if o.cache != "" {
+		path = filepath.Join(o.cache, fmt.Sprintf("%s-%d-%g-%d-%d.baselines.json", s.Trace.Name, len(s.Trace.Rates), s.Lead, o.partitions, o.seeds))
+		if b, err := os.ReadFile(path); err == nil {
+			var points []point
+			return points, json.Unmarshal(b, &points)
+		}
+	}
+	var points []point
+	for _, b := range baselines {
+		for _, setting := range b.settings {
+			p, err := o.try(s, b.name, setting, func(s *sim.Scenario) (sim.Policy, error) { return b.make(s, setting), nil })
+			if err != nil {
+				return nil, err
+			}
+			points = append(points, p)
+		}
+	}
+	if path == "" {
+		return points, nil
+	}
+	b, err := json.Marshal(points)
+	if err != nil {
+		return nil, err
+	}
+	return points, os.WriteFile(path, b, 0o644)
+}
+
 // cheapest returns the cheapest of points with no more late records.
 func cheapest(points []point, late float64) (point, bool) {
 	best, found := point{}, false
 	for _, p := range points {
-		if p.late <= late && (!found || p.cost < best.cost) {
+		if p.Late <= late && (!found || p.Cost < best.Cost) {
 			best, found = p, true
 		}
 	}
@@ -332,8 +358,8 @@ func cheapest(points []point, late float64) (point, bool) {
 func (c *cell) gains() []float64 {
 	var g []float64
 	for _, p := range c.ours {
-		if b, ok := cheapest(c.baseline, p.late); ok {
-			g = append(g, 1-p.cost/b.cost)
+		if b, ok := cheapest(c.baseline, p.Late); ok {
+			g = append(g, 1-p.Cost/b.Cost)
 		} else {
 			g = append(g, 1)
 		}
@@ -350,7 +376,7 @@ func median(x []float64) float64 {
 func (c *cell) print(w io.Writer, verbose bool) {
 	fmt.Fprintf(w, "\n%s, lead %g s\n", c.trace, c.lead)
 	row := func(p point, extra string) {
-		fmt.Fprintf(w, "  %-22s %8.4g  cost %6.3f  late %8.4f %%  p99 %6.1f s  %5.0f changes/day  %6.0f moves/day %s\n", p.name, p.setting, p.cost, 100*p.late, p.p99, p.changes, p.moves, extra)
+		fmt.Fprintf(w, "  %-22s %8.4g  cost %6.3f  late %8.4f %%  p99 %6.1f s  %5.0f changes/day  %6.0f moves/day %s\n", p.Name, p.Setting, p.Cost, 100*p.Late, p.P99, p.Changes, p.Moves, extra)
 	}
 	var gains []float64
 	if len(c.baseline) > 0 {
@@ -359,8 +385,8 @@ func (c *cell) print(w io.Writer, verbose bool) {
 	for i, p := range c.ours {
 		extra := ""
 		if gains != nil {
-			b, _ := cheapest(c.baseline, p.late)
-			extra = fmt.Sprintf(" gain %5.1f %% over %s %g at %.3f", 100*gains[i], b.name, b.setting, b.cost)
+			b, _ := cheapest(c.baseline, p.Late)
+			extra = fmt.Sprintf(" gain %5.1f %% over %s %g at %.3f", 100*gains[i], b.Name, b.Setting, b.Cost)
 		}
 		row(p, extra)
 	}
@@ -383,7 +409,7 @@ func summary(w io.Writer, cells []cell) {
 		for _, c := range cells {
 			fmt.Fprintf(w, "%-24s %4g ", c.trace, c.lead)
 			for _, p := range c.ours {
-				fmt.Fprintf(w, " | %6.3f %8.4f%%", p.cost, 100*p.late)
+				fmt.Fprintf(w, " | %6.3f %8.4f%%", p.Cost, 100*p.Late)
 			}
 			fmt.Fprintln(w)
 		}

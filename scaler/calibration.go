@@ -1,0 +1,100 @@
+package scaler
+
+import "math"
+
+// calibration learns how far the paths must lie from the median so that what they require comes true as often as they say.
+//
+// A forecast's quantiles speak of single steps. Whether replicas suffice depends on whole spans: a step that is far too high
+// does no harm if the next ones are low, since a backlog may wait for as long as the objective allows. So each plan notes the
+// capacity that each of its paths requires, and when the horizon has passed it is compared with the capacity that the arrivals
+// did require. The distance of a path from the median is then widened after a miss and narrowed after a hit, in the proportion
+// that makes hits as frequent as the path's level: the quantile tracker of online conformal prediction (Gibbs and Candès,
+// "Adaptive conformal inference under distribution shift", NeurIPS 2021), on the logarithm of the distance.
+type calibration struct {
+	LogScale [pathCount]float64
+	Horizon  int
+	Required [maxPathSteps][pathCount]float64 // of the plans of the last Horizon ticks, by tick modulo maxPathSteps; 0: none
+	Arrivals [maxPathSteps]float64            // records per tick, likewise
+	Missing  int                              // ticks until the kept arrivals are complete again
+	Ticks    int
+}
+
+const (
+	// calibrationGain is the step of the tracker. A horizon's worth of misses at the 0.99 level widens by about a tenth.
+	calibrationGain = 0.02
+	maxLogScale     = 1.5
+)
+
+// requirement returns the constant capacity, in records a tick, with which the arrivals would never wait longer than `room`
+// ticks, beginning without a backlog: the largest over all spans of arrivals ÷ (length + room).
+func requirement(arrivals []float64, room float64) float64 {
+	highest := 0.0
+	for s := range arrivals {
+		sum := 0.0
+		for t := s; t < len(arrivals); t++ {
+			sum += arrivals[t]
+			if c := sum / (float64(t-s+1) + room); c > highest {
+				highest = c
+			}
+		}
+	}
+	return highest
+}
+
+// observe takes the arrivals of one tick, NaN where missing, and settles the plan that they complete.
+func (c *calibration) observe(records, room float64) {
+	now := c.Ticks
+	c.Ticks++
+	if math.IsNaN(records) {
+		c.Missing = max(c.Missing, c.Horizon+1)
+		records = 0
+	}
+	c.Arrivals[now%maxPathSteps] = records
+	if c.Missing > 0 {
+		c.Missing--
+		return
+	}
+	h := c.Horizon
+	if h <= 0 || now < h {
+		return
+	}
+	made := &c.Required[(now-h)%maxPathSteps]
+	if made[0] <= 0 {
+		return
+	}
+	var span [maxPathSteps]float64
+	for k := range h {
+		span[k] = c.Arrivals[(now-h+1+k)%maxPathSteps]
+	}
+	actual := requirement(span[:h], room)
+	for j := 1; j < pathCount; j++ {
+		miss := 0.0
+		if actual > made[j] {
+			miss = 1
+		}
+		level := pathLevels[j]
+		// Steps in proportion to the rarer outcome keep high levels from jumping at each miss.
+		gain := calibrationGain
+		if j == pathCount-1 {
+			gain = 2 * calibrationGain // few misses to learn from
+		}
+		c.LogScale[j] += gain * (miss - (1 - level))
+		c.LogScale[j] = min(max(c.LogScale[j], -maxLogScale), maxLogScale)
+	}
+	made[0] = 0
+}
+
+// note keeps what the paths of the plan made after the latest observation require over `horizon` ticks.
+func (c *calibration) note(horizon int, required [pathCount]float64) {
+	if horizon != c.Horizon {
+		clear(c.Required[:])
+		c.Horizon = min(horizon, maxPathSteps-1)
+	}
+	if c.Ticks > 0 {
+		c.Required[(c.Ticks-1)%maxPathSteps] = required
+	}
+}
+
+// scale returns the factor on the distance of path j from the median; it never falls from level to level by more than the
+// quantiles rise, which the paths see to.
+func (c *calibration) scale(j int) float64 { return math.Exp(c.LogScale[j]) }
