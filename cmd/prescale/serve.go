@@ -46,7 +46,7 @@ func newServeCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&path, "config", "", "configuration file")
-	cmd.Flags().StringVar(&logFlag, "log", "", "where observations and decisions are kept: memory (this process alone, lost with it) or kafka; default: as the file says")
+	cmd.Flags().StringVar(&logFlag, "log", "", "where observations and decisions are kept: kafka (survives this process, and several share the work) or memory (this process alone, lost with it); default: as the file says, else kafka")
 	return cmd
 }
 
@@ -69,7 +69,13 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) (err error)
 	}
 	defer clusters.close()
 
+	log, err := openLog(cfg, policies, store, registry, logger)
+	if err != nil {
+		return err
+	}
 	line, err := pipeline.New(pipeline.Config{
+		Log:          log.owner,
+		Shards:       log.shards,
 		Policies:     policies,
 		CollectorFor: clusters.collector,
 		Store:        store,
@@ -104,6 +110,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) (err error)
 
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return line.Run(ctx) })
+	g.Go(func() error { return log.follow(ctx) })
 	g.Go(func() error { return page.Follow(ctx, store) })
 	g.Go(func() error { return api.Run(ctx) })
 	g.Go(func() error { return web.Run(ctx) })

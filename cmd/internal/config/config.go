@@ -21,6 +21,8 @@ import (
 type Config struct {
 	// Log says where observations and decisions are kept.
 	Log Log `json:"log"`
+	// EventLog says how, where they are kept in Kafka.
+	EventLog EventLog `json:"eventLog"`
 	// Clusters are the Kafka clusters that policies name.
 	Clusters map[string]kafkaclient.Config `json:"clusters"`
 	// MetricsAPI is the external metrics API that the HPA reads.
@@ -65,7 +67,8 @@ type HTTP struct {
 // Default returns the defaults.
 func Default() Config {
 	return Config{
-		Log:        LogMemory,
+		Log:        LogKafka,
+		EventLog:   defaultEventLog(),
 		MetricsAPI: MetricsAPI{Listen: "127.0.0.1:6443"},
 		HTTP:       HTTP{Listen: "127.0.0.1:8080"},
 	}
@@ -131,6 +134,7 @@ func (c *Config) Validate() error {
 		cluster := c.Clusters[name]
 		errs = append(errs, prefixEach("clusters."+name+".", cluster.Validate()))
 	}
+	errs = append(errs, c.validateEventLog())
 	checkListen := func(path, listen string) {
 		if _, _, err := net.SplitHostPort(listen); err != nil {
 			add("%s: %q: want host:port, such as 127.0.0.1:8080", path, listen)

@@ -158,10 +158,14 @@ func (r *runner) run(ctx context.Context) {
 		start := r.Clock.At(time.Now())
 		r.tick(ctx, start.UTC())
 		wait := r.Clock.WallSpan(start.Truncate(r.interval).Add(r.interval).Sub(r.Clock.At(time.Now())))
+		waiting, stop := context.WithTimeout(ctx, max(wait, 0))
 		select {
-		case <-ctx.Done():
+		case <-waiting.Done():
+		case <-r.firstShards(waiting):
+		}
+		stop()
+		if ctx.Err() != nil {
 			return
-		case <-time.After(max(wait, 0)):
 		}
 	}
 }
@@ -201,6 +205,15 @@ func (r *runner) tick(ctx context.Context, now time.Time) {
 	for i := range seen {
 		r.decide(now, &r.policies[i], seen[i])
 	}
+}
+
+// firstShards returns a channel that closes soon after shards come to a process that had none, so that it does not wait
+// for the next multiple of the interval; with policies at work already it never does.
+func (r *runner) firstShards(ctx context.Context) <-chan struct{} {
+	if r.shards == nil || len(r.policies) > 0 {
+		return nil
+	}
+	return r.shards.awaitFirst(ctx, group{r.cluster, r.interval})
 }
 
 // followShards takes over which policies are this process's to observe, and reports whether there are any.

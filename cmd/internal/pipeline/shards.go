@@ -94,6 +94,32 @@ func (s *shards) changed(generation int) bool {
 	return s.generation != generation
 }
 
+// settle is how long shards that come together may lie apart.
+const settle = 500 * time.Millisecond
+
+// awaitFirst returns a channel that closes once policies of the group are owned, or ctx ends.
+func (s *shards) awaitFirst(ctx context.Context, g group) <-chan struct{} {
+	come := make(chan struct{})
+	go func() {
+		defer close(come)
+		ticker := time.NewTicker(settle)
+		defer ticker.Stop()
+		for before := 0; ; {
+			policies, _ := s.policiesOf(g)
+			if len(policies) > 0 && len(policies) == before {
+				return
+			}
+			before = len(policies)
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+		}
+	}()
+	return come
+}
+
 // deliver hands what a tick saw to the shards that are still owned.
 func (s *shards) deliver(now time.Time, seen []sighting) {
 	byShard := map[int32][]sighting{}

@@ -1,0 +1,97 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prescale/prescale/cmd/internal/readmodel"
+	"github.com/prescale/prescale/metrics/collector"
+	"github.com/prescale/prescale/metrics/eventlog"
+	"github.com/prescale/prescale/metrics/series"
+)
+
+// wave is a collector whose observations depend on the time and the policy alone.
+type wave struct{ targets []collector.Target }
+
+func (w *wave) SetTargets(t []collector.Target) { w.targets = t }
+
+func (w *wave) Collect(_ context.Context, now time.Time) ([]collector.Result, error) {
+	results := make([]collector.Result, len(w.targets))
+	for i, t := range w.targets {
+		n := float64(now.Unix()/15%97) + float64(len(t.Policy))
+		results[i] = collector.Result{Observation: series.Observation{
+			Interval: 15 * time.Second, ArrivalRecords: series.Of(150 * n), ConsumedRecords: series.Of(149 * n),
+			LagRecords: series.Of(n), LagSeconds: series.Of(n / 10), Partitions: series.Of(24),
+		}, Members: series.Of(3)}
+	}
+	return results, nil
+}
+
+// TestTheLogInMemoryIsAReplayOfItself feeds what the log got to autoscalers of its own: they decide the same.
+func TestTheLogInMemoryIsAReplayOfItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		policies := []Policy{policy("ai/a"), policy("ai/bb"), policy("ai/ccc")}
+		store := readmodel.NewStore(time.Now)
+		publish := Publisher(policies, store, store.Fail)
+		var mu sync.Mutex
+		logged := map[string][]eventlog.Decision{}
+		lc := eventlog.DefaultConfig()
+		lc.Instance, lc.Shards = "test", 4
+		memory, err := eventlog.NewMemory(lc, func(d eventlog.Decision) {
+			mu.Lock()
+			defer mu.Unlock()
+			logged[d.Policy] = append(logged[d.Policy], d)
+			publish(d)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := New(Config{
+			Policies:     policies,
+			CollectorFor: func(string, time.Duration) (Collector, error) { return &wave{}, nil },
+			Store:        store,
+			Logger:       slog.New(slog.DiscardHandler),
+			Log:          memory,
+			Shards:       lc.Shards,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute+time.Second)
+		defer cancel()
+		if err := p.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		again, err := newDeciders(policies)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range policies {
+			ticks := logged[p.Name()]
+			if len(ticks) < 40 {
+				t.Fatalf("%s: %d ticks in ten minutes, want 40", p.Name(), len(ticks))
+			}
+			for _, d := range ticks {
+				got, err := json.Marshal(record{Decision: again.all[p.Name()].autoscaler.Tick(d.At, d.Observation)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if string(got) != string(d.Payload) {
+					t.Fatalf("%s tick %d:\ngot  %s\nwant %s", p.Name(), d.Seq, got, d.Payload)
+				}
+			}
+			e, err := store.Get(p.Name())
+			if err != nil {
+				t.Errorf("%s: %v", p.Name(), err)
+			}
+			if last := ticks[len(ticks)-1]; !e.At.Equal(last.At) || e.Decision.DesiredReplicas != last.DesiredReplicas || e.Interval != 15*time.Second {
+				t.Errorf("%s: the store has %+v, want tick %d", p.Name(), e, last.Seq)
+			}
+		}
+	})
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/prescale/prescale/cmd/internal/config"
+	"github.com/prescale/prescale/cmd/internal/pipeline"
+	"github.com/prescale/prescale/cmd/internal/readmodel"
+	"github.com/prescale/prescale/metrics/eventlog"
+)
+
+// openedLog is the event log as the daemon uses it: the owner of shards on the write side, the follower on the read side.
+type openedLog struct {
+	owner    pipeline.Log
+	shards   int
+	follower *eventlog.Follower
+	policies []pipeline.Policy
+	store    *readmodel.Store
+}
+
+// openLog makes the log that the configuration names. Nothing is asked of Kafka yet.
+func openLog(cfg config.Config, policies []pipeline.Policy, store *readmodel.Store, registry prometheus.Registerer, logger *slog.Logger) (*openedLog, error) {
+	lc, cluster := cfg.EventLogConfig()
+	l := &openedLog{shards: lc.Shards, policies: policies, store: store}
+	publish := pipeline.Publisher(policies, store, store.Fail)
+	if cfg.Log == config.LogMemory {
+		memory, err := eventlog.NewMemory(lc, publish)
+		l.owner = memory
+		return l, err
+	}
+	opts := cfg.Clusters[cluster].Options()
+	owner, err := eventlog.NewOwner(lc, opts, logger, registry)
+	if err != nil {
+		return nil, fmt.Errorf("open the event log on cluster %s: %w", cluster, err)
+	}
+	l.owner = owner
+	if l.follower, err = eventlog.NewFollower(lc, opts, publish, logger, registry); err != nil {
+		return nil, fmt.Errorf("open the event log on cluster %s: %w", cluster, err)
+	}
+	return l, nil
+}
+
+// follow puts the decisions of all owners into the store until the context ends, and tells the store why, where a shard
+// cannot be followed.
+func (l *openedLog) follow(ctx context.Context) error {
+	if l.follower == nil {
+		return nil
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return l.follower.Run(ctx) })
+	g.Go(func() error {
+		ticker := time.NewTicker(time.Second)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case now := <-ticker.C:
+				l.explain(now)
+			}
+		}
+	})
+	return g.Wait()
+}
+
+// explain gives the store the cause, for each policy whose shard is not followed to its end. The age limit alone keeps old
+// answers from being served; this says why they are old.
+func (l *openedLog) explain(now time.Time) {
+	for _, p := range l.policies {
+		if err := l.follower.Current(p.Name(), now, p.Scaler.Interval); err != nil {
+			l.store.Fail(p.Name(), err)
+		}
+	}
+}
