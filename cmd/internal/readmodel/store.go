@@ -193,6 +193,23 @@ type Status struct {
 	Cause  string
 }
 
+// Status returns the policy's status, or ErrUnknown.
+func (s *Store) Status(policy string) (Status, error) {
+	now := s.now()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	st, ok := s.policies[policy]
+	if !ok {
+		return Status{}, ErrUnknown
+	}
+	return st.status(policy, now), nil
+}
+
+func (st *state) status(policy string, now time.Time) Status {
+	_, err := st.get(policy, now)
+	return Status{Policy: policy, Entry: st.entry, Has: st.has, Err: err, Cause: st.cause}
+}
+
 // All returns the status of every policy, sorted by name.
 func (s *Store) All() []Status {
 	now := s.now()
@@ -200,8 +217,7 @@ func (s *Store) All() []Status {
 	defer s.mu.RUnlock()
 	all := make([]Status, 0, len(s.policies))
 	for name, st := range s.policies {
-		_, err := st.get(name, now)
-		all = append(all, Status{Policy: name, Entry: st.entry, Has: st.has, Err: err, Cause: st.cause})
+		all = append(all, st.status(name, now))
 	}
 	slices.SortFunc(all, func(a, b Status) int { return strings.Compare(a.Policy, b.Policy) })
 	return all

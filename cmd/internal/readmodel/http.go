@@ -1,0 +1,61 @@
+package readmodel
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+)
+
+// StatusMessage is one policy as the HTTP API tells it: its newest entry, even when it is stale, and what is wrong with it.
+type StatusMessage struct {
+	Policy string `json:"policy"`
+	// Entry is null until the first tick.
+	Entry *Entry `json:"entry"`
+	// Error says why queries for the policy fail now; empty when they are answered.
+	Error string `json:"error,omitempty"`
+	// Cause is the latest failure since Entry.
+	Cause string `json:"cause,omitempty"`
+}
+
+func messageOf(st Status) StatusMessage {
+	m := StatusMessage{Policy: st.Policy, Cause: st.Cause}
+	if st.Has {
+		m.Entry = &st.Entry
+	}
+	if st.Err != nil {
+		m.Error = st.Err.Error()
+	}
+	return m
+}
+
+// Handler answers GET /api/v1/policies with every policy's StatusMessage, and GET /api/v1/policies/NAMESPACE/NAME with one.
+func Handler(store *Store) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/v1/policies", func(w http.ResponseWriter, _ *http.Request) {
+		messages := []StatusMessage{}
+		for _, st := range store.All() {
+			messages = append(messages, messageOf(st))
+		}
+		writeJSON(w, messages)
+	})
+	mux.HandleFunc("GET /api/v1/policies/{namespace}/{name}", func(w http.ResponseWriter, r *http.Request) {
+		policy := r.PathValue("namespace") + "/" + r.PathValue("name")
+		st, err := store.Status(policy)
+		if errors.Is(err, ErrUnknown) {
+			http.Error(w, "unknown policy "+policy, http.StatusNotFound)
+			return
+		}
+		writeJSON(w, messageOf(st))
+	})
+	return mux
+}
+
+func writeJSON(w http.ResponseWriter, message any) {
+	data, err := json.Marshal(message)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(data) // A client that went away needs no answer.
+}
