@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -58,7 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		},
 	}
 	b := &s.server.Batch
-	b.Instance = defaultInstance()
+	b.Instance = command.Instance()
 	f := root.Flags()
 	f.StringSliceVar(&s.brokers, "brokers", []string{"localhost:9092"}, "Kafka bootstrap addresses")
 	f.StringVar(&s.listen, "listen", ":8000", "address of HTTP: /v2, /metrics")
@@ -122,9 +121,7 @@ func serve(ctx context.Context, s settings, stderr io.Writer) error {
 	})
 	group.Go(func() error {
 		if s.create {
-			if err := ensureTopics(ctx, s, logger, kafka); err != nil {
-				return err
-			}
+			kafkatopic.EnsureUntilDone(ctx, logger, kafka, topics(s)...)
 		}
 		return replica.Run(ctx)
 	})
@@ -137,35 +134,16 @@ func serve(ctx context.Context, s settings, stderr io.Writer) error {
 	return group.Wait()
 }
 
-// ensureTopics creates what is missing, and waits for a broker that does not answer yet: the service stays up and says why
-// it is not ready.
-func ensureTopics(ctx context.Context, s settings, logger *slog.Logger, kafka []kgo.Opt) error {
-	client, err := kgo.NewClient(kafka...)
-	if err != nil {
-		return command.Input(err)
-	}
-	defer client.Close()
-	topics := []kafkatopic.Topic{
+func topics(s settings) []kafkatopic.Topic {
+	out := []kafkatopic.Topic{
 		{Name: s.server.Batch.Requests, Partitions: s.partitions},
 		{Name: s.server.Batch.Predictions, Partitions: s.partitions},
 		{Name: s.server.Batch.DeadLetters, Partitions: 1},
 	}
 	if s.server.Entry == nil {
-		topics = append(topics, kafkatopic.Topic{Name: s.server.Registry.Topic, Partitions: 1, Compact: true})
+		out = append(out, kafkatopic.Topic{Name: s.server.Registry.Topic, Partitions: 1, Compact: true})
 	}
-	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
-		attempt, cancel := context.WithTimeout(ctx, 15*time.Second)
-		err := kafkatopic.Ensure(attempt, client, topics...)
-		cancel()
-		if err == nil || ctx.Err() != nil {
-			return nil
-		}
-		logger.Warn("inference: topics could not be created, trying again", "error", err, "pause", wait)
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
-	}
+	return out
 }
 
 func readModel(name, path string) (*registry.Entry, error) {
@@ -182,16 +160,4 @@ func readModel(name, path string) (*registry.Entry, error) {
 		return nil, fmt.Errorf("--model-file %s: %w", path, err)
 	}
 	return &registry.Entry{Name: name, Version: 1, Model: m, Lineage: lineage}, nil
-}
-
-// defaultInstance is the pod's name where there is one: it outlives a restart of the container.
-func defaultInstance() string {
-	if pod := os.Getenv("POD_NAME"); pod != "" {
-		return pod
-	}
-	host, err := os.Hostname()
-	if err != nil {
-		host = "localhost"
-	}
-	return host + "-" + strconv.Itoa(os.Getpid())
 }

@@ -112,6 +112,11 @@ func (l *Loop) session(ctx context.Context) error {
 		return fmt.Errorf("open session: %w", err)
 	}
 	defer session.Close()
+	// Asking for the producer id ends a transaction that a predecessor with the same id left open. Otherwise the group's
+	// offsets would not be told before it times out.
+	if _, _, err := session.Client().ProducerID(ctx); err != nil {
+		return fmt.Errorf("producer id: %w", err)
+	}
 	for ctx.Err() == nil {
 		if err := l.tick(ctx, session); err != nil {
 			return err

@@ -73,6 +73,22 @@ const catchUpIdle = 5 * time.Second
 // Run follows the topic until ctx ends, and returns an error only for a client that cannot be made. It first reads to the
 // end that the log had at the start, so that no champion of the past serves meanwhile.
 func (f *Follower) Run(ctx context.Context) error {
+	client, err := f.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	behind, err := f.ends(ctx, client)
+	if err != nil && ctx.Err() == nil {
+		f.logger.Warn("registry: the end of the log is unknown, champions are taken as they come", "topic", f.config.Topic, "error", err)
+	}
+	for ctx.Err() == nil {
+		f.tick(ctx, client, behind)
+	}
+	return nil
+}
+
+func (f *Follower) client() (*kgo.Client, error) {
 	client, err := kgo.NewClient(append(f.opts[:len(f.opts):len(f.opts)],
 		kgo.ConsumeTopics(f.config.Topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -80,33 +96,27 @@ func (f *Follower) Run(ctx context.Context) error {
 		kgo.KeepControlRecords(), // the end of the log may be a transaction marker
 	)...)
 	if err != nil {
-		return fmt.Errorf("registry: %w", err)
+		return nil, fmt.Errorf("registry: %w", err)
 	}
-	defer client.Close()
-	behind := f.ends(ctx, client)
-	for ctx.Err() == nil {
-		f.tick(ctx, client, behind)
-	}
-	return nil
+	return client, nil
 }
 
 // ends returns the end of each partition that is not empty.
-func (f *Follower) ends(ctx context.Context, client *kgo.Client) map[int32]int64 {
+func (f *Follower) ends(ctx context.Context, client *kgo.Client) (map[int32]int64, error) {
 	ends := map[int32]int64{}
 	listed, err := kadm.NewClient(client).ListCommittedOffsets(ctx, f.config.Topic)
 	if err == nil {
 		err = listed.Error()
 	}
-	if err != nil && ctx.Err() == nil {
-		f.logger.Warn("registry: the end of the log is unknown, champions are taken as they come", "topic", f.config.Topic, "error", err)
-		return ends
+	if err != nil {
+		return ends, err
 	}
 	listed.Each(func(o kadm.ListedOffset) {
 		if o.Offset > 0 {
 			ends[o.Partition] = o.Offset
 		}
 	})
-	return ends
+	return ends, nil
 }
 
 // tick takes in one poll. Partitions leave behind as their end is reached; while there are any, nothing is promoted.

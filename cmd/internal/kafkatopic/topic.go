@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -34,4 +36,28 @@ func Ensure(ctx context.Context, client *kgo.Client, topics ...Topic) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// EnsureUntilDone tries Ensure again, with growing pauses, until it succeeds or ctx ends: a service stays up while its broker
+// does not answer, and the log says why.
+func EnsureUntilDone(ctx context.Context, logger *slog.Logger, kafka []kgo.Opt, topics ...Topic) {
+	client, err := kgo.NewClient(kafka...)
+	if err != nil {
+		logger.Error("topics: no client", "error", err)
+		return
+	}
+	defer client.Close()
+	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
+		attempt, cancel := context.WithTimeout(ctx, 15*time.Second)
+		err := Ensure(attempt, client, topics...)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		logger.Warn("topics: could not be created, trying again", "error", err, "pause", wait)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
 }

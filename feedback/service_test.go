@@ -1,0 +1,178 @@
+package feedback
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/goleak"
+
+	"github.com/prescale/prescale/feedback/join"
+	"github.com/prescale/prescale/feedback/stream"
+	"github.com/prescale/prescale/inference/event"
+	"github.com/prescale/prescale/inference/model"
+	"github.com/prescale/prescale/inference/registry"
+	"github.com/prescale/prescale/inference/server"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const partitions = 4
+
+func fakeKafka(t *testing.T) []kgo.Opt {
+	t.Helper()
+	c := testConfig("x")
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1),
+		kfake.SeedTopics(partitions, event.TopicRequests, event.TopicPredictions, event.TopicOutcomes, c.JoinStateTopic),
+		kfake.SeedTopics(1, event.TopicDeadLetters, registry.Topic, join.TopicExamples, c.TrainStateTopic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	return []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.HeartbeatInterval(100 * time.Millisecond), kgo.MetadataMinAge(50 * time.Millisecond)}
+}
+
+func testConfig(instance string) Config {
+	c := DefaultConfig()
+	c.Instance = instance
+	c.Train.Architecture = model.Architecture{Inputs: stream.Inputs, Hidden: []int{16}, Classes: stream.Classes}
+	return c
+}
+
+// start runs something until the function that is returned is called.
+func start(t *testing.T, run func(context.Context) error) func() {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	stop := sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+func service(t *testing.T, instance string, opts ...kgo.Opt) (*Service, func()) {
+	t.Helper()
+	s, err := New(testConfig(instance), slog.New(slog.DiscardHandler), prometheus.NewRegistry(), opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, start(t, s.Run)
+}
+
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited two minutes for %s", what)
+		}
+	}
+}
+
+// TestTheLoopLearnsAndSurvivesItsTrainer runs requests, service, late outcomes and trainer on one Kafka. Half-way the instance
+// that trains is stopped and another, that stood by, goes on.
+func TestTheLoopLearnsAndSurvivesItsTrainer(t *testing.T) {
+	opts := fakeKafka(t)
+	a, stopA := service(t, "a", opts...)
+	c := server.DefaultConfig()
+	c.Batch.Instance = "s"
+	replica, err := server.New(c, slog.New(slog.DiscardHandler), prometheus.NewRegistry(), opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, replica.Run)
+	await(t, "the first version", func() bool { return replica.Champion() != nil })
+
+	producer, err := kgo.NewClient(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(producer.Close)
+	sea := stream.NewSEA(0.1, rand.New(rand.NewPCG(1, 1)))
+	sent := 0
+	var late []*kgo.Record
+	send := func(n int) {
+		for range n {
+			e := sea.Next(stream.Wide[0])
+			r := event.Request{ID: fmt.Sprintf("r-%d", sent), RequestedAt: time.Now(), Features: e.Features}
+			o := event.Outcome{ID: r.ID, ObservedAt: time.Now().Add(time.Second), Class: e.Class}
+			sent++
+			producer.Produce(t.Context(), &kgo.Record{Topic: event.TopicRequests, Key: []byte(r.ID), Value: r.Append(nil)}, nil)
+			late = append(late, &kgo.Record{Topic: event.TopicOutcomes, Key: []byte(r.ID), Value: o.Append(nil)})
+			if len(late) > 300 { // some outcomes come before their prediction, most after
+				producer.Produce(t.Context(), late[0], nil)
+				late = late[1:]
+			}
+		}
+		if err := producer.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	examples := func(s *Service) int64 { snapshot, _ := s.Snapshot(); return snapshot.Examples }
+	send(1500)
+	await(t, "examples at a", func() bool { return examples(a) > 500 })
+	b, _ := service(t, "b", opts...)
+	stopA()
+	send(1500)
+	for _, r := range late {
+		producer.Produce(t.Context(), r, nil)
+	}
+	await(t, "all examples at b", func() bool { return examples(b) >= int64(sent) })
+	s, _ := b.Snapshot()
+	if s.Examples != int64(sent) {
+		t.Errorf("learned from %d examples of %d requests", s.Examples, sent)
+	}
+	if s.Version < 2 || s.Accuracy < 0.75 {
+		t.Errorf("snapshot %+v", s)
+	}
+	await(t, "the service to follow", func() bool { return replica.Champion().Version == s.Version })
+	if err := b.Ready(); err != nil {
+		t.Error(err)
+	}
+	if entry := replica.Champion(); entry.Lineage.Parent < 1 || entry.Lineage.Position == "" {
+		t.Errorf("lineage %+v", entry.Lineage)
+	}
+}
+
+func TestMetricsLeaveOutWhatIsNotKnown(t *testing.T) {
+	r := prometheus.NewRegistry()
+	if _, err := New(testConfig("a"), slog.New(slog.DiscardHandler), r); err != nil {
+		t.Fatal(err)
+	}
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if strings.Contains(f.GetName(), "accuracy") || strings.Contains(f.GetName(), "version") {
+			t.Errorf("%s is told before anything is known", f.GetName())
+		}
+	}
+	if len(families) != 2 {
+		t.Errorf("%d families", len(families))
+	}
+}
+
+func TestValidateTellsEveryFault(t *testing.T) {
+	err := Config{}.Validate()
+	for _, want := range []string{"join: predictions", "train: batch", "feedback: instance", "stage join: group", "stage train: stateTopic"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("does not tell of %q: %v", want, err)
+		}
+	}
+	if err := testConfig("a").Validate(); err != nil {
+		t.Error(err)
+	}
+}
