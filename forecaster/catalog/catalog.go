@@ -31,6 +31,8 @@ func New(config forecaster.Config) (forecaster.Model, error) {
 		level.Mean{Span: signal.Mean5},
 		level.Mean{Span: signal.Mean15},
 		level.Mean{Span: signal.Mean60},
+		level.Max{Span: 10},
+		level.Median{Span: 11},
 		&level.Trend{},
 		seasonal.Lag{},
 		seasonal.Lag{Week: true},

@@ -24,13 +24,14 @@ type bank struct {
 	finals  []float32 // ring over time: [time][target][level], on the value scale
 	outcome []float64 // ring over time of y, NaN for a gap
 
-	offset []float32 // [target][level][expert]: quantile of (z - point) / scale
-	regret []float32 // [target][level][expert]
-	square []float32 // [target][level][expert]
-	weight []float32 // [target][level][expert]
-	loss   []float32 // [target][level]: running mean of the pinball loss
-	final  []float32 // [target][level]: the conformal offset in units of scale
-	count  []int     // outcomes seen, by target
+	offset  []float32 // [target][level][expert]: quantile of (z - point) / scale
+	regret  []float32 // [target][level][expert]
+	square  []float32 // [target][level][expert]
+	weight  []float32 // [target][level][expert]
+	loss    []float32 // [target][level]: running mean of the pinball loss
+	density []float64
+	final   []float32 // [target][level]: the conformal offset in units of scale
+	count   []int     // outcomes seen, by target
 
 	quants []float64 // scratch: the experts' quantiles of one cell
 	scaled []float64 // scratch
@@ -53,7 +54,7 @@ func (b *bank) init(levels []float64, reach, k int) {
 	for i := range b.outcome {
 		b.outcome[i] = math.NaN()
 	}
-	cells := b.targets * q * k
+	cells := b.targets * q * b.k
 	b.offset = make([]float32, cells)
 	b.regret = make([]float32, cells)
 	b.square = make([]float32, cells)
@@ -61,14 +62,18 @@ func (b *bank) init(levels []float64, reach, k int) {
 	b.loss = make([]float32, b.targets*q)
 	b.final = make([]float32, b.targets*q)
 	b.count = make([]int, b.targets)
-	b.quants = make([]float64, k)
-	b.scaled = make([]float64, k)
+	b.quants = make([]float64, b.k)
+	b.scaled = make([]float64, b.k)
+	for _, level := range levels {
+		u := math.Sqrt2 * math.Erfinv(2*level-1)
+		b.density = append(b.density, math.Sqrt(2*math.Pi)*math.Exp(u*u/2))
+	}
 	for t := range b.targets {
 		for i, level := range levels {
-			for e := range k {
-				c := (t*q+i)*k + e
-				b.offset[c] = float32(1.25 * math.Sqrt2 * math.Erfinv(2*level-1))
-				b.weight[c] = 1 / float32(k)
+			for e := range b.k {
+				c := (t*q+i)*b.k + e
+				b.offset[c] = float32(math.Sqrt2 * math.Erfinv(2*level-1))
+				b.weight[c] = 1 / float32(b.k)
 			}
 		}
 	}
@@ -111,8 +116,6 @@ func (b *bank) finish(s *signal.Signal) {
 	}
 	q := len(b.levels)
 	for t := range b.targets {
-		dst := b.scaled[:0]
-		_ = dst
 		out := b.finals[(at*b.targets+t)*q:][:q]
 		for i := range b.levels {
 			out[i] = float32(b.combine(at, t, i))
@@ -127,8 +130,8 @@ func (b *bank) combine(at, t, i int) float64 {
 	offset, weight := b.offset[cell:][:b.k], b.weight[cell:][:b.k]
 	scale := float64(b.scales[at])
 	sum := 0.0
-	for e, z := range p {
-		y := signal.Backward(float64(z) + float64(offset[e])*scale)
+	for e, o := range offset {
+		y := signal.Backward(float64(p[e]) + float64(o)*scale)
 		b.quants[e] = y
 		sum += float64(weight[e]) * y
 	}
@@ -172,18 +175,27 @@ func (b *bank) learn(s *signal.Signal, y float64) {
 	}
 }
 
+// The gains below were chosen on half of the public traces and are the same for every series.
 const (
-	forget     = 0.998 // of regrets: a memory of 500 outcomes
+	forget     = 0.995 // of regrets: a memory of 200 outcomes
 	fixedShare = 0.01  // spread evenly, so that an expert can come back
-	finalGain  = 0.003
+	finalGain  = 0.003 // of the conformal offset, in units of the scale
+	fullRate   = 1.0 / 3
+	lossUnit   = 3.0 // regrets are in units of this many mean losses
+	newborn    = 10  // outcomes that the Gaussian start is worth
+	offsetSpan = 1000
 )
+
+// zeroZ is what 0 is on the square-root scale, and a hair: where both the outcome and a quantile are 0, nothing is to be
+// learned, and a tracker that went on would wind up through every quiet night.
+var zeroZ = signal.Forward(0) + 1e-6
 
 func (b *bank) settle(at, t int, y float64) {
 	q := len(b.levels)
 	scale := float64(b.scales[at])
 	z := signal.Forward(y)
 	b.count[t]++
-	eta := max(0.02, 0.5/float64(b.count[t]+5))
+	memory := float64(min(b.count[t]+newborn, offsetSpan))
 	logK := math.Log(float64(b.k))
 	p := b.points[(at*b.targets+t)*b.k:][:b.k]
 	for i, tau := range b.levels {
@@ -201,15 +213,15 @@ func (b *bank) settle(at, t int, y float64) {
 		}
 		cell := (t*q + i) * b.k
 		if b.k > 1 {
-			norm := g / (3*float64(*l) + 1e-9)
+			norm := g / (lossUnit*float64(*l) + 1e-9)
 			total := 0.0
 			for e := range b.k {
 				r := max(-3, min(3, norm*(mean-b.quants[e])))
 				c := cell + e
 				v := forget*float64(b.square[c]) + r*r
 				b.square[c] = float32(v)
-				rate := 1.0 / 3
-				if v > 9*logK {
+				rate := fullRate
+				if v*rate*rate > logK {
 					rate = math.Sqrt(logK / v)
 				}
 				reg := forget*float64(b.regret[c]) + r - rate*r*r
@@ -225,8 +237,12 @@ func (b *bank) settle(at, t int, y float64) {
 		// the experts' error quantiles
 		for e := range b.k {
 			o := float64(b.offset[cell+e])
-			step := eta * max(1, math.Abs(o))
-			if z <= float64(p[e])+o*scale {
+			said := float64(p[e]) + o*scale
+			if z <= zeroZ && said <= zeroZ {
+				continue
+			}
+			step := b.density[i] / memory * max(1, math.Abs(o)/2.5)
+			if z <= said {
 				o += step * (tau - 1)
 			} else {
 				o += step * tau
@@ -236,7 +252,9 @@ func (b *bank) settle(at, t int, y float64) {
 		// the final offset, judged on what was said then
 		f := &b.final[t*q+i]
 		said := b.finals[(at*b.targets+t)*q+i]
-		if y <= b.adjusted(float64(said), float64(*f), scale) {
+		if now := b.adjusted(float64(said), float64(*f), scale); y == 0 && now == 0 {
+			continue
+		} else if y <= now {
 			*f += float32(finalGain * (tau - 1))
 		} else {
 			*f += float32(finalGain * tau)

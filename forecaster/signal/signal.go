@@ -31,6 +31,10 @@ const maxBuckets = 1440
 
 const lags = 64 // power of two; the longest lag kept at full resolution
 
+// scaleGain makes the scale a slow one, a memory of a thousand steps: the square root has evened the noise out already, and
+// a scale that follows every burst and outage forecasts worse than one that hardly moves.
+const scaleGain = 0.001
+
 // Mean is a span of a running mean, in steps.
 type Mean int
 
@@ -133,11 +137,8 @@ func (s *Signal) Push(z float64) {
 		}
 		s.reopen()
 		change := math.Abs(z - s.z)
-		rate := 0.03
-		if s.known < 33 {
-			rate = 1 / float64(s.known+1)
-		}
 		if s.known > 0 {
+			rate := max(scaleGain, 1/float64(s.known+1))
 			s.scale = max(s.scale+rate*(change-s.scale), 1e-4*(1e-3+s.peak))
 		}
 		s.known++

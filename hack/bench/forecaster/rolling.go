@@ -215,7 +215,7 @@ func rolling(data string, names []string) error {
 		return err
 	}
 	fmt.Printf("%-22s %7s %7s %6s %6s %6s | %6s %6s %6s | %6s %7s %5s\n", "trace", "wql%", "rel", "c90", "c95", "c99", "max90", "max95", "max99",
-		"mxwql", "us/row", "bad")
+		"mxwql", "us/row", "pinball")
 	logs, n, worst := 0.0, 0, 0.0
 	maxLogs := 0.0
 	for _, name := range names {
@@ -247,6 +247,9 @@ func rolling(data string, names []string) error {
 		}
 		mx = 100 * 2 * mx / 4 / float64(s.peaks) / (s.sum / float64(s.points))
 		c := func(x float64, n int) float64 { return 100 * x / float64(n) }
+		for l := range levels {
+			bad += fmt.Sprintf(" %.3f", 100*s.pinball[l]/s.sum)
+		}
 		fmt.Printf("%-22s %7.3f %7.4f %6.1f %6.1f %6.1f | %6.1f %6.1f %6.1f | %6.2f %7.2f %s\n", name, s.wql(), rel, c(s.cover[1], s.points), c(s.cover[2], s.points),
 			c(s.cover[3], s.points), c(s.peakCover[1], s.peaks), c(s.peakCover[2], s.peaks), c(s.peakCover[3], s.peaks), mx,
 			float64(took.Microseconds())/float64(len(t.y)), strings.TrimSpace(bad))
