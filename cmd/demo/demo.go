@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/metrics/pkg/client/external_metrics"
 
+	"github.com/prescale/prescale/cmd/internal/command"
 	"github.com/prescale/prescale/cmd/internal/console"
 	"github.com/prescale/prescale/cmd/internal/pipeline"
 	"github.com/prescale/prescale/cmd/internal/readmodel"
@@ -56,18 +57,18 @@ type demo struct {
 func newDemo(config Config, out printer, logger *slog.Logger) (*demo, error) {
 	t, err := trace.Open(config.Trace)
 	if err != nil {
-		return nil, fmt.Errorf("--trace: %w", err)
+		return nil, command.Inputf("--trace: %w", err)
 	}
 	if config.Duration > 0 {
 		t = t.Until(time.Duration(float64(config.Duration) * config.Speed))
 	}
 	if len(t.Arrivals) == 0 {
-		return nil, fmt.Errorf("--duration: %v: the trace has no request in it at --speed %g; give more", config.Duration, config.Speed)
+		return nil, command.Inputf("--duration: %v: the trace has no request in it at --speed %g; give more", config.Duration, config.Speed)
 	}
 	d := &demo{config: config, trace: t, print: out, logger: logger}
 	if config.Address != "" {
 		if d.page, err = net.Listen("tcp", config.Address); err != nil {
-			return nil, fmt.Errorf("--addr: %w; give another one, such as --addr 127.0.0.1:0 for any free port, or --addr \"\" for no page", err)
+			return nil, command.Inputf("--addr: %w; give another one, such as --addr 127.0.0.1:0 for any free port, or --addr \"\" for no page", err)
 		}
 	}
 	return d, nil
@@ -98,6 +99,9 @@ func (d *demo) Run(ctx context.Context) error {
 
 	examples := newStream(d.config.Seed, d.span()/2)
 	if err := publishFirstModel(ctx, client, examples, time.Now()); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return err
 	}
 	clock := trace.NewClock(time.Now().Add(settle), traceStart, d.config.Speed)
@@ -169,7 +173,8 @@ func (d *demo) play(ctx context.Context, client *kgo.Client, examples *stream, o
 
 	// What people see.
 	page := console.New(c.hello(d.trace))
-	r := newRecorder(d, clock, page, store, []contestant{{ourSideName, ourFleet, ours}, {plainName, plainFleet, plain}})
+	r := newRecorder(d, clock, page, store, examples, []contestant{{ourSideName, ourFleet, ours}, {plainName, plainFleet, plain}})
+	watch := &probe{opts: opts("probe"), clock: clock, service: c.Service, meter: ours, accuracy: r.accuracy, swapped: r.swapped, logger: d.logger}
 	var pages *telemetry.Server
 	url := ""
 	if d.page != nil {
@@ -199,7 +204,7 @@ func (d *demo) play(ctx context.Context, client *kgo.Client, examples *stream, o
 	run("metrics API", api.Run)
 	run("inference", func(ctx context.Context) error { return ourFleet.Run(ctx, c.Replicas) })
 	run("plain HPA's group", func(ctx context.Context) error { return plainFleet.Run(ctx, c.Replicas) })
-	run("probe", func(ctx context.Context) error { return probe(ctx, opts("probe"), clock, c.Service, ours) })
+	run("probe", watch.Run)
 	run("pipeline", func(ctx context.Context) error {
 		select {
 		case <-ctx.Done():

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/prescale/prescale/cmd/internal/console"
@@ -31,12 +33,25 @@ type recorder struct {
 	// latest holds the newest entry of each policy since the last line.
 	latest map[string]readmodel.Entry
 	until  time.Time
+
+	accuracy *accuracy
+	stream   *stream
+	drifted  bool
+	events   chan happening
 }
 
-func newRecorder(d *demo, clock trace.Clock, page *console.Server, store *readmodel.Store, sides []contestant) *recorder {
+// happening is something worth a line of its own.
+type happening struct {
+	at   time.Time
+	kind string // "drift" or "model", as console.Mark has it
+	text string
+}
+
+func newRecorder(d *demo, clock trace.Clock, page *console.Server, store *readmodel.Store, s *stream, sides []contestant) *recorder {
 	r := &recorder{
 		demo: d, clock: clock, page: page, store: store, sides: sides, paid: make([]float64, len(sides)),
 		entries: make(chan readmodel.Entry, 256), latest: map[string]readmodel.Entry{}, until: clock.Start(),
+		accuracy: newAccuracy(), stream: s, events: make(chan happening, 64),
 	}
 	for _, s := range sides {
 		r.sums = append(r.sums, &sideSum{name: s.name})
@@ -68,10 +83,25 @@ func (r *recorder) Run(ctx context.Context) error {
 			if len(r.latest) == len(r.sides) {
 				r.tick()
 			}
+		case e := <-r.events:
+			r.event(e)
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// swapped says that a new model version's first answer was seen.
+func (r *recorder) swapped(at time.Time, version int64) {
+	select {
+	case r.events <- happening{at, "model", fmt.Sprintf("model version %d takes over", version)}:
+	default: // Nobody reads any more: the run is at its end.
+	}
+}
+
+func (r *recorder) event(e happening) {
+	r.demo.print.event(eventLine{"event", r.seconds(e.at), e.text})
+	r.page.Mark(console.Mark{At: console.Seconds(e.at), Kind: e.kind, Text: e.text})
 }
 
 // tick writes one line: both policies have been decided.
@@ -94,6 +124,13 @@ func (r *recorder) tick() {
 	}
 	clear(r.latest)
 	r.until = at
+	if drift := r.clock.Start().Add(r.stream.driftAt); !r.drifted && !at.Before(drift) {
+		r.drifted = true
+		r.event(happening{drift, "drift", "the meaning of the requests drifts: what the model knows is wrong from here on"})
+	}
+	version, ratio := r.accuracy.state()
+	line.Model = modelLine{version, ratio}
+	r.page.Model(console.Model{At: console.Seconds(at), Version: strconv.FormatInt(version, 10), AccuracyRatio: ratio})
 	r.demo.print.tick(line, console.TickOf(ours), min(1, r.seconds(at)/r.demo.span().Seconds()))
 	r.page.Score(scoreOf(r.summary(), false))
 }

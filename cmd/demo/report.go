@@ -39,7 +39,14 @@ type (
 		ToSeconds   float64         `json:"toSeconds"`
 		Decision    scaler.Decision `json:"decision"`
 		Sides       []sideLine      `json:"sides"`
+		Model       modelLine       `json:"model"`
 		Problems    []string        `json:"problems,omitempty"`
+	}
+	// modelLine is how the model does: the newest version that has answered, and the share of right answers among the
+	// latest whose outcome is known.
+	modelLine struct {
+		Version       int64        `json:"version"`
+		AccuracyRatio series.Value `json:"accuracyRatio"`
 	}
 	// sideLine is what one side did in the span.
 	sideLine struct {

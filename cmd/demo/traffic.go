@@ -92,30 +92,3 @@ func (t *traffic) send(ctx context.Context, r *kgo.Record, failed chan<- error) 
 		}
 	})
 }
-
-// probe reads the committed predictions and tells the meter of each: what a request's client would see.
-func probe(ctx context.Context, opts []kgo.Opt, clock trace.Clock, service time.Duration, m *meter) error {
-	client, err := kgo.NewClient(append(opts,
-		kgo.ConsumeTopics(event.TopicPredictions),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.FetchMaxWait(100*time.Millisecond),
-	)...)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	for {
-		fetches := client.PollFetches(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		now := clock.At(time.Now())
-		fetches.EachRecord(func(r *kgo.Record) {
-			if i, err := strconv.Atoi(string(r.Key)); err == nil {
-				m.answer(i, now)
-				m.work(clock.WallSpan(service))
-			}
-		})
-	}
-}

@@ -46,8 +46,9 @@ func (m *Metrics) collected(cluster string, took time.Duration, err error) {
 		return
 	}
 	m.tickSeconds.WithLabelValues(cluster).Observe(took.Seconds())
+	errors := m.tickErrors.WithLabelValues(cluster) // There from the first tick on: no errors is 0 and not a gap.
 	if err != nil {
-		m.tickErrors.WithLabelValues(cluster).Inc()
+		errors.Inc()
 	}
 }
 
