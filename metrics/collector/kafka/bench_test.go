@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -92,15 +93,23 @@ func fill(b *testing.B, client *kgo.Client, admin *kadm.Client, topics []string,
 	b.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
+	var failed atomic.Pointer[error]
 	for _, topic := range topics {
 		for p := range int32(100) {
 			for range 5 {
-				client.Produce(ctx, &kgo.Record{Topic: topic, Partition: p, Value: []byte("x")}, nil)
+				client.Produce(ctx, &kgo.Record{Topic: topic, Partition: p, Value: []byte("x")}, func(_ *kgo.Record, err error) {
+					if err != nil {
+						failed.CompareAndSwap(nil, &err)
+					}
+				})
 			}
 		}
 	}
 	if err := client.Flush(ctx); err != nil {
 		b.Fatal(err)
+	}
+	if err := failed.Load(); err != nil {
+		b.Fatal(*err)
 	}
 	var names []string
 	for g := range groups {
@@ -140,8 +149,12 @@ func policies(groups, topics []string) []collector.Target {
 // PRESCALE_BENCH_PARTITIONS and PRESCALE_BENCH_GROUPS say.
 func BenchmarkRealBroker(b *testing.B) {
 	partitions, groups := size("PRESCALE_BENCH_PARTITIONS", 10_000), size("PRESCALE_BENCH_GROUPS", 50)
-	cluster := kafka.ForTest(b, kafka.Options{HeapMiB: 2048, Properties: map[string]string{"num.io.threads": "8"}})
-	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.Bootstrap()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	cluster := kafka.ForTest(b, kafka.Options{HeapMiB: 2048, Properties: map[string]string{
+		// Creating thousands of partitions keeps the one process from its own heartbeats.
+		"broker.session.timeout.ms": "60000",
+	}})
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.Bootstrap()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.UnknownTopicRetries(-1))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -220,7 +233,8 @@ func BenchmarkMemory(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer cluster.Close()
-	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.UnknownTopicRetries(-1))
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,0 +1,259 @@
+package latency
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+
+	"github.com/prescale/prescale/metrics/series"
+)
+
+// ScraperConfig says what to read from the endpoints.
+type ScraperConfig struct {
+	// Policy is the "namespace/name" that the values are of.
+	Policy string
+	// Histogram names the latency histogram, in seconds; empty reads no latency. Labels narrows it, and Busy, to series
+	// that have all of these labels.
+	Histogram string
+	Labels    map[string]string
+	// Quantile is the one that the policy's objective speaks of, between 0 and 1.
+	Quantile float64
+	// Busy names a counter of the seconds that a replica spent working; its growth by the clock's is the busy ratio.
+	// Empty reads none.
+	Busy string
+	// Timeout bounds one scrape. Default 2 s.
+	Timeout time.Duration
+	// MaxBytes bounds one endpoint's answer. Default 16 MiB.
+	MaxBytes int64
+}
+
+// DefaultScraperConfig returns the defaults: the 0.99-quantile of nothing.
+func DefaultScraperConfig() ScraperConfig {
+	return ScraperConfig{Quantile: 0.99, Timeout: 2 * time.Second, MaxBytes: 16 << 20}
+}
+
+// Validate returns every problem.
+func (c ScraperConfig) Validate() error {
+	var problems []error
+	if c.Histogram == "" && c.Busy == "" {
+		problems = append(problems, errors.New("histogram: neither it nor busy is given"))
+	}
+	if !(c.Quantile > 0 && c.Quantile < 1) {
+		problems = append(problems, fmt.Errorf("quantile: %v is not between 0 and 1", c.Quantile))
+	}
+	if c.Timeout <= 0 {
+		problems = append(problems, fmt.Errorf("timeout: %v is not above zero", c.Timeout))
+	}
+	if c.MaxBytes <= 0 {
+		problems = append(problems, fmt.Errorf("maxBytes: %d is not above zero", c.MaxBytes))
+	}
+	return errors.Join(problems...)
+}
+
+// Scraper reads the Prometheus endpoints of a policy's replicas. Its methods may be called from several goroutines.
+type Scraper struct {
+	config ScraperConfig
+	client *http.Client
+
+	mu        sync.Mutex
+	before    map[string]scraped
+	seen      distribution
+	busy      float64
+	busySpan  float64 // seconds of all endpoints together
+	problems  []string
+	endpoints int
+}
+
+// scraped is what one endpoint said at one time.
+type scraped struct {
+	at      time.Time
+	latency distribution
+	busy    float64
+	hasBusy bool
+}
+
+// NewScraper returns a Scraper that asks through client; nil means http.DefaultClient.
+func NewScraper(config ScraperConfig, client *http.Client) (*Scraper, error) {
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("scraper: %w", err)
+	}
+	if client == nil {
+		client = http.DefaultClient
+	}
+	return &Scraper{config: config, client: client, before: map[string]scraped{}, seen: distribution{}}, nil
+}
+
+// Scrape reads the endpoints (URLs) at now, all at the same time, and adds what changed since they were last read. An
+// endpoint that is new, or whose counters went back, counts from now on. The error joins those of endpoints that did not
+// answer; the others still count.
+func (s *Scraper) Scrape(ctx context.Context, now time.Time, endpoints []string) error {
+	type answer struct {
+		scraped
+		err error
+	}
+	answers := make([]answer, len(endpoints))
+	var wait sync.WaitGroup
+	for i, endpoint := range endpoints {
+		wait.Go(func() {
+			answers[i].scraped, answers[i].err = s.read(ctx, endpoint)
+			answers[i].at = now
+		})
+	}
+	wait.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endpoints = len(endpoints)
+	after := map[string]scraped{}
+	var problems []error
+	for i, endpoint := range endpoints {
+		if answers[i].err != nil {
+			problems = append(problems, fmt.Errorf("scrape %s: %w", endpoint, answers[i].err))
+			if before, ok := s.before[endpoint]; ok {
+				after[endpoint] = before
+			}
+			continue
+		}
+		after[endpoint] = answers[i].scraped
+		if before, ok := s.before[endpoint]; ok {
+			s.count(before, answers[i].scraped)
+		}
+	}
+	s.before = after
+	err := errors.Join(problems...)
+	if err != nil {
+		s.problems = append(s.problems, err.Error())
+	}
+	return err
+}
+
+// count adds what one endpoint's counters grew by; the lock is held.
+func (s *Scraper) count(before, after scraped) {
+	grown := distribution{}
+	for upper, n := range after.latency {
+		if grown[upper] = n - before.latency[upper]; grown[upper] < 0 {
+			grown = after.latency // it started anew
+			break
+		}
+	}
+	s.seen.add(grown)
+	if span := after.at.Sub(before.at).Seconds(); before.hasBusy && after.hasBusy && span > 0 {
+		busy := after.busy - before.busy
+		if busy < 0 {
+			busy = after.busy
+		}
+		s.busy += min(busy, span)
+		s.busySpan += span
+	}
+}
+
+// Annotate puts the latency and the busy ratio since the last call into the observation, where it is the policy's own.
+func (s *Scraper) Annotate(_ time.Time, o *series.Observation) {
+	if o.Policy != s.config.Policy {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.config.Histogram != "" && s.seen.count() > 0 {
+		o.LatencySeconds = series.Of(s.seen.quantile(s.config.Quantile))
+	}
+	if s.busySpan > 0 {
+		o.BusyRatio = series.Of(s.busy / s.busySpan)
+	}
+	o.Problems = append(o.Problems, s.problems...)
+	clear(s.seen)
+	s.busy, s.busySpan, s.problems = 0, 0, nil
+}
+
+// read scrapes one endpoint.
+func (s *Scraper) read(ctx context.Context, endpoint string) (scraped, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, endpoint, nil)
+	if err != nil {
+		return scraped{}, err
+	}
+	request.Header.Set("Accept", string(expfmt.NewFormat(expfmt.TypeProtoDelim))+`;q=0.9,text/plain;version=0.0.4;q=0.5`)
+	response, err := s.client.Do(request)
+	if err != nil {
+		return scraped{}, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return scraped{}, fmt.Errorf("it answers %s", response.Status)
+	}
+	body := &io.LimitedReader{R: response.Body, N: s.config.MaxBytes + 1}
+	decoder := expfmt.NewDecoder(body, expfmt.ResponseFormat(response.Header))
+	got := scraped{latency: distribution{}}
+	found := false
+	for {
+		var family dto.MetricFamily
+		err := decoder.Decode(&family)
+		if body.N <= 0 {
+			return scraped{}, fmt.Errorf("its answer is larger than %d bytes", s.config.MaxBytes)
+		}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return scraped{}, fmt.Errorf("read its answer: %w", err)
+		}
+		if err := s.takeFamily(&family, &got, &found); err != nil {
+			return scraped{}, err
+		}
+	}
+	if s.config.Histogram != "" && !found {
+		return scraped{}, fmt.Errorf("it has no histogram %s with labels %v", s.config.Histogram, s.config.Labels)
+	}
+	return got, nil
+}
+
+// takeFamily takes a metric family if it is one of those that are read.
+func (s *Scraper) takeFamily(family *dto.MetricFamily, got *scraped, found *bool) error {
+	for _, metric := range family.GetMetric() {
+		if !s.matches(metric) {
+			continue
+		}
+		switch family.GetName() {
+		case s.config.Histogram:
+			if metric.GetHistogram() == nil {
+				return fmt.Errorf("%s is a %s, not a histogram", s.config.Histogram, family.GetType())
+			}
+			d, err := fromHistogram(metric.GetHistogram())
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.config.Histogram, err)
+			}
+			got.latency.add(d)
+			*found = true
+		case s.config.Busy:
+			if metric.GetCounter() == nil {
+				return fmt.Errorf("%s is a %s, not a counter", s.config.Busy, family.GetType())
+			}
+			got.busy += metric.GetCounter().GetValue()
+			got.hasBusy = true
+		}
+	}
+	return nil
+}
+
+// matches reports whether a metric has the labels that are asked for.
+func (s *Scraper) matches(metric *dto.Metric) bool {
+	for _, name := range slices.Sorted(maps.Keys(s.config.Labels)) {
+		has := false
+		for _, pair := range metric.GetLabel() {
+			has = has || pair.GetName() == name && pair.GetValue() == s.config.Labels[name]
+		}
+		if !has {
+			return false
+		}
+	}
+	return true
+}
