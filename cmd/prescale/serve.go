@@ -9,6 +9,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -69,24 +70,23 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) (err error)
 	}
 	defer clusters.close()
 
-	log, err := openLog(cfg, policies, store, registry, logger)
-	if err != nil {
-		return err
-	}
-	line, err := pipeline.New(pipeline.Config{
-		Log:          log.owner,
-		Shards:       log.shards,
-		Policies:     policies,
-		CollectorFor: clusters.collector,
-		Store:        store,
-		Metrics:      pipeline.NewMetrics(registry),
-		Logger:       logger,
-	})
-	if err != nil {
-		return err
-	}
+	line := newLine(cfg, clusters, store, registry, logger)
 
-	api, err := external.New(metricsAPIConfig(cfg.MetricsAPI, store), readmodel.External{Store: store}, logger)
+	apiConfig := metricsAPIConfig(cfg.MetricsAPI, store)
+	var source external.Source = readmodel.External{Store: store}
+	var cluster *inKubernetes
+	first := policies
+	if cfg.MetricsAPI.Kubeconfig != "" {
+		if cluster, err = openKubernetes(ctx, cfg, line, store, logger); err != nil {
+			return err
+		}
+		cluster.configure(&apiConfig)
+		source = labelled{readmodel.External{Store: store}, cluster.controller}
+		// The cluster's policies and the file's begin together; a cluster without the CustomResourceDefinition has none.
+		first = nil
+		time.AfterFunc(crdTimeout, func() { cluster.withoutCRD(ctx) })
+	}
+	api, err := external.New(apiConfig, source, logger)
 	if err != nil {
 		return fmt.Errorf("start the metrics API: %w", err)
 	}
@@ -97,7 +97,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) (err error)
 	page := console.New(hello(policies))
 	web := telemetry.New(telemetry.Config{
 		Listener:   listener,
-		Gatherer:   registry,
+		Gatherer:   prometheus.Gatherers{registry, line},
 		Ready:      ready(store),
 		Pages:      page,
 		OnShutdown: page.Close,
@@ -109,8 +109,10 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) (err error)
 	}
 
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return line.Run(ctx) })
-	g.Go(func() error { return log.follow(ctx) })
+	g.Go(func() error { return line.run(ctx, first) })
+	if cluster != nil {
+		cluster.run(ctx, g.Go)
+	}
 	g.Go(func() error { return page.Follow(ctx, store) })
 	g.Go(func() error { return api.Run(ctx) })
 	g.Go(func() error { return web.Run(ctx) })

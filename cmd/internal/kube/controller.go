@@ -106,6 +106,19 @@ func New(cfg Config) (*Controller, error) {
 // Workloads returns what knows the policies' pods.
 func (c *Controller) Workloads() *Workloads { return c.workloads }
 
+// Labels returns the labels of a ScalePolicy, and whether it exists.
+func (c *Controller) Labels(namespace, name string) (labels.Set, bool) {
+	obj, ok, err := c.policies.GetStore().GetByKey(namespace + "/" + name)
+	if err != nil || !ok {
+		return nil, false
+	}
+	accessor, ok := obj.(metav1.Object)
+	if !ok {
+		return nil, false
+	}
+	return accessor.GetLabels(), true
+}
+
 // Run follows the cluster until ctx is cancelled, and then returns nil. It waits for as long as the cluster does not answer.
 func (c *Controller) Run(ctx context.Context) error {
 	if err := c.sink.StartRecordingToSinkWithContext(ctx); err != nil {

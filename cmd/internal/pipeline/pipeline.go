@@ -118,6 +118,14 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
+// Owns reports whether this process decides for the policy now. Without a log it decides for all.
+func (p *Pipeline) Owns(policy string) bool {
+	if p.shards == nil {
+		return true
+	}
+	return p.shards.owns(policy)
+}
+
 // runner ticks the policies of one cluster and interval.
 type runner struct {
 	Config

@@ -88,6 +88,13 @@ func (s *shards) policiesOf(g group) ([]Policy, int) {
 	return policies, s.generation
 }
 
+func (s *shards) owns(policy string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.owned[eventlog.ShardOf(policy, s.cfg.Shards)]
+	return ok
+}
+
 func (s *shards) changed(generation int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
