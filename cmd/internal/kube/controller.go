@@ -38,7 +38,8 @@ type Config struct {
 	// Apply is called from Run with all accepted policies, sorted by name, at the start and whenever they change. It returns
 	// what is wrong with those that cannot be run, by name.
 	Apply func(ctx context.Context, policies []*v1alpha1.ScalePolicy) map[string]error
-	// Owns reports whether this replica speaks for a policy: only one should write its status. Nil means that it does.
+	// Owns reports whether this replica speaks for a policy: only one should write its status and events. Nil means that it
+	// does. A policy without an answer has its status written by every replica, because it may have no owner.
 	Owns   func(policy string) bool
 	Logger *slog.Logger
 
@@ -168,18 +169,27 @@ func (c *Controller) tick(ctx context.Context, now time.Time) {
 	}
 	for _, p := range policies {
 		name := p.PolicyName()
-		if c.cfg.Owns != nil && !c.cfg.Owns(name) {
-			delete(c.announced, name)
-			continue
-		}
 		f := facts{policy: p, answer: answers[name]}
+		owned := c.cfg.Owns == nil || c.cfg.Owns(name)
+		if !owned {
+			delete(c.announced, name)
+			// Where there is no answer there may be no owner either, and somebody has to say so. All replicas write the
+			// same then, and what stands there already is not written again.
+			if f.answer.Has && f.answer.Err == nil {
+				continue
+			}
+		}
 		if r, ok := c.refused[name]; ok {
 			f.refused = &r
 		} else {
 			f.pods, f.podsOK = c.workloads.Count(name)
 			f.findings = c.checkHPAs(p, f.answer, names[p.Namespace])
 		}
-		c.show(ctx, p, newStatus(f, now), now)
+		status := newStatus(f, now)
+		if owned {
+			c.announce(p, status)
+		}
+		c.write(ctx, p, status, now)
 	}
 }
 
@@ -227,10 +237,9 @@ func (c *Controller) checkHPAs(p *v1alpha1.ScalePolicy, answer readmodel.Status,
 	return hpacheck.Check(p, hpas, known)
 }
 
-// show announces and writes the status when it has changed and it is time.
-func (c *Controller) show(ctx context.Context, p *v1alpha1.ScalePolicy, status v1alpha1.ScalePolicyStatus, now time.Time) {
+// write writes the status when it has changed and it is time.
+func (c *Controller) write(ctx context.Context, p *v1alpha1.ScalePolicy, status v1alpha1.ScalePolicyStatus, now time.Time) {
 	name := p.PolicyName()
-	c.announce(p, status)
 	every := c.cfg.NewsEvery
 	switch compare(p.Status, status) {
 	case unchanged:

@@ -269,9 +269,16 @@ func TestConflictsAndInvalidPoliciesAreRefused(t *testing.T) {
 func TestOnlyTheOwnerWrites(t *testing.T) {
 	r := newRig(t, nil, policyObject(t, "a", time.Hour, goodSpec))
 	r.cfg.Owns = func(string) bool { return false }
+	r.cfg.Store.Expect("ai/a", 15*time.Second)
+	r.publish("ai/a", 3, 100)
 	r.step(t, 0)
 	if r.patches != 0 || len(r.said()) != 0 {
 		t.Errorf("%d writes by a replica that does not own the policy", r.patches)
+	}
+	// Kafka is gone, and with it perhaps every owner.
+	r.step(t, time.Hour)
+	if got := conditionOf(r.status(t, "a"), "Ready"); got != "False Stale" || len(r.said()) != 0 {
+		t.Errorf("without an owner: ready %s", got)
 	}
 }
 
