@@ -1,0 +1,123 @@
+package pipeline
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"github.com/prescale/prescale/metrics/eventlog"
+	"github.com/prescale/prescale/scaler"
+)
+
+// Replayer runs recorded ticks through the present code and configuration. Ticks of a policy must come in order. It is an
+// eventlog.Deriver.
+type Replayer struct {
+	policies map[string]Policy
+	deciders map[string]*decider
+}
+
+// NewReplayer returns a Replayer for the policies.
+func NewReplayer(policies []Policy) *Replayer {
+	r := &Replayer{policies: map[string]Policy{}, deciders: map[string]*decider{}}
+	for _, p := range policies {
+		r.policies[p.Name()] = p
+	}
+	return r
+}
+
+// Replayed is one tick decided again.
+type Replayed struct {
+	Recorded, Now scaler.Decision
+	// RecordedJSON and NowJSON are the same in the form in which they are compared.
+	RecordedJSON, NowJSON []byte
+	// OtherSpec says that the tick was decided under another configuration of the policy.
+	OtherSpec bool
+}
+
+// Same reports whether both decisions are the same to the last bit.
+func (r *Replayed) Same() bool { return bytes.Equal(r.RecordedJSON, r.NowJSON) }
+
+// Step decides one tick again. ok is false where that cannot be: the policy is not configured, the tick's decision is not
+// in the log any more, or the state before it is not known, because the log begins in the middle and no copy of the state
+// has been met since.
+func (r *Replayer) Step(e *eventlog.Event) (replayed Replayed, ok bool, err error) {
+	t := &e.Tick
+	p, configured := r.policies[t.Policy]
+	if !configured || t.Seq == 0 {
+		return Replayed{}, false, nil
+	}
+	d := r.deciders[t.Policy]
+	if d == nil && t.Origin != t.Seq && t.Anchor == nil {
+		return Replayed{}, false, nil
+	}
+	if d == nil || t.Origin == t.Seq {
+		a, err := p.newAutoscaler()
+		if err != nil {
+			return Replayed{}, false, err
+		}
+		fresh := d == nil && t.Origin != t.Seq
+		d = &decider{policy: p, autoscaler: a, spec: p.Fingerprint()}
+		if fresh {
+			// The log begins in the middle: from this tick's state on all is as it was.
+			if err := a.Restore(t.Anchor); err != nil {
+				return Replayed{}, false, nil // Another version's, or another configuration's: wait for the next.
+			}
+			r.deciders[t.Policy] = d
+			return Replayed{}, false, nil
+		}
+		r.deciders[t.Policy] = d
+	}
+	replayed.Now = d.autoscaler.Tick(t.At, t.Observation)
+	if e.Decision.Seq == 0 {
+		return Replayed{}, false, nil
+	}
+	var recorded struct {
+		Decision json.RawMessage `json:"decision"`
+	}
+	if err := json.Unmarshal(e.Decision.Payload, &recorded); err != nil {
+		return Replayed{}, false, fmt.Errorf("policy %s tick %d: read the recorded decision: %w", t.Policy, t.Seq, err)
+	}
+	if err := json.Unmarshal(recorded.Decision, &replayed.Recorded); err != nil {
+		return Replayed{}, false, fmt.Errorf("policy %s tick %d: read the recorded decision: %w", t.Policy, t.Seq, err)
+	}
+	replayed.RecordedJSON = recorded.Decision
+	if replayed.NowJSON, err = json.Marshal(replayed.Now); err != nil {
+		return Replayed{}, false, fmt.Errorf("policy %s tick %d: write the decision: %w", t.Policy, t.Seq, err)
+	}
+	replayed.OtherSpec = t.Spec != d.spec
+	return replayed, true, nil
+}
+
+// Derive implements eventlog.Deriver.
+func (r *Replayer) Derive(e *eventlog.Event) (difference string, ok bool) {
+	replayed, ok, err := r.Step(e)
+	switch {
+	case err != nil:
+		return err.Error(), true
+	case !ok, replayed.Same():
+		return "", ok
+	}
+	return replayed.Difference(), true
+}
+
+// Difference says in words how and, as far as can be told, why the two differ: the first rule that asked for another
+// count, a changed configuration, or just the figures.
+func (r *Replayed) Difference() string {
+	s := fmt.Sprintf("recorded %d (%s), now %d (%s)", r.Recorded.DesiredReplicas, r.Recorded.Reason, r.Now.DesiredReplicas, r.Now.Reason)
+	if r.OtherSpec {
+		s += "; the policy's configuration has changed since"
+	}
+	for i, now := range r.Now.Terms {
+		if i >= len(r.Recorded.Terms) || r.Recorded.Terms[i] != now {
+			was := "no such rule"
+			if i < len(r.Recorded.Terms) {
+				was = fmt.Sprintf("%s: %d (%s)", r.Recorded.Terms[i].Name, r.Recorded.Terms[i].Replicas, r.Recorded.Terms[i].Detail)
+			}
+			return s + fmt.Sprintf("; first differing rule: recorded %s, now %s: %d (%s)", was, now.Name, now.Replicas, now.Detail)
+		}
+	}
+	if r.Recorded.DesiredReplicas == r.Now.DesiredReplicas && r.Recorded.Reason == r.Now.Reason {
+		s += fmt.Sprintf("; only figures differ: recorded %s, now %s", r.RecordedJSON, r.NowJSON)
+	}
+	return s
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/prescale/prescale/cmd/internal/command"
+	"github.com/prescale/prescale/cmd/internal/config"
+	"github.com/prescale/prescale/cmd/internal/pipeline"
+	"github.com/prescale/prescale/metrics/eventlog"
+)
+
+// replayOptions are the flags of replay.
+type replayOptions struct {
+	config, policy, from, to, output string
+	check                            bool
+}
+
+// newReplayCommand runs recorded observations through the present code.
+func newReplayCommand() *cobra.Command {
+	var o replayOptions
+	cmd := &cobra.Command{
+		Use:   "replay --config FILE",
+		Short: "Decide recorded observations again and show what would differ now",
+		Long: "Reads the event log in Kafka, runs the observations of every policy through this program and the configuration, and shows\n" +
+			"each decision that differs from the recorded one, with the first rule that asked for another count.\n\n" +
+			"With --check it reads the whole log and proves that nothing was lost or written twice: it exits with 1 if not.",
+		Args: positional(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return replay(cmd.Context(), o, cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().StringVar(&o.config, "config", "", "configuration file of the daemon")
+	cmd.Flags().StringVar(&o.policy, "policy", "", "only this policy, as namespace/name; default: all")
+	cmd.Flags().StringVar(&o.from, "from", "", "first tick to show, as a time (2026-01-31T08:00:00Z) or a span before now (6h); default: all that is kept")
+	cmd.Flags().StringVar(&o.to, "to", "", "last tick to show, likewise; default: now")
+	cmd.Flags().StringVarP(&o.output, "output", "o", "text", "text or json")
+	cmd.Flags().BoolVar(&o.check, "check", false, "verify the whole log")
+	return cmd
+}
+
+// instant reads a time or a span before now; empty gives fallback.
+func instant(flag, s string, now, fallback time.Time) (time.Time, error) {
+	if s == "" {
+		return fallback, nil
+	}
+	if at, err := time.Parse(time.RFC3339, s); err == nil {
+		return at, nil
+	}
+	if span, err := time.ParseDuration(s); err == nil && span >= 0 {
+		return now.Add(-span), nil
+	}
+	return time.Time{}, command.Inputf("--%s: %q: want a time such as 2026-01-31T08:00:00Z or a span such as 6h", flag, s)
+}
+
+func replay(ctx context.Context, o replayOptions, stdout io.Writer) error {
+	if err := required("config", o.config); err != nil {
+		return err
+	}
+	if o.output != "text" && o.output != "json" {
+		return command.Inputf("--output: %q: want text or json", o.output)
+	}
+	now := time.Now()
+	from, err := instant("from", o.from, now, time.Time{})
+	if err != nil {
+		return err
+	}
+	to, err := instant("to", o.to, now, now)
+	if err != nil {
+		return err
+	}
+	cfg, err := config.Load(o.config)
+	if err != nil {
+		return command.Input(fmt.Errorf("%s:\n%w", o.config, err))
+	}
+	policies, err := cfg.PipelinePolicies()
+	if err != nil {
+		return command.Input(err)
+	}
+	lc, cluster := cfg.EventLogConfig()
+	client, err := kgo.NewClient(cfg.Clusters[cluster].Options()...)
+	if err != nil {
+		return fmt.Errorf("make the client of cluster %s: %w", cluster, err)
+	}
+	defer client.Close()
+	replayer := pipeline.NewReplayer(policies)
+	if o.check {
+		return checkLog(ctx, client, lc, replayer, o.output, stdout)
+	}
+	shards := make([]int32, 0, lc.Shards)
+	if o.policy != "" {
+		shards = append(shards, eventlog.ShardOf(o.policy, lc.Shards))
+	} else {
+		for n := range int32(lc.Shards) {
+			shards = append(shards, n)
+		}
+	}
+	out := replayOutput{json: o.output == "json", to: stdout}
+	for _, shard := range shards {
+		for e, err := range eventlog.History(ctx, client, lc, shard, o.policy) {
+			if err != nil {
+				return err
+			}
+			if e.Tick.Seq != 0 && e.Tick.At.After(to) {
+				continue
+			}
+			replayed, ok, err := replayer.Step(&e)
+			if err != nil {
+				return err
+			}
+			if e.Tick.Seq == 0 || e.Tick.At.Before(from) {
+				continue
+			}
+			if err := out.tick(&e.Tick, replayed, ok); err != nil {
+				return err
+			}
+		}
+	}
+	return out.summary()
+}
+
+// replayOutput writes what differs, and counts.
+type replayOutput struct {
+	json bool
+	to   io.Writer
+
+	ticks, unknown, differ, desired, otherSpec int
+}
+
+// replayLine is one differing tick as JSON.
+type replayLine struct {
+	Policy     string          `json:"policy"`
+	At         time.Time       `json:"at"`
+	Seq        uint64          `json:"seq"`
+	Difference string          `json:"difference"`
+	Recorded   json.RawMessage `json:"recorded"`
+	Now        json.RawMessage `json:"now"`
+}
+
+func (o *replayOutput) tick(t *eventlog.Tick, r pipeline.Replayed, ok bool) error {
+	o.ticks++
+	if !ok {
+		o.unknown++
+		return nil
+	}
+	if r.OtherSpec {
+		o.otherSpec++
+	}
+	if r.Same() {
+		return nil
+	}
+	o.differ++
+	if r.Recorded.DesiredReplicas != r.Now.DesiredReplicas {
+		o.desired++
+	}
+	if o.json {
+		return json.NewEncoder(o.to).Encode(replayLine{t.Policy, t.At, t.Seq, r.Difference(), r.RecordedJSON, r.NowJSON})
+	}
+	_, err := fmt.Fprintf(o.to, "%s %s tick %d: %s\n", t.At.Format(time.RFC3339), t.Policy, t.Seq, r.Difference())
+	return err
+}
+
+func (o *replayOutput) summary() error {
+	if o.json {
+		return json.NewEncoder(o.to).Encode(map[string]int{
+			"ticks": o.ticks, "notReplayed": o.unknown, "differ": o.differ, "differInReplicas": o.desired, "otherConfiguration": o.otherSpec,
+		})
+	}
+	_, err := fmt.Fprintf(o.to, "%d ticks: %d decided alike, %d differently (%d in the number of replicas)\n",
+		o.ticks, o.ticks-o.unknown-o.differ, o.differ, o.desired)
+	if err == nil && o.unknown > 0 {
+		_, err = fmt.Fprintf(o.to, "%d could not be replayed: not configured here, without a recorded decision, or before the first copy of the state in the log\n", o.unknown)
+	}
+	if err == nil && o.otherSpec > 0 {
+		_, err = fmt.Fprintf(o.to, "%d were decided under another configuration of their policy\n", o.otherSpec)
+	}
+	return err
+}
+
+// checkLog verifies the whole log and prints the report; a violation is an error.
+func checkLog(ctx context.Context, client *kgo.Client, cfg eventlog.Config, replayer *pipeline.Replayer, output string, stdout io.Writer) error {
+	report, err := eventlog.Check(ctx, client, cfg, replayer)
+	if err != nil {
+		return err
+	}
+	if output == "json" {
+		if err := json.NewEncoder(stdout).Encode(report); err != nil {
+			return err
+		}
+	} else {
+		fmt.Fprintf(stdout, "%d policies, %d ticks by %d writers in %d terms, %d decisions derived again; longest gap %s (%s)\n",
+			report.Policies, report.Ticks, len(report.Writers), report.TakeOvers, report.Derived, report.LongestGap, report.GapPolicy)
+		for _, v := range report.Violations {
+			fmt.Fprintln(stdout, v)
+		}
+	}
+	if report.ViolationCount > 0 {
+		return fmt.Errorf("the log is broken: %d violations", report.ViolationCount)
+	}
+	return nil
+}

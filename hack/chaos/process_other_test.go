@@ -1,0 +1,7 @@
+//go:build integration && !linux
+
+package chaos
+
+import "syscall"
+
+func dieWithParent() *syscall.SysProcAttr { return nil }
