@@ -72,6 +72,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.IntVar(&b.BatchRecords, "batch-records", b.BatchRecords, "most requests of one transaction")
 	f.DurationVar(&b.ServiceTime, "service-time", b.ServiceTime, "least time one request takes; stands for an accelerator's work in load tests")
 	f.DurationVar(&b.TransactionTimeout, "transaction-timeout", b.TransactionTimeout, "how long a dead process's open transaction holds readers back")
+	f.DurationVar(&b.SessionTimeout, "session-timeout", b.SessionTimeout, "how long a dead replica keeps its partitions")
 	f.BoolVar(&s.create, "create-topics", true, "create topics that do not exist")
 	f.Int32Var(&s.partitions, "partitions", 12, "partitions of topics that are created")
 	f.TextVar(&s.level, "log-level", slog.LevelInfo, "DEBUG, INFO, WARN or ERROR")

@@ -103,6 +103,9 @@ func (s *Stage) Problem() error {
 	return nil
 }
 
+// sessionTimeout is how long an instance that died keeps its partitions: the least that brokers allow unless told otherwise.
+const sessionTimeout = 6 * time.Second
+
 const (
 	idlePoll   = time.Second
 	firstRetry = 250 * time.Millisecond
@@ -152,6 +155,8 @@ func (s *Stage) session(ctx context.Context) error {
 		kgo.Balancers(kgo.RangeBalancer()), // gives partitions of one number to one member
 		kgo.TransactionalID(s.config.TransactionalID),
 		kgo.TransactionTimeout(s.config.TransactionTimeout),
+		kgo.SessionTimeout(sessionTimeout),
+		kgo.HeartbeatInterval(sessionTimeout / 6),
 		kgo.ProducerLinger(0),
 		kgo.RecordPartitioner(partitioner{s.config.StateTopic}),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { run.assign(parts) }),

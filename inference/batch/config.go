@@ -30,8 +30,13 @@ type Config struct {
 	ServiceTime time.Duration
 
 	// TransactionTimeout is how long an open transaction of a process that died holds back those who read behind it,
-	// default 15s. A batch must take less.
+	// default 15s. A batch must take less, and a transaction that meets a rebalance waits for it to end, which a member that
+	// died delays by up to SessionTimeout.
 	TransactionTimeout time.Duration
+
+	// SessionTimeout is how long a replica that died keeps its partitions, default 6s, the least that brokers allow unless
+	// they are told otherwise. At most half the TransactionTimeout.
+	SessionTimeout time.Duration
 }
 
 // DefaultConfig leaves only Instance to be set.
@@ -43,6 +48,7 @@ func DefaultConfig() Config {
 		DeadLetters:        event.TopicDeadLetters,
 		BatchRecords:       512,
 		TransactionTimeout: 15 * time.Second,
+		SessionTimeout:     6 * time.Second,
 	}
 }
 
@@ -64,6 +70,9 @@ func (c Config) Validate() error {
 	}
 	if c.TransactionTimeout < time.Second {
 		errs = append(errs, fmt.Errorf("batch: transactionTimeout: %v is below 1s", c.TransactionTimeout))
+	}
+	if c.SessionTimeout < time.Second || c.SessionTimeout > c.TransactionTimeout/2 {
+		errs = append(errs, fmt.Errorf("batch: sessionTimeout: %v is outside 1s to half the transactionTimeout %v", c.SessionTimeout, c.TransactionTimeout))
 	}
 	if work := time.Duration(c.BatchRecords) * c.ServiceTime; c.ServiceTime < 0 || work > c.TransactionTimeout/2 {
 		errs = append(errs, fmt.Errorf("batch: serviceTime: %v times batchRecords %d is %v, outside 0 to half the transactionTimeout %v",

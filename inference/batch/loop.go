@@ -105,6 +105,8 @@ func (l *Loop) session(ctx context.Context) error {
 		kgo.KeepControlRecords(),
 		kgo.TransactionalID(c.Group + "-" + c.Instance),
 		kgo.TransactionTimeout(c.TransactionTimeout),
+		kgo.SessionTimeout(c.SessionTimeout),
+		kgo.HeartbeatInterval(c.SessionTimeout / 6),
 		kgo.ProducerLinger(0), // the batch is whole when it is produced
 	}
 	session, err := kgo.NewGroupTransactSession(append(opts, l.opts...)...)

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"math"
 	"sync"
 
 	G "gorgonia.org/gorgonia"
@@ -64,7 +65,7 @@ func (r *GraphRunner) Predict(x []float32, rows int, out []float32) error {
 // forwardGraph is the compiled forward pass for one batch size.
 type forwardGraph struct {
 	x       []float32 // backing slice of the input node, written before each run
-	scores  *G.Node
+	scores  *G.Node   // logarithms of the scores
 	machine G.VM
 }
 
@@ -78,9 +79,9 @@ func newForwardGraph(w *Weights, batch int) (*forwardGraph, error) {
 	if err != nil {
 		return nil, err
 	}
-	scores, err := G.SoftMax(logits, 1)
+	scores, err := logSoftMax(logits)
 	if err != nil {
-		return nil, fmt.Errorf("build softmax: %w", err)
+		return nil, fmt.Errorf("build log softmax: %w", err)
 	}
 	return &forwardGraph{x: x, scores: scores, machine: G.NewTapeMachine(g)}, nil
 }
@@ -96,7 +97,9 @@ func (f *forwardGraph) run(w *Weights, x, out []float32) error {
 	if !ok || len(scores) < len(out) {
 		return fmt.Errorf("run forward graph: %T instead of scores", f.scores.Value())
 	}
-	copy(out, scores)
+	for i := range out {
+		out[i] = float32(math.Exp(float64(scores[i])))
+	}
 	return nil
 }
 

@@ -89,6 +89,37 @@ func TestRunnersAgreeWithTheDefinition(t *testing.T) {
 	}
 }
 
+// TestOneExtremeRowDoesNotSpoilTheOthers: Gorgonia's own softmax gives NaN for every row behind one like the first.
+func TestOneExtremeRowDoesNotSpoilTheOthers(t *testing.T) {
+	w := random(t, "2-2", 1)
+	w.Layers[0].W = []float32{300, 0, 0, 1}
+	x := []float32{2, 0, -1, 0.5, 0, 0.25}
+	for i := range w.Mean {
+		w.Mean[i], w.Scale[i] = 0, 1
+	}
+	for name, r := range map[string]Runner{"graph": NewGraphRunner(w), "plan": NewPlan(w)} {
+		out := make([]float32, 6)
+		if err := r.Predict(x, 3, out); err != nil {
+			t.Fatal(err)
+		}
+		for row := range 3 {
+			for c, want := range slow(w, x[2*row:2*row+2]) {
+				if got := float64(out[2*row+c]); !(math.Abs(got-want) <= 1e-5) {
+					t.Errorf("%s: row %d class %d: got %v, want %v", name, row, c, got, want)
+				}
+			}
+		}
+	}
+	trainer, err := NewTrainer(w, 4, 1e-3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trainer.Close()
+	if loss, err := trainer.Step(x, []int{0, 1, 1}); err != nil || math.Abs(loss-slowLoss(w, x, []int{0, 1, 1})) > 1e-4 {
+		t.Errorf("loss %v, %v", loss, err)
+	}
+}
+
 func TestPredictRefusesSlicesThatDoNotFit(t *testing.T) {
 	w := random(t, "3-4-2", 1)
 	for name, r := range map[string]Runner{"graph": NewGraphRunner(w), "plan": NewPlan(w)} {

@@ -53,7 +53,7 @@ func (t *Trainer) build() error {
 	if err != nil {
 		return err
 	}
-	logp, err := G.LogSoftMax(logits, 1)
+	logp, err := logSoftMax(logits)
 	if err != nil {
 		return err
 	}
