@@ -43,6 +43,8 @@ type Collector struct {
 
 	nextMetadata, nextGroups, nextStarts time.Time
 	versionsChecked                      bool
+	// checks are the exact checks wished for at this tick.
+	checks []check
 }
 
 // New returns a Collector that asks through client, which stays the caller's to close. registerer receives its own
@@ -141,7 +143,11 @@ func (c *Collector) Collect(ctx context.Context, now time.Time) ([]collector.Res
 	c.tick++
 	clear(c.nodeProblems)
 	err := c.sample(ctx, now, at)
-	results := c.observe(now, at(), err)
+	readAt := at()
+	results := c.observe(now, readAt, err)
+	if err == nil {
+		c.observeAgain(c.checkExact(ctx), readAt, results)
+	}
 	c.telemetry.tickDone(c.wall().Sub(began), c, results, at(), err)
 	return results, err
 }
@@ -185,7 +191,6 @@ func (c *Collector) sample(ctx context.Context, now time.Time, at func() time.Ti
 			g.endTick(now)
 		}
 	}
-	c.checkExact(ctx, at())
 	return nil
 }
 

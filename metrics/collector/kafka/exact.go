@@ -22,8 +22,11 @@ type exact struct {
 	// residueTo is the offset up to which, from offset, there are only control records and records of aborted
 	// transactions: what a consumer that reads committed records is never given. It is offset where the first is data.
 	residueTo int64
-	// failed is the error code of the look-up, when it failed.
-	failed int16
+	// lookedTo is the end that the partition had at the look-up.
+	lookedTo int64
+	// failed is the error code of the look-up, when it failed, at failedTick.
+	failed     int16
+	failedTick int
 	// refused says that it will not be tried again for this offset.
 	refused bool
 }
@@ -48,18 +51,92 @@ type check struct {
 	need   float64 // how much the answer is wanted
 }
 
-// checkExact looks up the records whose age the samples do not tell well, those of largest uncertainty first, as many
-// as Config allows.
-func (c *Collector) checkExact(ctx context.Context, now time.Time) {
-	if c.config.ExactChecks == 0 || ctx.Err() != nil {
+// wantUnknown asks for a record of which the samples say nothing: without its age the target has none.
+func (c *Collector) wantUnknown(g *group, gt *groupTopic, p int, offset int64) {
+	c.wantCheck(check{g, gt, p, offset, 1e12})
+}
+
+// wideAt is the error bound from which an age is worth a request: a quarter of it, and no less than ExactAbove.
+func (c *Collector) wideAt(seconds float64) float64 {
+	return max(c.config.ExactAbove.Seconds(), seconds/4)
+}
+
+func (c *Collector) wantWide(g *group, gt *groupTopic, p int, offset int64, bound float64) {
+	c.wantCheck(check{g, gt, p, offset, bound})
+}
+
+// wantOldest asks for the record that decides a target's seconds behind, where its age has a wide bound. The other
+// partitions' ages matter less than it and stay as the samples tell them.
+func (c *Collector) wantOldest(sum *lagSum, g *group) {
+	if !sum.waiting {
 		return
 	}
-	checks := c.wantedChecks(now)
-	if len(checks) == 0 {
+	if age := sum.oldest.age(sum.nowNanos); age.bound > c.wideAt(age.seconds) {
+		gt := sum.oldestTopic
+		c.wantWide(g, gt, sum.oldestPartition, gt.position[sum.oldestPartition], age.bound)
+	}
+}
+
+// wantResidue asks whether what is left before the end is anything that a consumer is given, where neither end nor
+// position moved at this tick.
+func (c *Collector) wantResidue(g *group, gt *groupTopic, p int, from, end int64) {
+	t := gt.topic
+	if gt.movedTick == c.tick || t.countedTick != c.tick || p >= len(t.lastArrived) || t.lastArrived[p] != 0 {
 		return
 	}
-	slices.SortStableFunc(checks, func(a, b check) int { return cmp.Compare(b.need, a.need) })
-	checks = checks[:min(len(checks), c.config.ExactChecks)]
+	if known, had := gt.exact[int32(p)]; had && known.offset == from && known.residueTo < end && known.lookedTo >= end {
+		return
+	}
+	c.wantCheck(check{g, gt, p, from, 0.5 / float64(end-from)})
+}
+
+// wantCheck notes a wish unless it was answered before. When there are many more than can be granted, the least wanted
+// are forgotten.
+func (c *Collector) wantCheck(ch check) {
+	if c.config.ExactChecks == 0 {
+		return
+	}
+	if known, had := ch.place.exact[int32(ch.p)]; had && known.offset == ch.offset && ch.need >= 1 &&
+		(known.known || known.refused || known.failed != 0 && known.failedTick+failedFor > c.tick) {
+		return
+	}
+	c.checks = append(c.checks, ch)
+	if len(c.checks) >= 8*c.config.ExactChecks {
+		c.mostWanted()
+	}
+}
+
+// failedFor is how many ticks a look-up that failed is left alone.
+const failedFor = 12
+
+// mostWanted keeps as many wishes as a tick may grant.
+func (c *Collector) mostWanted() {
+	slices.SortFunc(c.checks, func(a, b check) int {
+		return cmp.Or(cmp.Compare(b.need, a.need), cmp.Compare(a.group.name, b.group.name),
+			cmp.Compare(a.place.name, b.place.name), cmp.Compare(a.p, b.p))
+	})
+	c.checks = c.checks[:min(len(c.checks), c.config.ExactChecks)]
+}
+
+// checkExact grants the wishes of this tick and returns the groups about whose unknown ages something was told; the other
+// answers serve the next tick.
+func (c *Collector) checkExact(ctx context.Context) (told map[*group]bool) {
+	c.wantReported()
+	c.mostWanted()
+	checks := c.checks
+	defer func() {
+		clear(c.checks)
+		c.checks = c.checks[:0]
+	}()
+	if len(checks) == 0 || ctx.Err() != nil {
+		return nil
+	}
+	told = map[*group]bool{}
+	for _, ch := range checks {
+		if ch.need >= 1e12 {
+			told[ch.group] = true
+		}
+	}
 	// A topic-partition is asked about one offset a request; groups that wait at the same one share the answer.
 	type place struct {
 		topic  *topic
@@ -80,6 +157,7 @@ func (c *Collector) checkExact(ctx context.Context, now time.Time) {
 	store := func(at place, e exact) {
 		mu.Lock()
 		defer mu.Unlock()
+		e.lookedTo, e.failedTick = max(at.topic.end[at.p], e.residueTo), c.tick
 		for _, ch := range asked[at] {
 			if ch.place.exact == nil {
 				ch.place.exact = map[int32]exact{}
@@ -141,49 +219,25 @@ func (c *Collector) checkExact(ctx context.Context, now time.Time) {
 		})
 	}
 	wait.Wait()
+	return told
 }
 
-// wantedChecks returns the partitions of targets whose record's age is not known or has a wide bound, and those whose
-// lag may be residue.
-func (c *Collector) wantedChecks(now time.Time) []check {
-	var checks []check
+// wantReported asks for records of unknown age in groups that no target names and that are reported on.
+func (c *Collector) wantReported() {
 	for _, g := range c.groups {
-		if g.readTick != c.tick {
+		if g.forTarget || g.readTick != c.tick {
 			continue
 		}
 		committed, reset := c.isolation(g)
+		now := time.Unix(0, c.line.received[c.line.order[len(c.line.order)-1]])
+		sum := lagSum{nowNanos: now.UnixNano(), now: now, committed: committed, reset: reset}
 		for _, gt := range g.topics {
-			t := gt.topic
-			if t.problem != nil {
-				continue
-			}
-			for p := range t.end {
-				at := c.partitionAt(g, gt, p, reset, committed, now)
-				if !at.lag.known || at.lag.records <= 0 {
-					continue
-				}
-				known, had := gt.exact[int32(p)]
-				if had && known.offset == at.from && (known.known || known.refused || known.failed != 0) &&
-					(known.residueTo <= at.from || known.residueTo >= at.end || !known.known) {
-					continue
-				}
-				need := 0.0
-				switch {
-				case !at.age.known:
-					need = 1e12 + at.lag.records
-				case at.age.bound > c.config.ExactAbove.Seconds():
-					need = at.age.bound
-				case committed && at.lag.records <= residueAtMost && gt.movedTick != c.tick && t.countedTick == c.tick &&
-					p < len(t.lastArrived) && t.lastArrived[p] == 0:
-					need = 0.5
-				default:
-					continue
-				}
-				checks = append(checks, check{g, gt, p, at.from, need})
+			if gt.topic.partitions() > 0 {
+				c.sumTopic(&sum, g, gt, &stateTally{})
 			}
 		}
+		c.wantOldest(&sum, g)
 	}
-	return checks
 }
 
 // isolation returns how the targets of a group read it; without a target it is as consumers do by default.

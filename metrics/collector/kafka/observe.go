@@ -27,7 +27,8 @@ type target struct {
 	consumedAt time.Time
 	// sampledAt is of the latest observation with a lag, for the age metric.
 	sampledAt time.Time
-	rebalance int
+	// otherProblems are those of this tick that do not speak of lag.
+	otherProblems []string
 }
 
 func (t *target) key() string {
@@ -82,14 +83,30 @@ func (c *Collector) observeTarget(t *target, now, readAt time.Time, result *coll
 	if g.membersProblem != nil {
 		problems.add("members of group %s are not known: %v", g.name, g.membersProblem)
 	}
-	c.observeLag(t, g, topics, readAt, o, &problems)
 	c.observeCounts(t, g, topics, now, o, &problems)
+	t.otherProblems = slices.Clone(problems)
+	c.observeLag(t, g, topics, readAt, o, &problems)
 	o.Problems = problems.sorted()
 	if !o.LagRecords.Known() && !o.ArrivalRecords.Known() && c.nothingRead(g, topics) {
 		result.Err = fmt.Errorf("cluster %s: group %s: %s", c.config.Cluster, g.name, strings.Join(o.Problems, "; "))
 	}
 	if o.LagRecords.Known() {
 		t.sampledAt = now
+	}
+}
+
+// observeAgain takes the lag of targets again whose groups the exact checks have told something.
+func (c *Collector) observeAgain(told map[*group]bool, readAt time.Time, results []collector.Result) {
+	for i := range c.targets {
+		t := &c.targets[i]
+		g := c.groups[t.Group]
+		if !told[g] || results[i].Err != nil {
+			continue
+		}
+		problems := problemList(slices.Clone(t.otherProblems))
+		o := &results[i].Observation
+		c.observeLag(t, g, c.targetTopics(t, g), readAt, o, &problems)
+		o.Problems = problems.sorted()
 	}
 }
 
@@ -139,55 +156,144 @@ func (c *Collector) targetTopics(t *target, g *group) []*topic {
 	return topics
 }
 
+// lagSum gathers a target's lag over its partitions.
+type lagSum struct {
+	records               int64
+	recordsKnown          bool
+	oldest                moment // of the oldest waiting record, where any waits
+	oldestTopic           *groupTopic
+	oldestPartition       int
+	waiting, secondsKnown bool
+	nowNanos              int64
+	partitions            []series.Value
+	seconds, bound        float64 // the largest age that partitionAt gave
+	committed             bool
+	reset                 resetPolicy
+	now                   time.Time
+}
+
 // observeLag sums the lag over the partitions and takes the oldest waiting record for the seconds.
 func (c *Collector) observeLag(t *target, g *group, topics []*topic, now time.Time, o *series.Observation, problems *problemList) {
 	partitions := 0
 	for _, topic := range topics {
 		partitions += topic.partitions()
 	}
-	o.PartitionLagRecords = make([]series.Value, 0, partitions)
-	var lag, seconds, bound float64
-	lagKnown, secondsKnown, partitionsKnown := true, true, true
+	sum := lagSum{
+		recordsKnown: true, secondsKnown: true, nowNanos: now.UnixNano(), now: now,
+		partitions: make([]series.Value, 0, partitions), committed: t.ReadCommitted, reset: resetPolicy(t.Reset),
+	}
+	partitionsKnown := true
 	for _, topic := range topics {
 		if topic.problem != nil {
 			problems.add("%v", topic.problem)
 			partitionsKnown = false
 		}
 		if topic.partitions() == 0 {
-			lagKnown, secondsKnown, partitionsKnown = false, false, false
+			sum.recordsKnown, sum.secondsKnown, partitionsKnown = false, false, false
 			continue
 		}
-		gt := g.inTopic(topic)
 		tally := stateTally{}
-		for p := range topic.end {
-			at := c.partitionAt(g, gt, p, resetPolicy(t.Reset), t.ReadCommitted, now)
-			tally.add(p, &at)
-			if !at.lag.known {
-				lagKnown = false
-				o.PartitionLagRecords = append(o.PartitionLagRecords, series.Missing)
-			} else {
-				lag += at.lag.records
-				o.PartitionLagRecords = append(o.PartitionLagRecords, series.Of(at.lag.records))
-			}
-			switch {
-			case !at.age.known:
-				secondsKnown = false
-			case at.age.seconds > seconds || at.age.seconds == seconds && at.age.bound > bound:
-				seconds, bound = at.age.seconds, at.age.bound
-			}
-		}
+		c.sumTopic(&sum, g, g.inTopic(topic), &tally)
 		tally.report(topic.name, t.Reset, problems)
 	}
-	if lagKnown {
-		o.LagRecords = series.Of(lag)
+	o.LagRecords, o.LagSeconds, o.LagSecondsError = series.Missing, series.Missing, series.Missing
+	if sum.recordsKnown {
+		o.LagRecords = series.OfInt(sum.records)
 	}
-	if secondsKnown && lagKnown {
-		o.LagSeconds, o.LagSecondsError = series.Of(seconds), series.Of(bound)
+	if sum.secondsKnown && sum.recordsKnown {
+		age := age{seconds: sum.seconds, bound: sum.bound}
+		if sum.waiting {
+			if other := sum.oldest.age(sum.nowNanos); other.seconds >= age.seconds {
+				age = other
+			}
+		}
+		o.LagSeconds, o.LagSecondsError = series.Of(age.seconds), series.Of(age.bound)
+		c.wantOldest(&sum, g)
 	}
+	o.Partitions, o.PartitionLagRecords = series.Missing, nil
 	if partitionsKnown {
-		o.Partitions = series.OfInt(partitions)
-	} else {
-		o.PartitionLagRecords = nil
+		o.Partitions, o.PartitionLagRecords = series.OfInt(partitions), sum.partitions
+	}
+}
+
+// sumTopic adds one topic's partitions. Nearly all of them have a commit inside the log and nothing wrong, and are done
+// here with a few instructions; partitionAt has the rest.
+func (c *Collector) sumTopic(sum *lagSum, g *group, gt *groupTopic, tally *stateTally) {
+	t := gt.topic
+	plain := g.readTick == c.tick && t.problem == nil && len(gt.failed) == 0 && gt.shareLag == nil
+	ends := t.end
+	if sum.committed {
+		ends = t.stable
+	}
+	for p := range t.end {
+		if plain && p < len(gt.position) && p < len(ends) {
+			from, end := gt.position[p], ends[p]
+			if from >= 0 && from >= t.start[p] && end >= 0 && from <= end {
+				tally.partitions++
+				if c.sumPlain(sum, g, gt, p, from, end) {
+					continue
+				}
+				tally.partitions--
+			}
+		}
+		at := c.partitionAt(g, gt, p, sum.reset, sum.committed, sum.now)
+		tally.add(p, &at)
+		c.sumOther(sum, g, gt, p, &at)
+	}
+}
+
+// sumPlain adds a partition with a position inside the log; it returns false, having added nothing, where that takes
+// more thought: the record's age is not known, or the tail may be residue.
+func (c *Collector) sumPlain(sum *lagSum, g *group, gt *groupTopic, p int, from, end int64) bool {
+	lag := end - from
+	if lag > 0 {
+		var near *exact
+		if len(gt.exact) > 0 {
+			if e, ok := gt.exact[int32(p)]; ok {
+				if e.residueTo > e.offset {
+					return false
+				}
+				near = &e
+			}
+		}
+		m := c.recordMoment(gt.topic, p, from, near)
+		if !m.known {
+			return false
+		}
+		if !sum.waiting || m.likely < sum.oldest.likely {
+			sum.oldest, sum.waiting, sum.oldestTopic, sum.oldestPartition = m, true, gt, p
+		}
+		if sum.committed && lag <= residueAtMost {
+			c.wantResidue(g, gt, p, from, end)
+		}
+	}
+	sum.records += lag
+	sum.partitions = append(sum.partitions, series.OfInt(lag))
+	return true
+}
+
+// sumOther adds what partitionAt gave.
+func (c *Collector) sumOther(sum *lagSum, g *group, gt *groupTopic, p int, at *partitionLag) {
+	if !at.lag.known {
+		sum.recordsKnown, sum.secondsKnown = false, false
+		sum.partitions = append(sum.partitions, series.Missing)
+		return
+	}
+	sum.records += int64(at.lag.records)
+	sum.partitions = append(sum.partitions, series.Of(at.lag.records))
+	switch {
+	case !at.age.known:
+		sum.secondsKnown = false
+		c.wantUnknown(g, gt, p, at.from)
+		return
+	case at.age.seconds > sum.seconds || at.age.seconds == sum.seconds && at.age.bound > sum.bound:
+		sum.seconds, sum.bound = at.age.seconds, at.age.bound
+	}
+	if at.age.bound > c.wideAt(at.age.seconds) {
+		c.wantWide(g, gt, p, at.from, at.age.bound)
+	}
+	if sum.committed && at.lag.records > 0 && at.lag.records <= residueAtMost {
+		c.wantResidue(g, gt, p, at.from, at.end)
 	}
 }
 

@@ -44,8 +44,7 @@ type partitionLag struct {
 	age                         age
 }
 
-// partitionAt works out a group's lag in a partition. It is called for every partition of every group at every tick, so
-// it makes no strings unless something is wrong.
+// partitionAt works out a group's lag in a partition, whatever its state. It makes no strings unless something is wrong.
 func (c *Collector) partitionAt(g *group, gt *groupTopic, p int, reset resetPolicy, committed bool, now time.Time) partitionLag {
 	t := gt.topic
 	at := partitionLag{state: StateUnknown, committed: unknown, start: unknown, end: unknown, from: unknown}
@@ -129,7 +128,7 @@ func (c *Collector) ageOf(gt *groupTopic, p int, at *partitionLag, records int64
 		return
 	}
 	at.lag = count{float64(records), true}
-	at.age = c.recordAge(gt.topic, p, at.from, near, now)
+	at.age = c.recordMoment(gt.topic, p, at.from, near).age(now.UnixNano())
 	if !at.age.known {
 		at.reason = "the oldest waiting record is older than the samples, and its batch was not looked up yet"
 		if near != nil && near.failed != 0 {
