@@ -86,7 +86,7 @@ func (o *lagOptions) run(ctx context.Context, out io.Writer) error {
 		}
 		defer client.Close()
 		settings := kafka.DefaultConfig()
-		settings.Cluster = name
+		settings.Cluster, settings.Security = name, configs[name].Security()
 		source, err := kafka.New(settings, client, nil, slog.New(slog.DiscardHandler))
 		if err != nil {
 			return err

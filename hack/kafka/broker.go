@@ -74,10 +74,10 @@ func (b *broker) writeConfig(c *Cluster) error {
 		return err
 	}
 	properties := b.properties(c)
-	maps.Copy(properties, c.options.Properties)
 	if err := b.writeSecurity(c, properties); err != nil {
 		return err
 	}
+	maps.Copy(properties, c.options.Properties)
 	var text strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(properties)) {
 		fmt.Fprintf(&text, "%s=%s\n", key, properties[key])
@@ -298,7 +298,7 @@ func (b *broker) logTail() string {
 		}
 		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 		lines = slices.DeleteFunc(lines, func(line string) bool {
-			return strings.Contains(line, "] INFO ") || strings.HasPrefix(line, "\t") && strings.Contains(line, " = ")
+			return strings.Contains(line, "] INFO ") || strings.HasSuffix(line, "(AbstractConfig)") || strings.HasPrefix(line, "\t") && strings.Contains(line, " = ")
 		})
 		tail += strings.Join(lines[max(0, len(lines)-25):], "\n") + "\n"
 	}

@@ -258,21 +258,22 @@ func (c *Cluster) addUsers(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	var credentials []kadm.UpsertSCRAM
-	for _, user := range c.options.Users {
-		for _, mechanism := range []kadm.ScramMechanism{kadm.ScramSha256, kadm.ScramSha512} {
+	// A request may name a user once.
+	for _, mechanism := range []kadm.ScramMechanism{kadm.ScramSha256, kadm.ScramSha512} {
+		var credentials []kadm.UpsertSCRAM
+		for _, user := range c.options.Users {
 			credentials = append(credentials, kadm.UpsertSCRAM{
 				User: user.Name, Password: user.Password, Mechanism: mechanism, Iterations: 4096,
 			})
 		}
-	}
-	altered, err := kadm.NewClient(client).AlterUserSCRAMs(ctx, nil, credentials)
-	if err != nil {
-		return fmt.Errorf("add scram users: %w", err)
-	}
-	for _, user := range altered {
-		if user.Err != nil {
-			return fmt.Errorf("add scram user %s: %w", user.User, user.Err)
+		altered, err := kadm.NewClient(client).AlterUserSCRAMs(ctx, nil, credentials)
+		if err != nil {
+			return fmt.Errorf("add scram users: %w", err)
+		}
+		for _, user := range altered {
+			if user.Err != nil {
+				return fmt.Errorf("add scram user %s: %w", user.User, user.Err)
+			}
 		}
 	}
 	return nil

@@ -76,6 +76,10 @@ func (t *TLS) config() (*tls.Config, error) {
 		if err != nil {
 			return nil, fmt.Errorf("tls.certFile: %w", err)
 		}
+		// A broker that refuses an expired certificate closes the connection and says little.
+		if pair.Leaf != nil && time.Now().After(pair.Leaf.NotAfter) {
+			return nil, fmt.Errorf("tls.certFile: the certificate in %s expired at %s", t.CertFile, pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+		}
 		cfg.Certificates = []tls.Certificate{pair}
 	}
 	return cfg, nil

@@ -287,7 +287,11 @@ func (c *Collector) explain(ctx context.Context, err error) error {
 }
 
 func (c *Collector) clusterError(act string, err error) error {
-	return fmt.Errorf("cluster %s: %s: %w", c.config.Cluster, act, err)
+	name := c.config.Cluster
+	if c.config.Security != "" {
+		name += " (" + c.config.Security + ")"
+	}
+	return fmt.Errorf("cluster %s: %s: %w", name, act, err)
 }
 
 // retriable reports whether a code means that we asked the wrong broker or too early.

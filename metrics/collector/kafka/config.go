@@ -10,6 +10,8 @@ import (
 type Config struct {
 	// Cluster is the name used in results, messages and metrics.
 	Cluster string
+	// Security is how the client authenticates, in words for messages: "SCRAM-SHA-512 over TLS". It may be empty.
+	Security string
 	// RequestTimeout bounds each round of requests of a tick; a broker that does not answer in time leaves its values
 	// missing. Default 4 s; it should stay below the tick's period.
 	RequestTimeout time.Duration

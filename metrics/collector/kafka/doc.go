@@ -15,5 +15,18 @@
 // partition's end offset; the samples that enclose the record bound the error. Where they do not (a backlog older than
 // the samples) or the bound is wide, the record batch itself is fetched and its timestamp read.
 //
+// # Rights
+//
+// The client's user needs Describe on the groups and topics that are watched; a broker does not list groups that the user
+// may not describe. Read on the topics is for looking up single batches' timestamps: without it everything works but the
+// age of a backlog that is older than the samples. Nothing else is needed. With the tools that come with Kafka, for a
+// user "prescale":
+//
+//	kafka-acls.sh --bootstrap-server kafka:9092 --add --allow-principal User:prescale --operation Describe --group '*'
+//	kafka-acls.sh --bootstrap-server kafka:9092 --add --allow-principal User:prescale --operation Describe --topic '*'
+//	kafka-acls.sh --bootstrap-server kafka:9092 --add --allow-principal User:prescale --operation Read --topic '*'
+//
+// A name instead of '*', or a prefix with --resource-pattern-type prefixed, narrows it. TestRights holds this to be true.
+//
 // It needs Kafka 3.0 or later. It deliberately does not consume records, commit, or write anything.
 package kafka

@@ -58,7 +58,7 @@ func (c *Collector) takeTopic(from *kmsg.MetadataResponseTopic) {
 				t.leader[p] = -1
 			}
 		} else {
-			t.problem = fmt.Errorf("topic %s: %w", name, err)
+			t.problem = fmt.Errorf("topic %s: %w%s", name, err, hint(from.ErrorCode, name))
 		}
 		c.logTopicProblem(t)
 		return
@@ -159,7 +159,7 @@ func (c *Collector) coordinators(ctx context.Context, groups []*group) {
 			continue
 		}
 		if err := kerr.ErrorForCode(found.ErrorCode); err != nil {
-			g.coordinatorProblem = fmt.Errorf("find its coordinator: %w", err)
+			g.coordinatorProblem = fmt.Errorf("find its coordinator: %w%s", err, hint(found.ErrorCode, g.name))
 			continue
 		}
 		g.coordinator, g.coordinatorProblem = found.NodeID, nil
@@ -186,4 +186,15 @@ func (c *Collector) askAnyBroker(ctx context.Context, request kmsg.Request) (kms
 		}
 	}
 	return nil, err
+}
+
+// hint says which right is missing where an error is about rights.
+func hint(code int16, name string) string {
+	switch code {
+	case kerr.TopicAuthorizationFailed.Code:
+		return ": the collector's user needs Describe on topic " + name
+	case kerr.GroupAuthorizationFailed.Code:
+		return ": the collector's user needs Describe on group " + name
+	}
+	return ""
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+
 	"github.com/prescale/prescale/metrics/collector"
 )
 
@@ -134,6 +136,9 @@ func (c *Collector) ageOf(gt *groupTopic, p int, at *partitionLag, records int64
 		if near != nil && near.failed != 0 {
 			at.reason = "the oldest waiting record is older than the samples, and its batch could not be read: " +
 				errorText(near.failed)
+			if near.failed == kerr.TopicAuthorizationFailed.Code {
+				at.reason += ": the collector's user needs Read on topic " + gt.name
+			}
 		}
 	}
 }

@@ -42,13 +42,9 @@ func (c *Collector) readPositionsOf(ctx context.Context, groups []*group) {
 	for _, g := range groups {
 		g.problem = nil
 		switch {
-		case g.state == stateAbsent:
-			// It may have come up since the list was read: ask all the same, where its coordinator is known.
-			if g.coordinator < 0 {
-				g.readTick = c.tick
-				continue
-			}
 		case g.coordinator < 0:
+			// A group that nobody lists has a coordinator all the same, unless it is only hidden from us: brokers leave
+			// groups out of the list that the user may not describe.
 			g.problem = g.coordinatorProblem
 			if g.problem == nil {
 				g.problem = fmt.Errorf("its coordinator is not known")
@@ -251,7 +247,7 @@ func (s *commitSink) groupDone(code int16) {
 	s.finishTopic()
 	g := s.current
 	if err := kerr.ErrorForCode(code); err != nil {
-		g.problem = fmt.Errorf("fetch its offsets: %w", err)
+		g.problem = fmt.Errorf("fetch its offsets: %w%s", err, hint(code, g.name))
 		if retriable(code) {
 			g.coordinator = -1
 		}
@@ -312,7 +308,7 @@ func (c *Collector) fetchShares(ctx context.Context, node int32, batch []*group,
 		}
 		g.problem = nil
 		if err := kerr.ErrorForCode(from.ErrorCode); err != nil {
-			g.problem = fmt.Errorf("describe its offsets: %w", err)
+			g.problem = fmt.Errorf("describe its offsets: %w%s", err, hint(from.ErrorCode, g.name))
 			if retriable(from.ErrorCode) {
 				g.coordinator = -1
 			}
