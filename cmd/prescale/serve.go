@@ -90,6 +90,10 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) (err error)
 	if err != nil {
 		return fmt.Errorf("start the metrics API: %w", err)
 	}
+	keda, err := openExternalScaler(cfg.ExternalScaler, store, logger)
+	if err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", cfg.HTTP.Listen)
 	if err != nil {
 		return fmt.Errorf("http.listen: %q: %w", cfg.HTTP.Listen, err)
@@ -113,6 +117,9 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) (err error)
 	if cluster != nil {
 		cluster.run(ctx, g.Go)
 	}
+	if keda != nil {
+		g.Go(func() error { return keda.Run(ctx) })
+	}
 	g.Go(func() error { return page.Follow(ctx, store) })
 	g.Go(func() error { return api.Run(ctx) })
 	g.Go(func() error { return web.Run(ctx) })
@@ -127,6 +134,7 @@ func metricsAPIConfig(c config.MetricsAPI, store *readmodel.Store) external.Conf
 	out := external.DefaultConfig()
 	out.Address = c.Listen
 	out.CertFile, out.KeyFile = c.CertFile, c.KeyFile
+	out.Forward = c.Forward.Server()
 	out.Ready = ready(store)
 	if c.Kubeconfig != "" {
 		out.Access = external.AccessDelegated

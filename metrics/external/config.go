@@ -103,7 +103,7 @@ func (c Config) Validate() error {
 		bad("objectKind, objectLabel: want both with object %s", c.Object.Resource)
 	}
 	if c.Forward != nil {
-		errs = append(errs, c.Forward.validate())
+		errs = append(errs, c.Forward.Validate())
 	}
 	return errors.Join(errs...)
 }

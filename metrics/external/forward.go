@@ -58,7 +58,8 @@ func DefaultForward() Forward {
 	}
 }
 
-func (f *Forward) validate() error {
+// Validate reports every problem, each with the key path of the daemon's configuration.
+func (f *Forward) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if u, err := url.Parse(f.URL); err != nil || u.Scheme != "https" || u.Host == "" {

@@ -27,6 +27,8 @@ type Config struct {
 	Clusters map[string]kafkaclient.Config `json:"clusters"`
 	// MetricsAPI is the external metrics API that the HPA reads.
 	MetricsAPI MetricsAPI `json:"metricsAPI"`
+	// ExternalScaler is the same for KEDA, over gRPC. Off by default.
+	ExternalScaler ExternalScaler `json:"externalScaler"`
 	// HTTP serves the page, /metrics and the probes.
 	HTTP HTTP `json:"http"`
 	// Policies stand in the file itself; PolicyFiles names more files, as glob patterns relative to this file.
@@ -56,6 +58,8 @@ type MetricsAPI struct {
 	// Kubeconfig names the cluster that authenticates and authorizes callers; "in-cluster" uses the pod's service account.
 	// Empty serves without either, on loopback addresses only.
 	Kubeconfig string `json:"kubeconfig"`
+	// Forward hands queries that are not ours to a former owner of the API. Off by default.
+	Forward *Forward `json:"forward"`
 }
 
 // HTTP says where the page, /metrics and the probes are served.
@@ -135,6 +139,7 @@ func (c *Config) Validate() error {
 		errs = append(errs, prefixEach("clusters."+name+".", cluster.Validate()))
 	}
 	errs = append(errs, c.validateEventLog())
+	errs = append(errs, c.validateServers()...)
 	checkListen := func(path, listen string) {
 		if _, _, err := net.SplitHostPort(listen); err != nil {
 			add("%s: %q: want host:port, such as 127.0.0.1:8080", path, listen)

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/prescale/prescale/cmd/internal/config"
+	"github.com/prescale/prescale/cmd/internal/readmodel"
+	"github.com/prescale/prescale/metrics/externalscaler"
+)
+
+// openExternalScaler makes KEDA's server; nil when it is switched off.
+func openExternalScaler(c config.ExternalScaler, store *readmodel.Store, logger *slog.Logger) (*externalscaler.Server, error) {
+	cfg, on := c.Server()
+	if !on {
+		return nil, nil
+	}
+	server, err := externalscaler.New(cfg, wanted{store}, logger)
+	if err != nil {
+		return nil, fmt.Errorf("start KEDA's external scaler: %w", err)
+	}
+	return server, nil
+}
+
+// wanted is the external scaler's source over the store.
+type wanted struct{ store *readmodel.Store }
+
+// Desired implements externalscaler.Source.
+func (w wanted) Desired(namespace, policy string) (float64, error) {
+	entry, err := w.store.Get(namespace + "/" + policy)
+	if errors.Is(err, readmodel.ErrUnknown) {
+		return 0, externalscaler.ErrUnknownPolicy
+	}
+	if err != nil {
+		return 0, err
+	}
+	return float64(entry.Decision.DesiredReplicas), nil
+}

@@ -1,0 +1,146 @@
+package externalscaler
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"github.com/prescale/prescale/metrics/externalscaler/protocol"
+)
+
+// counts is a Source: wanted replicas by namespace/policy; a policy that is listed without a count is stale.
+type counts struct {
+	mu sync.Mutex
+	of map[string]*float64
+}
+
+func (c *counts) set(policy string, n float64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.of[policy] = &n
+}
+
+func (c *counts) Desired(namespace, policy string) (float64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, ok := c.of[namespace+"/"+policy]
+	switch {
+	case !ok:
+		return 0, ErrUnknownPolicy
+	case n == nil:
+		return 0, errors.New("stale: the last sample is 61s old")
+	}
+	return *n, nil
+}
+
+func start(t *testing.T, cfg Config, source Source, transport credentials.TransportCredentials) protocol.ExternalScalerClient {
+	t.Helper()
+	cfg.Address = "127.0.0.1:0"
+	server, err := New(cfg, source, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx) }()
+	connection, err := grpc.NewClient(server.Addr(), grpc.WithTransportCredentials(transport))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		connection.Close()
+	})
+	return protocol.NewExternalScalerClient(connection)
+}
+
+func plaintext() Config {
+	cfg := DefaultConfig()
+	cfg.Plaintext, cfg.Poll = true, time.Millisecond
+	return cfg
+}
+
+func ref(name string, metadata ...string) *protocol.ScaledObjectRef {
+	r := &protocol.ScaledObjectRef{Name: name, Namespace: "ai", ScalerMetadata: map[string]string{"scalerAddress": "x"}}
+	if len(metadata) > 0 {
+		r.ScalerMetadata["policy"] = metadata[0]
+	}
+	return r
+}
+
+func TestKEDAsCalls(t *testing.T) {
+	source := &counts{of: map[string]*float64{"ai/stale": nil}}
+	source.set("ai/inference", 7)
+	source.set("ai/idle", 0)
+	client := start(t, plaintext(), source, insecure.NewCredentials())
+	for _, test := range []struct {
+		ref    *protocol.ScaledObjectRef
+		code   codes.Code
+		value  float64
+		active bool
+	}{
+		{ref("web", "inference"), codes.OK, 7, true},
+		{ref("inference"), codes.OK, 7, true}, // the ScaledObject's own name
+		{ref("web", "idle"), codes.OK, 0, false},
+		{ref("web", "stale"), codes.Unavailable, 0, false},
+		{ref("web", "nobody"), codes.NotFound, 0, false},
+		{ref(""), codes.InvalidArgument, 0, false},
+	} {
+		metrics, err := client.GetMetrics(t.Context(), &protocol.GetMetricsRequest{ScaledObjectRef: test.ref, MetricName: MetricName})
+		if status.Code(err) != test.code || err == nil && (metrics.MetricValues[0].MetricValueFloat != test.value || metrics.MetricValues[0].MetricValue != int64(test.value)) {
+			t.Errorf("GetMetrics %v: got %v, %v", test.ref, metrics, err)
+		}
+		active, err := client.IsActive(t.Context(), test.ref)
+		if status.Code(err) != test.code || err == nil && active.Result != test.active {
+			t.Errorf("IsActive %v: got %v, %v", test.ref, active, err)
+		}
+		// What is asked for does not depend on there being an answer, or on the policy being there already.
+		spec, err := client.GetMetricSpec(t.Context(), test.ref)
+		if test.code == codes.InvalidArgument {
+			if status.Code(err) != test.code {
+				t.Errorf("GetMetricSpec %v: got %v", test.ref, err)
+			}
+		} else if err != nil || len(spec.MetricSpecs) != 1 || spec.MetricSpecs[0].MetricName != MetricName || spec.MetricSpecs[0].TargetSizeFloat != 1 || spec.MetricSpecs[0].TargetSize != 1 {
+			t.Errorf("GetMetricSpec %v: got %v, %v", test.ref, spec, err)
+		}
+	}
+	if _, err := client.GetMetrics(t.Context(), &protocol.GetMetricsRequest{ScaledObjectRef: ref("web", "inference"), MetricName: "other"}); status.Code(err) != codes.NotFound {
+		t.Errorf("another metric: got %v", err)
+	}
+}
+
+func TestStreamsSendChangesOnly(t *testing.T) {
+	source := &counts{of: map[string]*float64{"ai/p": nil}}
+	client := start(t, plaintext(), source, insecure.NewCredentials())
+	stream, err := client.StreamIsActive(t.Context(), ref("p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The stream begins with a stale policy and is silent; each change is then received in order.
+	for _, n := range []float64{0, 3, 0} {
+		source.set("ai/p", n)
+		got, err := stream.Recv()
+		if err != nil || got.Result != (n > 0) {
+			t.Fatalf("after %v: got %v, %v", n, got, err)
+		}
+	}
+	specs, err := client.StreamMetricSpec(t.Context(), ref("p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if spec, err := specs.Recv(); err != nil || spec.MetricSpecs[0].MetricName != MetricName {
+		t.Errorf("got %v, %v", spec, err)
+	}
+}
