@@ -33,6 +33,7 @@ var (
 	seedFlag = flag.Uint64("chaos.seed", 0, "seed of the random choices; 0 takes one from the clock")
 	policies = flag.Int("chaos.policies", 200, "how many policies")
 	pause    = flag.Duration("chaos.pause", 12*time.Second, "how long an owner is stopped before it goes on")
+	logs     = flag.String("chaos.logs", "", "folder for the daemons' logs, which are otherwise shown on failure only")
 	protocol = flag.String("chaos.protocol", "auto", "group protocol of the owners: auto, consumer or classic")
 )
 
@@ -71,7 +72,10 @@ func TestNothingIsLostAndNothingIsDoneTwice(t *testing.T) {
 		"group.consumer.min.session.timeout.ms":    "6000",
 		"group.consumer.min.heartbeat.interval.ms": "1000",
 	}})
-	dir := t.TempDir()
+	dir := *logs
+	if dir == "" {
+		dir = t.TempDir()
+	}
 	r.build(dir)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup

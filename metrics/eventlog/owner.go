@@ -197,7 +197,7 @@ func (o *Owner) hold(ctx context.Context, n int32) {
 		start := time.Now()
 		err := o.serveOnce(ctx, n)
 		if ctx.Err() != nil || err == nil {
-			if err != nil {
+			if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, ErrLost) {
 				o.log.Warn("a shard ended with an error", "shard", n, "cause", context.Cause(ctx), "error", err)
 			}
 			return

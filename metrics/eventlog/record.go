@@ -52,7 +52,8 @@ type Checkpoint struct {
 	Stamp
 	// ReplayFrom is an offset in the shard's observations: every tick after this one lies at it or beyond.
 	ReplayFrom int64
-	// State is the decider's state after the tick.
+	// State is the decider's state after the tick. Empty means that the state begins with this very tick: there is
+	// nothing to restore, and the tick itself is to be replayed.
 	State []byte
 }
 

@@ -40,6 +40,11 @@ func (k *kafkaBackend) recover(ctx context.Context, s *Shard, r Recovery) (err e
 	rebuild := map[string]bool{}
 	for policy, c := range checkpoints {
 		s.Term = max(s.Term, c.Term)
+		if len(c.State) == 0 {
+			s.last[policy] = position{seq: c.Seq - 1, origin: c.Origin}
+			from = min(from, c.ReplayFrom)
+			continue
+		}
 		if err := r.Restore(c); err != nil {
 			// Every observation that is left is better than none: read on from the start of the log.
 			k.log.Warn("a checkpoint cannot be used; the state is rebuilt from the observations", "policy", policy, "error", err)

@@ -11,9 +11,8 @@ import (
 // ShardFunc serves one shard for as long as this process owns it: it recovers the state, appends ticks, and returns nil
 // once ctx ends, or an error after which it wants to start again from the log.
 //
-// When ctx ends with the cause ErrHandover the shard is about to be given to another: a last Append of checkpoints, in a
-// context of its own and within a few seconds, spares that one the replay. When the cause is another, the shard is lost
-// already.
+// An Append that is under way when ctx ends with the cause ErrHandover is completed, so that a shard that is handed over
+// in good order ends with a whole tick. With any other cause the shard is lost already.
 type ShardFunc func(ctx context.Context, shard *Shard) error
 
 // ErrHandover is the cause with which a ShardFunc's context ends when its shard is asked back in good order.
@@ -99,14 +98,14 @@ func (s *Shard) Known(policy string) (last time.Time, ok bool) {
 	return p.at, ok
 }
 
-// CheckpointDue reports whether the policy's next tick ought to carry the decider's state: the first tick, and every
-// Config.CheckpointTicks-th, spread over the policies.
+// CheckpointDue reports whether the policy's next tick ought to carry the decider's state: every Config.CheckpointTicks-th,
+// spread over the policies.
 func (s *Shard) CheckpointDue(policy string) bool {
 	if !s.backend.durable() {
 		return false
 	}
 	next := s.Next(policy)
-	return next == 1 || due(policy, next, s.cfg.CheckpointTicks) || s.anchorDue(policy, next)
+	return due(policy, next, s.cfg.CheckpointTicks) || s.anchorDue(policy, next)
 }
 
 func (s *Shard) anchorDue(policy string, seq uint64) bool {
@@ -147,6 +146,10 @@ func (s *Shard) append(ctx context.Context, entries []Entry) error {
 			return err
 		}
 		tick := Tick{Stamp: stamp, Observation: e.Observation}
+		if e.State == nil && stamp.Origin == stamp.Seq {
+			// Where a state begins, nothing is known before: a checkpoint without state says from where to replay.
+			b.checkpoints = append(b.checkpoints, Checkpoint{Stamp: stamp, ReplayFrom: s.end})
+		}
 		if e.State != nil {
 			b.checkpoints = append(b.checkpoints, Checkpoint{Stamp: stamp, ReplayFrom: s.end, State: e.State})
 			if s.anchorDue(e.Policy, stamp.Seq) {
@@ -187,33 +190,4 @@ func (s *Shard) stamp(e *Entry) (Stamp, error) {
 		stamp.Origin = stamp.Seq
 	}
 	return stamp, nil
-}
-
-// Checkpoint writes the states of policies as of their last ticks, without a tick: for a hand-over. Policies without a tick
-// are left out. Errors are as for Append.
-func (s *Shard) Checkpoint(ctx context.Context, states map[string][]byte) error {
-	if s.failed != nil {
-		return fmt.Errorf("shard %d: checkpoint after a failure: %w", s.Number, s.failed)
-	}
-	b := &batch{}
-	for policy, state := range states {
-		last, known := s.last[policy]
-		if !known {
-			continue
-		}
-		b.checkpoints = append(b.checkpoints, Checkpoint{
-			Stamp: Stamp{
-				Policy: policy, Seq: last.seq, At: last.at, Origin: last.origin, Term: s.Term, Writer: s.cfg.Instance,
-			},
-			ReplayFrom: s.end, State: state,
-		})
-	}
-	if len(b.checkpoints) == 0 {
-		return nil
-	}
-	if _, err := s.backend.write(ctx, s, b); err != nil {
-		s.failed = err
-		return err
-	}
-	return nil
 }

@@ -36,7 +36,7 @@ func openBackend(ctx context.Context, cfg Config, opts []kgo.Opt, shard int32, l
 		kgo.ManualFlushing(),
 		kgo.MaxBufferedRecords(1<<20),
 		kgo.ProducerBatchMaxBytes(maxBatchBytes),
-		kgo.ProducerBatchCompression(kgo.ZstdCompression()),
+		kgo.ProducerBatchCompression(kgo.ZstdCompression().WithLevel(1)),
 		kgo.ProduceRequestTimeout(cfg.AppendTimeout),
 		// No RecordDeliveryTimeout: it counts from a record's timestamp, which is the tick's. The append's context bounds it.
 		kgo.RequestTimeoutOverhead(requestPatience),
@@ -61,7 +61,7 @@ const (
 	maxBatchBytes = 4 << 20
 	// requestPatience is how long a broker may take longer than asked before its connection counts as dead. A broker
 	// that hangs must not take up the whole AppendTimeout.
-	requestPatience = 3 * time.Second
+	requestPatience = 5 * time.Second
 )
 
 func (k *kafkaBackend) durable() bool { return true }
