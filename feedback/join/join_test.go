@@ -1,0 +1,197 @@
+package join
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/prescale/prescale/feedback/stage"
+	"github.com/prescale/prescale/inference/event"
+)
+
+var start = time.UnixMilli(1767225600000).UTC()
+
+func predictionAt(id string, at time.Duration) *kgo.Record {
+	p := event.Prediction{ID: id, RequestedAt: start, PredictedAt: start.Add(at), Model: "m", ModelVersion: 1, Features: []float32{1}, Scores: []float32{1}}
+	return &kgo.Record{Topic: event.TopicPredictions, Key: []byte(id), Value: p.Append(nil)}
+}
+
+func outcomeAt(id string, at time.Duration) *kgo.Record {
+	return &kgo.Record{Topic: event.TopicOutcomes, Key: []byte(id), Value: event.Outcome{ID: id, ObservedAt: start.Add(at), Class: 1}.Append(nil)}
+}
+
+// joiner is a processor and its state as the state topic would have it.
+type joiner struct {
+	t     *testing.T
+	c     Config
+	p     *Processor
+	state map[string][]byte
+}
+
+func newJoiner(t *testing.T, c Config) *joiner {
+	return &joiner{t: t, c: c, p: New(c, slog.New(slog.DiscardHandler)), state: map[string][]byte{}}
+}
+
+func (j *joiner) process(records ...*kgo.Record) (ids []string) {
+	j.t.Helper()
+	out, err := j.p.Process(records)
+	if err != nil {
+		j.t.Fatal(err)
+	}
+	for k, v := range out.State {
+		if v == nil {
+			delete(j.state, k)
+		} else {
+			j.state[k] = bytes.Clone(v)
+		}
+	}
+	for _, r := range out.Records {
+		e, err := DecodeExample(r.Value)
+		if err != nil {
+			j.t.Fatal(err)
+		}
+		ids = append(ids, e.Prediction.ID)
+	}
+	return ids
+}
+
+// restart makes the processor anew from its state.
+func (j *joiner) restart() {
+	j.t.Helper()
+	j.p = New(j.c, slog.New(slog.DiscardHandler))
+	if err := j.p.Restore(maps.Clone(j.state)); err != nil {
+		j.t.Fatal(err)
+	}
+}
+
+func TestPairsMatchInEitherOrderAndOverARestart(t *testing.T) {
+	j := newJoiner(t, DefaultConfig())
+	steps := []struct {
+		records []*kgo.Record
+		want    []string
+	}{
+		{[]*kgo.Record{predictionAt("a", 0), predictionAt("b", 1), outcomeAt("a", 2)}, []string{"a"}},
+		{[]*kgo.Record{outcomeAt("c", 3)}, nil},
+		{[]*kgo.Record{predictionAt("c", 4), outcomeAt("b", 5)}, []string{"c", "b"}},
+		{[]*kgo.Record{outcomeAt("a", 6), outcomeAt("b", 6)}, nil}, // told again
+	}
+	for i, s := range steps {
+		if got := j.process(s.records...); !reflect.DeepEqual(got, s.want) {
+			t.Errorf("step %d: matched %v, want %v", i, got, s.want)
+		}
+		j.restart()
+	}
+}
+
+func TestWhatWaitsTooLongIsGivenUp(t *testing.T) {
+	c := DefaultConfig()
+	c.MaxAge = time.Minute
+	j := newJoiner(t, c)
+	j.process(predictionAt("old", 0), outcomeAt("stray", time.Second), predictionAt("young", 40*time.Second))
+	j.restart()
+	j.process(outcomeAt("other", 90*time.Second))
+	if got, want := j.p.Counts(), (Counts{Expired: 1, Unknown: 1, Predictions: 1, Outcomes: 1}); got != want {
+		t.Errorf("counts %+v, want %+v", got, want)
+	}
+	if got := j.process(outcomeAt("old", 91*time.Second), outcomeAt("young", 92*time.Second)); !reflect.DeepEqual(got, []string{"young"}) {
+		t.Errorf("matched %v", got)
+	}
+	c.MaxHeld = 2
+	j = newJoiner(t, c)
+	j.process(predictionAt("a", 1), predictionAt("b", 2), predictionAt("c", 3))
+	if got := j.process(outcomeAt("a", 4), outcomeAt("b", 5), outcomeAt("c", 6)); !reflect.DeepEqual(got, []string{"b", "c"}) {
+		t.Errorf("with room for two, matched %v", got)
+	}
+}
+
+func TestRecordsThatCannotBeReadArePassedOver(t *testing.T) {
+	j := newJoiner(t, DefaultConfig())
+	bad := predictionAt("a", 0)
+	bad.Value = bad.Value[:20]
+	if got := j.process(bad, &kgo.Record{Topic: event.TopicOutcomes, Value: nil}, predictionAt("b", 0), outcomeAt("b", 1)); !reflect.DeepEqual(got, []string{"b"}) {
+		t.Errorf("matched %v", got)
+	}
+	if got := j.p.Counts().Undecodable; got != 2 {
+		t.Errorf("%d undecodable, want 2", got)
+	}
+}
+
+// TestEveryOrderGivesEveryPairOnce shuffles both topics, cuts them into batches and restarts now and then.
+func TestEveryOrderGivesEveryPairOnce(t *testing.T) {
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		var all []*kgo.Record
+		for i := range 200 {
+			all = append(all, predictionAt(fmt.Sprint(i), time.Duration(i)*time.Second), outcomeAt(fmt.Sprint(i), time.Duration(i)*time.Second))
+		}
+		rng.Shuffle(len(all), func(a, b int) { all[a], all[b] = all[b], all[a] })
+		j := newJoiner(t, DefaultConfig())
+		seen := map[string]int{}
+		for len(all) > 0 {
+			n := min(len(all), 1+rng.IntN(30))
+			for _, id := range j.process(all[:n]...) {
+				seen[id]++
+			}
+			all = all[n:]
+			if rng.IntN(4) == 0 {
+				j.restart()
+			}
+		}
+		for i := range 200 {
+			if seen[fmt.Sprint(i)] != 1 {
+				t.Fatalf("seed %d: %d matched %d times", seed, i, seen[fmt.Sprint(i)])
+			}
+		}
+		if len(j.state) != 1 { // the watermark
+			t.Errorf("seed %d: %d keys of state are left", seed, len(j.state))
+		}
+	}
+}
+
+func TestRestoreRefusesForeignState(t *testing.T) {
+	for key, value := range map[string]string{"x": "", "p/a": "{}", "o/a": "{}", watermarkKey: "soon"} {
+		if err := New(DefaultConfig(), slog.New(slog.DiscardHandler)).Restore(map[string][]byte{key: []byte(value)}); err == nil {
+			t.Errorf("%s = %q: no error", key, value)
+		}
+	}
+}
+
+func TestDecodeExampleNamesTheFault(t *testing.T) {
+	p, o := string(predictionAt("a", 0).Value), string(outcomeAt("a", 0).Value)
+	for _, tt := range []struct{ in, want string }{
+		{`{"v":1,"prediction":` + p + `,"outcome":` + o + `}`, ""},
+		{``, "example:"}, {`{}`, "v: 0"}, {`{"v":2}`, "v: 2; this program reads version 1"},
+		{`{"v":1,"prediction":` + p + `}`, "outcome"},
+		{`{"v":1,"prediction":{},"outcome":` + o + `}`, "prediction: v: missing"},
+		{`{"v":1,"prediction":` + p + `,"outcome":` + string(outcomeAt("b", 0).Value) + `}`, "different requests"},
+	} {
+		_, err := DecodeExample([]byte(tt.in))
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%.60s: got %v, want %q", tt.in, err, tt.want)
+		}
+	}
+}
+
+func FuzzDecodeExample(f *testing.F) {
+	f.Add(Example{Prediction: event.Prediction{ID: "a", RequestedAt: start, PredictedAt: start, Model: "m", ModelVersion: 1, Features: []float32{1}, Scores: []float32{1}},
+		Outcome: event.Outcome{ID: "a", ObservedAt: start}}.Append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, err := DecodeExample(b)
+		if err != nil {
+			return
+		}
+		if again, err := DecodeExample(e.Append(nil)); err != nil || !reflect.DeepEqual(e, again) {
+			t.Fatalf("%+v then %+v, %v", e, again, err)
+		}
+	})
+}
+
+var _ stage.Processor = (*Processor)(nil)

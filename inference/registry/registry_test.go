@@ -1,0 +1,234 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/goleak"
+
+	"github.com/prescale/prescale/inference/model"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func weights(seed uint64) *model.Weights {
+	return model.NewWeights(model.Architecture{Inputs: 2, Hidden: []int{3}, Classes: 2}, rand.New(rand.NewPCG(seed, 1)))
+}
+
+func file(version int64) []byte {
+	return File(weights(uint64(version)), Lineage{Parent: version - 1, Description: fmt.Sprint("version ", version)})
+}
+
+// fakeKafka runs inside a synctest bubble.
+func fakeKafka(t *testing.T) []kgo.Opt {
+	t.Helper()
+	var network kfake.VirtualNetwork
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(network.Listen), kfake.SeedTopics(2, Topic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	return []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(network.DialContext)}
+}
+
+func produce(t *testing.T, opts []kgo.Opt, records ...*kgo.Record) {
+	t.Helper()
+	c, err := kgo.NewClient(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// follow runs a follower until the test's end.
+func follow(t *testing.T, opts []kgo.Opt) (f *Follower, swapped *[]int64, refused *[]error) {
+	t.Helper()
+	swapped, refused = &[]int64{}, &[]error{}
+	f, err := NewFollower(DefaultConfig(), slog.New(slog.DiscardHandler), Events{
+		Swapped: func(e *Entry) { *swapped = append(*swapped, e.Version) },
+		Refused: func(err error) { *refused = append(*refused, err) },
+	}, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return f, swapped, refused
+}
+
+func champion(version int64) *kgo.Record {
+	return ChampionRecord(Topic, DefaultName, Champion{Version: version, At: time.UnixMilli(1)})
+}
+
+func version(v int64) *kgo.Record { return VersionRecord(Topic, DefaultName, v, file(v)) }
+
+func TestFollowerServesTheChampion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := fakeKafka(t)
+		produce(t, opts, version(1), champion(1), version(2), champion(2), version(3))
+		f, swapped, refused := follow(t, opts)
+		settle := func() { time.Sleep(10 * time.Second); synctest.Wait() }
+		settle()
+		if e := f.Champion(); e == nil || e.Version != 2 || e.Lineage.Parent != 1 || e.Model.PlanError != nil {
+			t.Fatalf("champion %+v", e)
+		}
+		if !reflect.DeepEqual(*swapped, []int64{2}) {
+			t.Errorf("served %v on the way: a champion of the past among them", *swapped)
+		}
+		if got := f.Versions(); !reflect.DeepEqual(got, []int64{1, 2, 3}) {
+			t.Errorf("versions %v", got)
+		}
+		produce(t, opts, champion(3))
+		settle()
+		produce(t, opts, champion(1)) // roll back
+		settle()
+		if !reflect.DeepEqual(*swapped, []int64{2, 3, 1}) {
+			t.Errorf("served %v", *swapped)
+		}
+		produce(t, opts, champion(9)) // whose file comes later
+		settle()
+		if f.Champion().Version != 1 || len(*refused) != 1 {
+			t.Errorf("champion %d, refused %v", f.Champion().Version, *refused)
+		}
+		produce(t, opts, version(9))
+		settle()
+		if f.Champion().Version != 9 {
+			t.Errorf("champion %d, want 9", f.Champion().Version)
+		}
+		produce(t, opts, RetireRecord(Topic, DefaultName, 2))
+		settle()
+		if _, err := f.Version(2); err != nil {
+			t.Logf("version 2: %v", err) // it may still be loaded
+		}
+		if got := f.Versions(); !reflect.DeepEqual(got, []int64{1, 3, 9}) {
+			t.Errorf("versions %v", got)
+		}
+	})
+}
+
+func TestADamagedRecordIsRefusedAndWhatServesStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := fakeKafka(t)
+		produce(t, opts, version(1), champion(1))
+		f, _, refused := follow(t, opts)
+		time.Sleep(10 * time.Second)
+		short := file(2)
+		produce(t, opts, VersionRecord(Topic, DefaultName, 2, short[:len(short)-3]), champion(2),
+			&kgo.Record{Topic: Topic, Key: []byte("default/x"), Value: []byte("?")},
+			&kgo.Record{Topic: Topic, Key: []byte("Bad Name/1"), Value: []byte("?")},
+			&kgo.Record{Topic: Topic, Key: []byte("default"), Value: []byte(`{"v":1,"champion":0}`)},
+			&kgo.Record{Topic: Topic, Key: []byte("default")},
+			&kgo.Record{Topic: Topic, Key: []byte("other/1"), Value: []byte("another model's")})
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if f.Champion().Version != 1 {
+			t.Errorf("champion %d", f.Champion().Version)
+		}
+		all := errors.Join(*refused...).Error()
+		for _, want := range []string{
+			fmt.Sprintf("default/2: offset %d: cut short", len(short)-3), "there is no version 2", `"x" is not a version number`,
+			`"Bad Name": 'B' is not one of`, "champion: 0 is not a version", "champion record was deleted",
+		} {
+			if !strings.Contains(all, want) {
+				t.Errorf("not told: %q in\n%s", want, all)
+			}
+		}
+		if strings.Contains(all, "other") {
+			t.Errorf("another model's record was refused: %s", all)
+		}
+	})
+}
+
+func TestReadGivesWhatTheRegistryHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := fakeKafka(t)
+		e, last, err := Read(t.Context(), DefaultConfig(), slog.New(slog.DiscardHandler), opts...)
+		if e != nil || last != 0 || err != nil {
+			t.Errorf("empty registry: %v, %d, %v", e, last, err)
+		}
+		produce(t, opts, version(1), version(4), champion(1))
+		e, last, err = Read(t.Context(), DefaultConfig(), slog.New(slog.DiscardHandler), opts...)
+		if err != nil || e == nil || e.Version != 1 || last != 4 {
+			t.Errorf("%+v, %d, %v", e, last, err)
+		}
+	})
+}
+
+func TestOnlyAFewVersionsStayLoaded(t *testing.T) {
+	s := newStore("default")
+	for v := range int64(8) {
+		if err := s.apply(versionKey("default", v+1), file(v+1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for v := range int64(8) {
+		e, err := s.version(v + 1)
+		if err != nil || e.Version != v+1 {
+			t.Fatalf("version %d: %+v, %v", v+1, e, err)
+		}
+	}
+	first, _ := s.version(8)
+	again, _ := s.version(8)
+	if first != again || len(s.loaded) != keepLoaded {
+		t.Errorf("%d loaded; the same entry again: %v", len(s.loaded), first == again)
+	}
+}
+
+func TestLineageReadsBackAsWritten(t *testing.T) {
+	l := Lineage{Parent: 3, CreatedAt: time.UnixMilli(1767225600123).UTC(), Examples: 4000, Position: "inference.examples/0@17",
+		LossNats: 0.25, Accuracy: 0.875, Evaluated: 300, Description: "why"}
+	f := File(weights(1), l)
+	if !bytes.Equal(f, File(weights(1), l)) {
+		t.Error("equal arguments give different files")
+	}
+	m, err := model.Load("m", f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ParseLineage(m.Metadata); err != nil || got != l {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if _, err := ParseLineage(map[string]string{metaLineage: `{"v":2}`}); err == nil {
+		t.Error("another version: no error")
+	}
+	if got, err := ParseLineage(nil); err != nil || got != (Lineage{}) {
+		t.Errorf("without: %+v, %v", got, err)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a loss that is no number was written")
+		}
+	}()
+	File(weights(1), Lineage{LossNats: math.NaN()})
+}
+
+func FuzzApply(f *testing.F) {
+	f.Add([]byte("default/1"), file(1))
+	f.Add([]byte("default"), []byte(`{"v":1,"champion":1,"previous":0,"reason":"","atMillis":1}`))
+	f.Fuzz(func(_ *testing.T, key, value []byte) {
+		s := newStore("default")
+		_ = s.apply(key, value)
+	})
+}

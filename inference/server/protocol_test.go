@@ -1,0 +1,150 @@
+package server
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/prescale/prescale/inference/model"
+	"github.com/prescale/prescale/inference/registry"
+)
+
+func entry(t *testing.T, version int64) *registry.Entry {
+	t.Helper()
+	m, err := model.Load("m", registry.File(weights(uint64(version)), registry.Lineage{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &registry.Entry{Name: "default", Version: version, Model: m}
+}
+
+// swapping is a source whose champion changes.
+type swapping struct {
+	champion atomic.Pointer[registry.Entry]
+}
+
+func (s *swapping) Champion() *registry.Entry { return s.champion.Load() }
+func (s *swapping) Version(v int64) (*registry.Entry, error) {
+	if e := s.champion.Load(); e != nil && e.Version == v {
+		return e, nil
+	}
+	return nil, fmt.Errorf("there is no version %d", v)
+}
+
+func serving(t *testing.T, e *registry.Entry) (*Server, *swapping) {
+	t.Helper()
+	c := DefaultConfig()
+	c.Batch.Instance = "a"
+	s, err := New(c, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := &swapping{}
+	if e != nil {
+		source.champion.Store(e)
+	}
+	s.source = source
+	return s, source
+}
+
+func call(s *Server, method, path, body string) (int, string) {
+	r := httptest.NewRecorder()
+	s.Handler().ServeHTTP(r, httptest.NewRequest(method, path, strings.NewReader(body)))
+	return r.Code, strings.TrimSpace(r.Body.String())
+}
+
+func TestProtocol(t *testing.T) {
+	s, _ := serving(t, entry(t, 3))
+	const row = `{"id":"q","inputs":[{"name":"features","shape":[1,3],"datatype":"FP32","data":[1,2,3]}]}`
+	for _, tt := range []struct {
+		method, path, body string
+		status             int
+		want               string // in the answer
+	}{
+		{"GET", "/v2", "", 200, `"name":"prescale-inference"`},
+		{"GET", "/v2/health/live", "", 200, `{"live":true}`},
+		{"GET", "/v2/health/ready", "", 503, "has not started"},
+		{"GET", "/v2/models/default", "", 200, `"versions":["3"]`},
+		{"GET", "/v2/models/default/versions/3/ready", "", 200, `"ready":true`},
+		{"GET", "/v2/models/default/versions/4/ready", "", 404, "no version 4"},
+		{"GET", "/v2/models/default/versions/x", "", 400, `"x\" is not a number`},
+		{"GET", "/v2/models/other", "", 404, `no model`},
+		{"GET", "/v2/models/default/infer", "", 405, ""},
+		{"POST", "/v2/models/default/infer", row, 200, `"model_version":"3","id":"q","outputs":[{"name":"scores","shape":[1,2],"datatype":"FP32"`},
+		{"POST", "/v2/models/default/versions/3/infer", strings.Replace(row, "[1,2,3]", "[[1, 2, 3]]", 1), 200, `"scores"`},
+		{"POST", "/v2/models/default/infer", "{", 400, "body:"},
+		{"POST", "/v2/models/default/infer", "{}", 400, "0 tensors; give one"},
+		{"POST", "/v2/models/default/infer", strings.Replace(row, "features", "x", 1), 400, `no \"x\"`},
+		{"POST", "/v2/models/default/infer", strings.Replace(row, "FP32", "INT8", 1), 400, "only FP32"},
+		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,3]", "[2,3]", 1), 400, "3 numbers, shape [2 3] takes 6"},
+		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,3]", "[1,4]", 1), 400, "the model takes"},
+		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,3]", "[-1,3]", 1), 400, "the model takes"},
+		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,2,3]", "[1,null,3]", 1), 400, `element 1`},
+		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,2,3]", "[1,1e99,3]", 1), 400, `element 1`},
+		{"POST", "/v2/models/default/infer", strings.Replace(row, "}]}", `}],"outputs":[{"name":"y"}]}`, 1), 400, `no \"y\"`},
+	} {
+		status, body := call(s, tt.method, tt.path, tt.body)
+		if status != tt.status || !strings.Contains(body, tt.want) {
+			t.Errorf("%s %s %.60s: got %d %s, want %d %s", tt.method, tt.path, tt.body, status, body, tt.status, tt.want)
+		}
+	}
+}
+
+func TestWithoutAChampionTheProtocolSaysNotReady(t *testing.T) {
+	s, _ := serving(t, nil)
+	for _, path := range []string{"/v2/health/ready", "/v2/models/default", "/v2/models/default/ready"} {
+		if status, body := call(s, "GET", path, ""); status != http.StatusServiceUnavailable || !strings.Contains(body, "no champion") {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+}
+
+// TestNoCallFailsOverSwaps calls from four goroutines while the champion changes, and checks each answer against the version
+// that it names.
+func TestNoCallFailsOverSwaps(t *testing.T) {
+	entries := map[string]*registry.Entry{}
+	for v := range int64(5) {
+		entries[fmt.Sprint(v+1)] = entry(t, v+1)
+	}
+	s, source := serving(t, entries["1"])
+	handler := s.Handler()
+	body := []byte(`{"inputs":[{"name":"features","shape":[1,3],"datatype":"FP32","data":[1,2,3]}]}`)
+	var seen sync.Map
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			for range 300 {
+				r := httptest.NewRecorder()
+				handler.ServeHTTP(r, httptest.NewRequest("POST", "/v2/models/default/infer", bytes.NewReader(body)))
+				var answer struct {
+					Version string `json:"model_version"`
+					Outputs []struct{ Data []float32 }
+				}
+				if err := json.Unmarshal(r.Body.Bytes(), &answer); err != nil || r.Code != http.StatusOK {
+					t.Errorf("%d %s", r.Code, r.Body)
+					return
+				}
+				want := make([]float32, 2)
+				if err := entries[answer.Version].Model.Predict([]float32{1, 2, 3}, 1, want); err != nil || answer.Outputs[0].Data[0] != want[0] {
+					t.Errorf("version %s: got %v, want %v, %v", answer.Version, answer.Outputs[0].Data, want, err)
+				}
+				seen.Store(answer.Version, true)
+			}
+		})
+	}
+	for i := range 200 {
+		source.champion.Store(entries[fmt.Sprint(i%5+1)])
+		time.Sleep(100 * time.Microsecond)
+	}
+	group.Wait()
+}
