@@ -3,10 +3,13 @@ package main
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/prescale/prescale/feedback"
+	"github.com/prescale/prescale/feedback/join"
 	"github.com/prescale/prescale/inference/event"
 	"github.com/prescale/prescale/inference/registry"
 )
@@ -17,10 +20,8 @@ func startKafka(partitions int) (*kfake.Cluster, error) {
 		kfake.NumBrokers(1),
 		kfake.WithLogger(kfake.BasicLogger(io.Discard, kfake.LogLevelError)),
 		kfake.SeedTopics(int32(partitions), event.TopicRequests),
-		kfake.SeedTopics(4, event.TopicPredictions, event.TopicOutcomes, event.TopicDeadLetters),
-		kfake.SeedTopics(1, registry.Topic),
-		// A group learns of a new member with a member's next heartbeat. Kafka's 5 s would be 100 s of the trace.
-		kfake.BrokerConfigs(map[string]string{"group.consumer.heartbeat.interval.ms": "100"}),
+		kfake.SeedTopics(4, event.TopicPredictions, event.TopicOutcomes, event.TopicDeadLetters, feedback.DefaultConfig().JoinStateTopic),
+		kfake.SeedTopics(1, registry.Topic, join.TopicExamples, feedback.DefaultConfig().TrainStateTopic),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("start the in-process Kafka: %w", err)
@@ -28,7 +29,15 @@ func startKafka(partitions int) (*kfake.Cluster, error) {
 	return cluster, nil
 }
 
+// memberOpts returns what members of the two consumer groups are made with besides. A member learns of a rebalance with its next
+// heartbeat: Kafka's 3 s would be a minute of the trace.
+func memberOpts() []kgo.Opt {
+	return []kgo.Opt{
+		kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.HeartbeatInterval(100 * time.Millisecond), kgo.FetchMaxWait(100 * time.Millisecond),
+	}
+}
+
 // clientOpts returns what every client of the in-process Kafka is made with.
 func clientOpts(cluster *kfake.Cluster, id string) []kgo.Opt {
-	return []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.ClientID(id)}
+	return []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.ClientID(id), kgo.MetadataMinAge(100 * time.Millisecond)}
 }

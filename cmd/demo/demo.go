@@ -121,6 +121,10 @@ func (d *demo) play(ctx context.Context, client *kgo.Client, examples *stream, o
 		inferenceReplica(opts, clock, c.Service, registry, d.logger), d.logger)
 	plainFleet := newFleet(plainGroup, clock, c.StartUp, rand.New(rand.NewPCG(c.Seed, 4)), plain,
 		plainReplica(opts, clock, c.Service, plain), d.logger)
+	trainer, err := newTrainer(c.Seed, registry, d.logger, opts("feedback"))
+	if err != nil {
+		return err
+	}
 
 	// The control plane: collector, forecaster, scaler, read model.
 	store := readmodel.NewStore(now)
@@ -204,6 +208,7 @@ func (d *demo) play(ctx context.Context, client *kgo.Client, examples *stream, o
 	run("metrics API", api.Run)
 	run("inference", func(ctx context.Context) error { return ourFleet.Run(ctx, c.Replicas) })
 	run("plain HPA's group", func(ctx context.Context) error { return plainFleet.Run(ctx, c.Replicas) })
+	run("trainer", trainer.Run)
 	run("probe", watch.Run)
 	run("pipeline", func(ctx context.Context) error {
 		select {

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/prescale/prescale/cmd/internal/trace"
+	"github.com/prescale/prescale/feedback"
 	"github.com/prescale/prescale/inference/model"
 	"github.com/prescale/prescale/inference/registry"
 	"github.com/prescale/prescale/inference/server"
@@ -30,8 +31,7 @@ func inferenceReplica(opts func(id string) []kgo.Opt, clock trace.Clock, service
 		config.Batch.BatchRecords = batchRecords
 		config.Batch.ServiceTime = clock.WallSpan(service)
 		own := prometheus.NewRegistry()
-		s, err := server.New(config, logger, own, append(opts(name),
-			kgo.ServerSideBalancer(), kgo.FetchMaxWait(100*time.Millisecond))...)
+		s, err := server.New(config, logger, own, append(opts(name), memberOpts()...)...)
 		if err != nil {
 			return err
 		}
@@ -64,11 +64,16 @@ const (
 	firstHidden       = 16
 )
 
+// architecture is that of every model version.
+func architecture() model.Architecture {
+	return model.Architecture{Inputs: streamInputs, Hidden: []int{firstHidden}, Classes: streamClasses}
+}
+
 // publishFirstModel trains a model on examples of the stream's first meaning and makes it champion, as if it had been
 // trained the day before.
 func publishFirstModel(ctx context.Context, client *kgo.Client, s *stream, at time.Time) error {
 	random := rand.New(rand.NewPCG(s.seed, 3))
-	weights := model.NewWeights(model.Architecture{Inputs: streamInputs, Hidden: []int{firstHidden}, Classes: streamClasses}, random)
+	weights := model.NewWeights(architecture(), random)
 	trainer, err := model.NewTrainer(weights, firstBatch, firstLearningRate)
 	if err != nil {
 		return fmt.Errorf("train the first model: %w", err)
@@ -92,4 +97,14 @@ func publishFirstModel(ctx context.Context, client *kgo.Client, s *stream, at ti
 		registry.VersionRecord(registry.Topic, registry.DefaultName, 1, file),
 		registry.ChampionRecord(registry.Topic, registry.DefaultName, registry.Champion{Version: 1, Reason: "the first", At: at}),
 	).FirstErr()
+}
+
+// newTrainer returns the bundled trainer: it joins predictions with their outcomes, learns, and publishes a version when the
+// evidence says that it is better.
+func newTrainer(seed uint64, registerer prometheus.Registerer, logger *slog.Logger, opts []kgo.Opt) (*feedback.Service, error) {
+	config := feedback.DefaultConfig()
+	config.Instance = "demo"
+	config.Train.Architecture = architecture()
+	config.Train.Seed = seed
+	return feedback.New(config, logger, registerer, append(opts, kgo.FetchMaxWait(100*time.Millisecond))...)
 }

@@ -23,15 +23,13 @@ const batchRecords = 8
 func plainReplica(opts func(id string) []kgo.Opt, clock trace.Clock, service time.Duration, m *meter) replica {
 	return func(ctx context.Context, id int, ready func()) error {
 		name := fmt.Sprintf("%s-%d", plainGroup, id)
-		client, err := kgo.NewClient(append(opts(name),
+		client, err := kgo.NewClient(append(append(opts(name), memberOpts()...),
 			kgo.ConsumerGroup(plainGroup),
 			kgo.ConsumeTopics(event.TopicRequests),
 			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 			kgo.DisableAutoCommit(),
 			kgo.BlockRebalanceOnPoll(),
-			kgo.FetchMaxWait(100*time.Millisecond),
 			kgo.OnPartitionsAssigned(func(context.Context, *kgo.Client, map[string][]int32) { ready() }),
-			kgo.ServerSideBalancer(),
 		)...)
 		if err != nil {
 			return err

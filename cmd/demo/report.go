@@ -156,13 +156,18 @@ func forecast(t console.Tick) string {
 	if len(t.Forecast) == 0 {
 		return "–"
 	}
-	median, upper := t.Forecast[0], t.Forecast[len(t.Forecast)-1]
+	upper := used(t)
+	return fmt.Sprintf("%.1f, p%.0f %.1f", t.Forecast[0].Value, 100*upper.Level, upper.Value)
+}
+
+// used returns the least quantile that is no lower than the level that the decision used, or the highest.
+func used(t console.Tick) scaler.QuantileValue {
 	for _, q := range t.Forecast {
-		if q.Level == t.Level {
-			upper = q
+		if q.Level >= t.Level {
+			return q
 		}
 	}
-	return fmt.Sprintf("%.1f, p%.0f %.1f", median.Value, 100*upper.Level, upper.Value)
+	return t.Forecast[len(t.Forecast)-1]
 }
 
 func reasonColour(r scaler.Reason) string {

@@ -31,11 +31,11 @@ func newStream(seed uint64, driftAt time.Duration) *stream {
 			s.before[c][k] = random.NormFloat64()
 		}
 	}
-	// The classes trade places and a third of the weights are new: related to what was, and wrong.
+	// Every other feature means the opposite: related to what was, and wrong about half of the time.
+	s.after = s.before
 	for c := range s.after {
-		s.after[c] = s.before[(c+1)%streamClasses]
-		for k := 0; k < streamInputs; k += 3 {
-			s.after[c][k] = random.NormFloat64()
+		for k := 1; k < streamInputs; k += 2 {
+			s.after[c][k] = -s.before[c][k]
 		}
 	}
 	return s

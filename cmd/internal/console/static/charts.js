@@ -94,7 +94,7 @@ export class Chart {
     this.plot = new uPlot({
       width: host.clientWidth || 600,
       height: spec.height,
-      padding: [8, 6, 0, 0],
+      padding: [8, 18, 0, 0],
       legend: { show: false },
       tzDate: seconds => inUTC ? uPlot.tzDate(new Date(seconds * 1000), 'Etc/UTC') : new Date(seconds * 1000),
       cursor: {

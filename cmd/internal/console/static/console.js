@@ -1,14 +1,14 @@
 // The live page: it follows the stream of server-sent events and draws what they say. Times are seconds since 1970.
 
 import { Chart, showUTC, time } from './charts.js';
-import { Log, modelTile, score, tiles } from './panels.js';
+import { Log, modelTile, score, tiles, used } from './panels.js';
 
 const $ = id => document.getElementById(id);
 
 const fan = (name, band, opacity, label) => ({ name, band, opacity, label, colour: 'forecast', hidden: true, spanGaps: true });
 const charts = {
   arrivals: new Chart($('c-arrivals'), {
-    height: 190, unit: '/s', max: 1,
+    height: 206, unit: '/s', max: 1,
     columns: [
       fan('q0.99', 'q0.95', 0.13), fan('q0.95', 'q0.9', 0.22), fan('q0.9', 'q0.8', 0.32), fan('q0.8', 'q0.5', 0.42),
       { name: 'q0.5', colour: 'forecast', width: 1.2, label: 'forecast median', spanGaps: true },
@@ -17,7 +17,7 @@ const charts = {
     ],
   }),
   seconds: new Chart($('c-seconds'), {
-    height: 132, unit: ' s', scale: 'arsinh', max: 60,
+    height: 142, unit: ' s', scale: 'arsinh', max: 60,
     columns: [
       { name: 'rivalSeconds', colour: 'rival', width: 1.3, label: 'plain HPA on lag' },
       { name: 'lagSeconds', colour: 'ours', width: 1.8, fill: 0.14, label: 'Prescale' },
@@ -25,7 +25,7 @@ const charts = {
     ],
   }),
   replicas: new Chart($('c-replicas'), {
-    height: 132, max: 4, axis: v => Number.isInteger(v) ? String(v) : '',
+    height: 142, max: 4, axis: v => Number.isInteger(v) ? String(v) : '',
     columns: [
       { name: 'rivalReady', colour: 'rival', width: 1.3, stepped: true, label: 'plain HPA on lag' },
       { name: 'ready', colour: 'ours', width: 1.8, fill: 0.14, stepped: true, label: 'ready' },
@@ -33,14 +33,14 @@ const charts = {
     ],
   }),
   records: new Chart($('c-records'), {
-    height: 132, scale: 'arsinh', max: 100,
+    height: 142, scale: 'arsinh', max: 100,
     columns: [
       { name: 'rivalRecords', colour: 'rival', width: 1.3, label: 'plain HPA on lag' },
       { name: 'lagRecords', colour: 'ours', width: 1.8, fill: 0.14, label: 'Prescale' },
     ],
   }),
   model: new Chart($('c-model'), {
-    height: 132, unit: ' %', min: 40, top: 100,
+    height: 142, unit: ' %', min: 0, top: 100,
     columns: [{ name: 'accuracy', colour: 'model', width: 1.8, label: 'right answers', spanGaps: true }],
   }),
 };
@@ -77,8 +77,9 @@ function table() {
     // A forecast made at t of the highest rate in its horizon stands where that horizon ends.
     for (const q of t.forecast) {
       (out['q' + q.level] ||= column())[Math.min(i + steps(t), size - 1)] = q.value;
-      if (q.level === t.level) (out.used ||= column())[Math.min(i + steps(t), size - 1)] = q.value;
     }
+    const high = used(t);
+    if (high) (out.used ||= column())[Math.min(i + steps(t), size - 1)] = high.value;
   });
   const rival = rivalName();
   if (rival && ticksOf(rival).length) {

@@ -4,6 +4,11 @@ import { number, time } from './charts.js';
 
 const $ = id => document.getElementById(id);
 
+// used returns the least quantile that is no lower than the level that the decision used, or the highest.
+export function used(tick) {
+  return tick.forecast.find(q => q.level >= tick.level) || tick.forecast.at(-1);
+}
+
 export function tiles(tick, info, rival) {
   const lag = tick.lagSeconds, promise = info.objectiveLagSeconds;
   $('t-lag').textContent = number(lag, lag !== null && lag < 100 ? 1 : 0);
@@ -13,7 +18,7 @@ export function tiles(tick, info, rival) {
   gauge.className = lag > promise ? 'late' : '';
 
   $('t-arrivals').textContent = number(tick.arrivals);
-  const high = tick.forecast.find(q => q.level === tick.level) || tick.forecast.at(-1);
+  const high = used(tick);
   $('t-arrivals-sub').textContent = high
     ? `≤ ${number(high.value)} in the next ${number(tick.horizonSeconds)} s (${number(100 * high.level)} %)`
     : 'the forecast warms up';
