@@ -15,6 +15,7 @@ import (
 
 	"github.com/prescale/prescale/cmd/internal/command"
 	"github.com/prescale/prescale/cmd/internal/console"
+	"github.com/prescale/prescale/cmd/internal/metricsapi"
 	"github.com/prescale/prescale/cmd/internal/pipeline"
 	"github.com/prescale/prescale/cmd/internal/readmodel"
 	"github.com/prescale/prescale/cmd/internal/telemetry"
@@ -156,7 +157,7 @@ func (d *demo) play(ctx context.Context, client *kgo.Client, examples *stream, o
 
 	// The metrics API, and the HPAs that read it.
 	external.BridgeKlog(d.logger)
-	api, err := external.New(external.DefaultConfig(), wallSource{readmodel.External{Store: store}, clock}, d.logger)
+	api, err := external.New(external.DefaultConfig(), wallSource{metricsapi.Source{Store: store}, clock}, d.logger)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prescale/prescale/cmd/internal/config"
 	"github.com/prescale/prescale/cmd/internal/kube"
+	"github.com/prescale/prescale/cmd/internal/metricsapi"
 	"github.com/prescale/prescale/cmd/internal/pipeline"
 	"github.com/prescale/prescale/cmd/internal/readmodel"
 	"github.com/prescale/prescale/metrics/external"
@@ -158,7 +159,7 @@ func (k *inKubernetes) run(ctx context.Context, start func(func() error)) {
 
 // labelled is the metrics API's source in a cluster: it knows the labels of the ScalePolicies.
 type labelled struct {
-	readmodel.External
+	metricsapi.Source
 	controller *kube.Controller
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/prescale/prescale/cmd/internal/command"
 	"github.com/prescale/prescale/cmd/internal/config"
 	"github.com/prescale/prescale/cmd/internal/console"
+	"github.com/prescale/prescale/cmd/internal/metricsapi"
 	"github.com/prescale/prescale/cmd/internal/pipeline"
 	"github.com/prescale/prescale/cmd/internal/readmodel"
 	"github.com/prescale/prescale/cmd/internal/telemetry"
@@ -73,7 +74,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) (err error)
 	line := newLine(cfg, clusters, store, registry, logger)
 
 	apiConfig := metricsAPIConfig(cfg.MetricsAPI, store)
-	var source external.Source = readmodel.External{Store: store}
+	var source external.Source = metricsapi.Source{Store: store}
 	var cluster *inKubernetes
 	first := policies
 	if cfg.MetricsAPI.Kubeconfig != "" {
@@ -81,7 +82,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) (err error)
 			return err
 		}
 		cluster.configure(&apiConfig)
-		source = labelled{readmodel.External{Store: store}, cluster.controller}
+		source = labelled{metricsapi.Source{Store: store}, cluster.controller}
 		// The cluster's policies and the file's begin together; a cluster without the CustomResourceDefinition has none.
 		first = nil
 		time.AfterFunc(crdTimeout, func() { cluster.withoutCRD(ctx) })

@@ -17,12 +17,14 @@ const (
 	ForecastArrivalRate    = "prescale_forecast_arrival_records_per_second"
 	InferenceLatency       = "prescale_inference_latency_seconds"
 	poolLabel              = "pool"
-	policyLabel            = "policy"
 	quantileLabel          = "quantile"
 	horizonLabel           = "horizon"
 	horizonMax             = "max"
 	latencyQuantileDefault = "0.99"
 )
+
+// PolicyLabel is the label that holds the policy's name, without its namespace.
+const PolicyLabel = "policy"
 
 // Info names one metric for discovery and help texts.
 type Info struct{ Name, Help string }
@@ -53,7 +55,7 @@ func (e *Entry) Metrics() []Metric {
 	if labels == nil {
 		labels = map[string]string{}
 	}
-	labels[policyLabel] = name
+	labels[PolicyLabel] = name
 	with := func(pairs ...string) map[string]string {
 		m := maps.Clone(labels)
 		for i := 0; i+1 < len(pairs); i += 2 {

@@ -22,7 +22,7 @@ func (c Collector) Collect(out chan<- prometheus.Metric) {
 	now := c.Store.now()
 	for _, st := range c.Store.All() {
 		namespace, name, _ := strings.Cut(st.Policy, "/")
-		base := map[string]string{"namespace": namespace, policyLabel: name}
+		base := map[string]string{"namespace": namespace, PolicyLabel: name}
 		if st.Has {
 			gauge(out, "prescale_sample_age_seconds", "Age of the newest sample of the policy.",
 				base, series.Of(now.Sub(st.Entry.At).Seconds()))

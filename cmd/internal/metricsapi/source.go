@@ -1,4 +1,6 @@
-package readmodel
+// Package metricsapi puts the read model's answers in the metrics API's terms. It holds nothing itself; it stands apart from
+// the read model so that only binaries that serve the API link the API server's libraries.
+package metricsapi
 
 import (
 	"errors"
@@ -6,16 +8,17 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
 
+	"github.com/prescale/prescale/cmd/internal/readmodel"
 	"github.com/prescale/prescale/metrics/external"
 )
 
-// External gives the store's values to the metrics API: it is the external.Source over a Store.
-type External struct{ Store *Store }
+// Source gives the store's values to the metrics API: it is the external.Source over a Store.
+type Source struct{ Store *readmodel.Store }
 
 // Metrics lists every metric, sorted by name.
-func (x External) Metrics() []external.Info {
+func (x Source) Metrics() []external.Info {
 	var infos []external.Info
-	for _, i := range Infos() {
+	for _, i := range readmodel.Infos() {
 		infos = append(infos, external.Info{Name: i.Name, Help: i.Help})
 	}
 	return infos
@@ -23,10 +26,10 @@ func (x External) Metrics() []external.Info {
 
 // Query answers from memory. A selector that pins the policy is answered by that policy alone; any other one by all
 // policies of the namespace.
-func (x External) Query(namespace, metric string, selector labels.Selector) ([]external.Value, error) {
+func (x Source) Query(namespace, metric string, selector labels.Selector) ([]external.Value, error) {
 	match := func(l map[string]string) bool { return selector.Matches(labels.Set(l)) }
 	samples, err := x.Store.Query(namespace, metric, match, pinnedPolicy(selector))
-	if errors.Is(err, ErrUnknownMetric) {
+	if errors.Is(err, readmodel.ErrUnknownMetric) {
 		return nil, external.ErrUnknownMetric
 	}
 	if err != nil {
@@ -47,7 +50,7 @@ func pinnedPolicy(selector labels.Selector) func(string) bool {
 	}
 	var on []labels.Requirement
 	for _, r := range requirements {
-		if r.Key() == policyLabel && (r.Operator() == selection.Equals || r.Operator() == selection.DoubleEquals || r.Operator() == selection.In) {
+		if r.Key() == readmodel.PolicyLabel && (r.Operator() == selection.Equals || r.Operator() == selection.DoubleEquals || r.Operator() == selection.In) {
 			on = append(on, r)
 		}
 	}
@@ -56,7 +59,7 @@ func pinnedPolicy(selector labels.Selector) func(string) bool {
 	}
 	return func(policy string) bool {
 		for _, r := range on {
-			if !r.Matches(labels.Set{policyLabel: policy}) {
+			if !r.Matches(labels.Set{readmodel.PolicyLabel: policy}) {
 				return false
 			}
 		}
@@ -67,11 +70,11 @@ func pinnedPolicy(selector labels.Selector) func(string) bool {
 // unavailable says which of stale and not ready holds. A missing value counts as not ready: it has not been there yet, or
 // is not there now, while the policy itself is fresh.
 func unavailable(err error) error {
-	var stale *StaleError
-	var notReady *NotReadyError
+	var stale *readmodel.StaleError
+	var notReady *readmodel.NotReadyError
 	switch {
 	case errors.As(err, &stale):
-		return &external.UnavailableError{Cause: external.CauseStale, Detail: err.Error(), RetryAfter: stale.Limit / StaleAfterTicks}
+		return &external.UnavailableError{Cause: external.CauseStale, Detail: err.Error(), RetryAfter: stale.Limit / readmodel.StaleAfterTicks}
 	case errors.As(err, &notReady):
 		return &external.UnavailableError{Cause: external.CauseNotReady, Detail: err.Error(), RetryAfter: notReady.Interval}
 	default:
