@@ -121,7 +121,7 @@ func (w *world) step(rate float64) Decision {
 	o := series.Observation{
 		Policy: "default/test", At: start.Add(time.Duration(w.tick) * 15 * time.Second), Interval: 15 * time.Second,
 		ArrivalRecords: series.Of(arrived), ConsumedRecords: series.Of(consumed), LagRecords: series.Of(w.lag),
-		LagSeconds: series.Of(w.lag / max(can/interval, 1)), ReadyReplicas: series.OfInt(w.ready),
+		LagSeconds: series.Of(w.lag / max(rate, 1)), ReadyReplicas: series.OfInt(w.ready),
 		StartingReplicas: series.OfInt(len(w.starting)), Partitions: series.OfInt(w.partitions), BusyRatio: busy, StartupSeconds: started,
 	}
 	d := w.a.Tick(o.At, o)

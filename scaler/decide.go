@@ -99,7 +99,7 @@ func (d decider) run(now time.Time) {
 
 	// The arrivals of the coming ticks.
 	sc := scene{
-		perReplica: perReplica * interval * (1 - d.tune.Margin),
+		perReplica: perReplica * interval * s.Pace.factor(1-d.tune.Margin),
 		pauseTicks: s.Rebalance.seconds() / interval,
 		delayTicks: config.ObjectiveLag.Seconds() / interval,
 		leadSteps:  max(1, int(math.Ceil(lead/interval))),
@@ -116,7 +116,7 @@ func (d decider) run(now time.Time) {
 	f := d.in.Forecast
 	switch usable := f != nil && f.Steps > 0 && len(f.Levels) > 0; {
 	case usable && f.Warm && f.Trusted:
-		p.fromForecast(f, steps, interval, &scale)
+		p.fromForecast(f, steps, interval, &scale, d.tune.Noise)
 	default:
 		reason = ReasonReactive
 		if usable && f.Warm {
@@ -124,7 +124,7 @@ func (d decider) run(now time.Time) {
 		} else {
 			d.verdict(VerdictWarmingUp)
 		}
-		p.fromRecent(&s.Arrivals, steps, interval, &scale)
+		p.fromRecent(&s.Arrivals, steps, interval, &scale, d.tune.Noise)
 	}
 	if f != nil && len(f.Max) == len(f.Levels) {
 		d.HorizonSteps = f.Steps
@@ -152,7 +152,7 @@ func (d decider) run(now time.Time) {
 		}
 	}
 	reach := perReplica * config.ObjectiveLag.Seconds()
-	sc.backlog = drainable(o.LagRecords, o.PartitionLagRecords, reach)
+	sc.backlog = parts.drainable(o.LagRecords, o.PartitionLagRecords, reach, s.Arrivals.Level, perReplica)
 	if parts.hot > 0 {
 		// The hot partitions' own consumers are busy whatever the count; plan for the others.
 		for j := range pathCount {
@@ -166,12 +166,13 @@ func (d decider) run(now time.Time) {
 	price := s.Promise.price(config.ViolationRatio)
 	d.Level = levelOf(price)
 	demand := p.at[3][min(sc.leadSteps, p.steps-1)] / sc.perReplica
-	want, _ := sc.best(parts, current, lowest, highest, price, d.tune)
+	want := sc.best(parts, current, lowest, highest, price, d.tune)
+	d.planned = want
 	d.term("plan", want, demand)
 	if want > current && sc.backlog > 0 {
 		without := sc
 		without.backlog = 0
-		if n, _ := without.best(parts, current, lowest, highest, price, d.tune); n < want {
+		if n := without.best(parts, current, lowest, highest, price, d.tune); n < want {
 			reason = ReasonBacklog
 			d.term("backlog", want, sc.backlog)
 		}
@@ -203,7 +204,7 @@ func (d decider) run(now time.Time) {
 		}
 	}
 	if want < current {
-		if held := d.holdDown(current, want); held > want {
+		if held := d.holdDown(current, want, sc.backlog); held > want {
 			d.term("hold", held, 0)
 			want = held
 		}
@@ -254,11 +255,21 @@ func (d decider) coldStart(current, lowest, highest int) (int, Reason) {
 }
 
 // holdDown returns the count to keep where a decrease would be premature.
-func (d decider) holdDown(current, want int) int {
+func (d decider) holdDown(current, want int, backlog float64) int {
 	o := d.o
+	ticks := min(int(d.tune.Hold/d.config.Interval.Seconds()), wantedKept, d.state.WantedAt)
+	for i := range ticks {
+		want = max(want, d.state.Wanted[(d.state.WantedAt-1-i)%wantedKept])
+	}
+	want = min(want, current)
 	switch {
 	case o.Rebalancing:
 		return current
+	case len(o.PartitionLagRecords) > 0 && o.LagRecords.Known():
+		// A poison or hot partition is behind for ever; what counts is the backlog that more replicas can help with.
+		if backlog > d.state.Arrivals.Level*d.config.ObjectiveLag.Seconds()/2 {
+			return current
+		}
 	case o.LagSeconds.Or(0) > d.config.ObjectiveLag.Seconds()/2:
 		return current // draining
 	}

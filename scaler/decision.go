@@ -37,6 +37,7 @@ type Decision struct {
 
 	// What the plan's paths require over horizon ticks, for State.Record.
 	horizon  int
+	planned  int
 	required [pathCount]float64
 }
 

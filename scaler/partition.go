@@ -167,13 +167,17 @@ func (p *partitions) snap(work float64) (int, bool) {
 
 // drainable returns the backlog that more consumers can help with: a partition has one consumer at a time, so what it holds
 // beyond the reach of one within `seconds` is left out. A poison partition must not drive the count to its bound.
-func drainable(total series.Value, perPartition []series.Value, reach float64) float64 {
+// What hot partitions hold is left out altogether, for no count changes it.
+func (p *partitions) drainable(total series.Value, perPartition []series.Value, reach, arrivalRate, perReplica float64) float64 {
 	lag := max(0, total.Or(0))
 	if len(perPartition) == 0 || !(reach > 0) {
 		return lag
 	}
 	sum := 0.0
-	for _, v := range perPartition {
+	for i, v := range perPartition {
+		if p.hot > 0 && i < len(p.Weights) && p.Weights[i]*arrivalRate > perReplica {
+			continue
+		}
 		x, ok := v.Get()
 		if !ok {
 			return lag

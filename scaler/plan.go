@@ -33,7 +33,7 @@ type paths struct {
 }
 
 // fromForecast fills p from a forecast's quantiles; beyond its horizon the last step is held.
-func (p *paths) fromForecast(f *forecaster.Forecast, steps int, interval float64, scale *[pathCount]float64) {
+func (p *paths) fromForecast(f *forecaster.Forecast, steps int, interval float64, scale *[pathCount]float64, noise float64) {
 	p.steps = min(steps, maxPathSteps)
 	levels := len(f.Levels)
 	for k := 1; k <= p.steps; k++ {
@@ -42,7 +42,7 @@ func (p *paths) fromForecast(f *forecaster.Forecast, steps int, interval float64
 		below := 0.0
 		for j, level := range pathLevels {
 			q := quantileAt(f.Levels, row, level)
-			below = max(below, median+scale[j]*(q-median))
+			below = max(below, median+math.Hypot(scale[j]*(q-median), noise*gaussian[j]*median))
 			p.at[j][k-1] = below * interval
 		}
 	}
@@ -81,7 +81,7 @@ func quantileAt(levels, values []float64, level float64) float64 {
 var gaussian = [pathCount]float64{0, 0.8416, 1.2816, 1.6449, 2.3263, 2.8782}
 
 // fromRecent fills p by persistence: the recent level, with an error that grows with the square root of time.
-func (p *paths) fromRecent(r *recent, steps int, interval float64, scale *[pathCount]float64) {
+func (p *paths) fromRecent(r *recent, steps int, interval float64, scale *[pathCount]float64, noise float64) {
 	p.steps = min(steps, maxPathSteps)
 	// The mean absolute error of a normal variable is 0.8 of its deviation.
 	sigma := 1.25 * r.Noise
@@ -89,7 +89,7 @@ func (p *paths) fromRecent(r *recent, steps int, interval float64, scale *[pathC
 		wide := sigma * math.Sqrt(1+0.3*float64(k))
 		below := 0.0
 		for j := range pathLevels {
-			below = max(below, r.Level+scale[j]*gaussian[j]*wide)
+			below = max(below, r.Level+gaussian[j]*math.Hypot(scale[j]*wide, noise*r.Level))
 			p.at[j][k] = below * interval
 		}
 	}
@@ -146,14 +146,27 @@ func (s *scene) excess(from, to, changeStep int, then float64, changed bool, tun
 }
 
 // best returns the count with the least cost of replicas and lateness, given that `current` are ready or starting.
-func (s *scene) best(p *partitions, current, lowest, highest int, price float64, tune *Tuning) (count int, costs planCosts) {
+func (s *scene) best(p *partitions, current, lowest, highest int, price float64, tune *Tuning) int {
 	unit := price * tune.Price / max(s.perReplica, 1e-12)
-	present := p.work(current) * s.perReplica
-	upFrom, upTo := s.leadSteps, s.leadSteps+tune.UpSteps
-	span := float64(upTo - upFrom)
-	stay := float64(current) + unit*s.excess(upFrom, upTo, 0, present, false, tune)/span
-	best, bestCost := current, stay
-	costs.stay = stay
+	if n := s.bestIncrease(p, current, highest, unit, tune); n > current {
+		return n
+	}
+	n := s.bestDecrease(p, current, lowest, unit, tune)
+	if n < current {
+		// Were it there already, would the same paths ask for more? Then going there is the first half of a limit cycle.
+		there := *s
+		there.now, there.arriving = p.work(n)*s.perReplica, p.work(n)*s.perReplica
+		n = min(there.bestIncrease(p, n, current, unit, tune), current)
+	}
+	return n
+}
+
+// bestIncrease weighs more replicas by the ticks from the lead time on.
+func (s *scene) bestIncrease(p *partitions, current, highest int, unit float64, tune *Tuning) int {
+	from, to := s.leadSteps, s.leadSteps+tune.UpSteps
+	span := float64(to - from)
+	best := current
+	bestCost := float64(current) + unit*s.excess(from, to, 0, 0, false, tune)/span
 	for i, n := range p.useful {
 		if n <= current || n > highest {
 			continue
@@ -162,21 +175,21 @@ func (s *scene) best(p *partitions, current, lowest, highest int, price float64,
 		if cost >= bestCost {
 			break // costs of replicas alone only grow
 		}
-		cost += unit * s.excess(upFrom, upTo, s.leadSteps, p.effective[i]*s.perReplica, true, tune) / span
+		cost += unit * s.excess(from, to, s.leadSteps, p.effective[i]*s.perReplica, true, tune) / span
 		if cost < bestCost {
 			best, bestCost = n, cost
 		}
 	}
-	costs.chosen = bestCost
-	if best > current {
-		return best, costs
-	}
-	downTo := s.leadSteps + tune.DownSteps
-	sustained := s.paths.mean(0, downTo)
-	span = float64(downTo)
-	stay = float64(current) + unit*s.excess(0, downTo, 0, present, false, tune)/span
-	bestCost = stay
-	costs.stay = stay
+	return best
+}
+
+// bestDecrease weighs fewer replicas by the ticks from now until a lead time has passed, when they could be had back.
+func (s *scene) bestDecrease(p *partitions, current, lowest int, unit float64, tune *Tuning) int {
+	to := s.leadSteps + tune.DownSteps
+	span := float64(to)
+	sustained := s.paths.mean(0, to)
+	best := current
+	bestCost := float64(current) + unit*s.excess(0, to, 0, 0, false, tune)/span
 	for i := len(p.useful) - 1; i >= -1; i-- {
 		n, work := 0, 0.0
 		if i >= 0 {
@@ -186,9 +199,9 @@ func (s *scene) best(p *partitions, current, lowest, highest int, price float64,
 			continue
 		}
 		if work*s.perReplica < sustained {
-			break // its backlog would grow until the count must rise again: a limit cycle
+			break // its backlog would grow until the count must rise again
 		}
-		late := unit * s.excess(0, downTo, 0, work*s.perReplica, true, tune) / span
+		late := unit * s.excess(0, to, 0, work*s.perReplica, true, tune) / span
 		if cost := float64(n) + tune.MoveCost*float64(current-n)/span + late; cost < bestCost {
 			best, bestCost = n, cost
 		}
@@ -196,9 +209,5 @@ func (s *scene) best(p *partitions, current, lowest, highest int, price float64,
 			break // lateness alone only grows
 		}
 	}
-	costs.chosen = bestCost
-	return best, costs
+	return best
 }
-
-// planCosts are the costs, in replicas, of staying and of what was chosen.
-type planCosts struct{ stay, chosen float64 }

@@ -23,6 +23,9 @@ const (
 	// dailyDecay is how far, as a logarithm, the price falls in a day without a late record.
 	dailyDecay = 1.0
 	secondsDay = 86400
+	// leastPrice is where more lateness saves next to nothing any more: below it, in the simulator, late records grow tenfold
+	// for one or two per cent of cost.
+	leastPrice = 5.0
 	// maxWeight bounds how much a busy tick counts for against an average one.
 	maxWeight = 3.0
 	// episodeShare is the share of late records within an hour, as a multiple of the promise, at which a further late tick
@@ -35,7 +38,7 @@ const (
 func startPrice(violationRatio float64) float64 { return 0.2 / violationRatio }
 
 func (p *promise) price(violationRatio float64) float64 {
-	return startPrice(violationRatio) * math.Exp(p.LogPrice)
+	return max(startPrice(violationRatio)*math.Exp(p.LogPrice), leastPrice)
 }
 
 func (p *promise) observe(config *Config, o *series.Observation, consumedRate series.Value) {

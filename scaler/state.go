@@ -16,6 +16,7 @@ const StateVersion = 1
 type State struct {
 	Capacity    capacity
 	Pools       []capacity
+	Pace        pace
 	Lead        leadTimes
 	Partitions  partitions
 	Rebalance   rebalances
@@ -120,6 +121,7 @@ func (r *rebalances) observe(rebalancing bool, interval, consumedRate, possibleR
 // Learn updates s with one observation. It must be called once a tick, before Decide. The observation is not kept.
 func (s *State) Learn(config *Config, o *series.Observation) {
 	s.Ticks++
+	tune := config.tuning()
 	at := o.At.Round(0).UTC()
 	s.At = at
 	interval := o.Interval.Seconds()
@@ -130,7 +132,6 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	s.Lead.observe(o.StartupSeconds, o.ProvisionedStartupSeconds, ready, readyKnown, at)
 	arrivals := o.ArrivalRate()
 	s.Arrivals.observe(arrivals)
-	tune := config.tuning()
 	s.Calibration.observe(arrivals.Times(config.Interval.Seconds()).NaN(), tune.DelayShare*config.ObjectiveLag.Seconds()/config.Interval.Seconds())
 
 	consumed := o.ConsumedRate()
@@ -148,6 +149,8 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	}
 	if readyKnown {
 		s.Capacity.observe(consumed, o.BusyRatio, ready, effective, saturated, disturbed)
+		expected := s.Partitions.work(int(ready)) * s.Capacity.perReplica().Or(0)
+		s.Pace.observe(o.LagSeconds, interval, s.Arrivals.Level, expected, 1-tune.Margin, disturbed || s.Partitions.hot > 0)
 		possible := s.Capacity.perReplica().Or(0) * ready
 		s.Rebalance.observe(o.Rebalancing, interval, consumed.Or(0), possible, saturated, changed)
 		s.Spending.observe(at, interval, ready+o.StartingReplicas.Or(0))
@@ -214,6 +217,8 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 		}
 	}
 	if d.horizon > 0 {
+		s.Wanted[s.WantedAt%wantedKept] = d.planned
+		s.WantedAt++
 		s.Calibration.note(d.horizon, d.required)
 	}
 	s.Desired, s.HasDesired = d.DesiredReplicas, true

@@ -12,8 +12,13 @@ type Tuning struct {
 	DelayShare float64
 	// Spread scales the distance of the outer paths from the median; 1 takes the forecast's quantiles as they are.
 	Spread float64
-	// Margin is the share of the learned capacity that is not counted on, since the slowest replica sets the pace.
+	// Hold is for how long, in seconds, fewer replicas must have been enough before any are taken away.
+	Hold float64
+	// Margin is the share of the mean replica's capacity that is not counted on, since the slowest one sets the pace, until
+	// that pace has been seen.
 	Margin float64
+	// Noise is the relative deviation of the group's pace that the outer paths allow for besides that of the arrivals.
+	Noise float64
 	// Price multiplies the outer loop's price of a late record.
 	Price float64
 }
@@ -27,5 +32,5 @@ func (c *Config) tuning() Tuning {
 
 // DefaultTuning returns the constants in use.
 func DefaultTuning() Tuning {
-	return Tuning{UpSteps: 2, DownSteps: 2, MoveCost: 0.5, DelayShare: 0.7, Spread: 1, Margin: 0.06, Price: 1}
+	return Tuning{UpSteps: 2, DownSteps: 2, MoveCost: 0.5, DelayShare: 0.7, Spread: 1, Hold: 45, Margin: 0.06, Noise: 0.03, Price: 1}
 }

@@ -35,7 +35,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root.AddCommand(
 		newServeCommand(),
 		newCheckCommand(),
+		newBacktestCommand(),
 		newDecideCommand(),
+		newExplainCommand(),
 		newLagCommand(),
 		newLoadCommand(),
 		newReplayCommand(),

@@ -199,3 +199,6 @@ func ReadForecasts(r io.Reader) (*Forecasts, error) {
 	}
 	return f, nil
 }
+
+// Time returns when tick i was: what Playback's Observe must be told to answer for it.
+func (f *Forecasts) Time(i int) time.Time { return f.start.Add(time.Duration(i+1) * f.step) }

@@ -77,6 +77,8 @@ func run(args []string, out io.Writer) error {
 	flags.Float64Var(&o.tune.DelayShare, "delay", o.tune.DelayShare, "tuning: DelayShare")
 	flags.Float64Var(&o.tune.Spread, "spread", o.tune.Spread, "tuning: Spread")
 	flags.Float64Var(&o.tune.Margin, "margin", o.tune.Margin, "tuning: Margin")
+	flags.Float64Var(&o.tune.Noise, "noise", o.tune.Noise, "tuning: Noise")
+	flags.Float64Var(&o.tune.Hold, "hold", o.tune.Hold, "tuning: Hold")
 	flags.Float64Var(&o.tune.Price, "price", o.tune.Price, "tuning: Price")
 	if err := flags.Parse(args); err != nil {
 		return err

@@ -1,0 +1,422 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/prescale/prescale/cmd/internal/command"
+	"github.com/prescale/prescale/forecaster"
+	"github.com/prescale/prescale/forecaster/catalog"
+	"github.com/prescale/prescale/scaler"
+	"github.com/prescale/prescale/scaler/sim"
+)
+
+// backtestFlags are what the user may say and ask.
+type backtestFlags struct {
+	input, column     string
+	step              time.Duration
+	prometheus, query string
+	start, end        string
+	policy            string
+
+	capacity, price  float64
+	need             float64
+	lead             time.Duration
+	partitions       int
+	objective        time.Duration
+	ratio            float64
+	minimum, maximum int
+	pause            time.Duration
+	assignor         string
+	noise            float64
+	tick             time.Duration
+	seed             uint64
+	output, html     string
+	quiet            bool
+}
+
+func newBacktestCommand() *cobra.Command {
+	f := &backtestFlags{}
+	c := &cobra.Command{
+		Use:   "backtest --input FILE.csv",
+		Short: "Try the shipped rule and its competitors on your own history",
+		Long: `Try the shipped rule and its competitors on your own history, in a simulated consumer group.
+
+The history is a CSV file of times (seconds or dates) and counts of records per step, or a Prometheus range query. The table
+gives each rule's cost as a multiple of the least that any rule could pay, the share of records later than the objective,
+the 99th percentile of seconds behind, and changes and partition moves a day. --html writes one self-contained page.
+
+Every what-if is a flag: a longer --lead-time, more --partitions, another --objective, another --price.`,
+		Example: `  prescale backtest --input arrivals.csv --capacity 500 --lead-time 90s --html report.html
+  prescale backtest --prometheus http://localhost:9090 --query 'sum(rate(kafka_topic_records_in_total[1m]))' --start 2026-01-01T00:00:00Z --end 2026-01-15T00:00:00Z --step 1m`,
+		Args: positional(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), cmd.Flags().Changed)
+		},
+	}
+	flags := c.Flags()
+	flags.StringVar(&f.input, "input", "", "CSV file with the history, .gz allowed")
+	flags.StringVar(&f.column, "column", "", "name of the column with the counts; the second by default")
+	flags.DurationVar(&f.step, "step", 0, "time between rows; found from the file by default")
+	flags.StringVar(&f.prometheus, "prometheus", "", "address of a Prometheus server to take the history from")
+	flags.StringVar(&f.query, "query", "", "PromQL of the arrivals in records per second")
+	flags.StringVar(&f.start, "start", "", "begin of the range, RFC 3339")
+	flags.StringVar(&f.end, "end", "", "end of the range, RFC 3339")
+	flags.StringVar(&f.policy, "policy", "", "ScalePolicy file; flags given beside it win")
+	flags.Float64Var(&f.capacity, "capacity", 0, "records per second that a replica can do; 0: such that --need replicas are busy on average")
+	flags.Float64Var(&f.need, "need", 8, "mean need in replicas where --capacity is not given")
+	flags.Float64Var(&f.price, "price", 0, "price of a replica-hour; adds a column")
+	flags.DurationVar(&f.lead, "lead-time", time.Minute, "what if replicas take so long to start")
+	flags.IntVar(&f.partitions, "partitions", 48, "what if the topics have so many partitions")
+	flags.DurationVar(&f.objective, "objective", 30*time.Second, "what if records may wait so long")
+	flags.Float64Var(&f.ratio, "violation-ratio", 0.001, "share of records that may wait longer")
+	flags.IntVar(&f.minimum, "min", 1, "lower bound of replicas")
+	flags.IntVar(&f.maximum, "max", 0, "upper bound of replicas; the partitions by default")
+	flags.DurationVar(&f.pause, "pause", 3*time.Second, "how long a rebalance stops the group")
+	flags.StringVar(&f.assignor, "assignor", "range", "range, roundrobin, sticky or cooperative-sticky")
+	flags.Float64Var(&f.noise, "noise", 0.05, "relative deviation of the capacity from replica to replica")
+	flags.DurationVar(&f.tick, "interval", 15*time.Second, "time between decisions")
+	flags.Uint64Var(&f.seed, "seed", 1, "seed of the simulated noise")
+	flags.StringVarP(&f.output, "output", "o", "table", "table or json")
+	flags.StringVar(&f.html, "html", "", "write a self-contained report to this file")
+	flags.BoolVar(&f.quiet, "quiet", false, "show no progress")
+	return c
+}
+
+// backtestRow is one rule's outcome, as printed and as JSON.
+type backtestRow struct {
+	Policy         string  `json:"policy"`
+	Setting        float64 `json:"setting,omitempty"`
+	CostRatio      float64 `json:"costRatio"`
+	ReplicaHours   float64 `json:"replicaHours"`
+	Price          float64 `json:"price,omitempty"`
+	LateRatio      float64 `json:"lateRatio"`
+	P99Seconds     float64 `json:"p99SecondsBehind"`
+	ChangesPerDay  float64 `json:"changesPerDay"`
+	MovesPerDay    float64 `json:"partitionMovesPerDay"`
+	UnderProvision float64 `json:"underProvisionedTimeRatio"`
+	OverProvision  float64 `json:"overProvisionedTimeRatio"`
+	KnowsCapacity  bool    `json:"knowsCapacity"`
+	KnowsTheFuture bool    `json:"knowsTheFuture,omitempty"`
+
+	points []sim.Point
+}
+
+type backtestResult struct {
+	Trace          string        `json:"trace"`
+	Days           float64       `json:"days"`
+	MeanRate       float64       `json:"meanArrivalRecordsPerSecond"`
+	Capacity       float64       `json:"capacityPerReplica"`
+	LeadSeconds    float64       `json:"leadTimeSeconds"`
+	Partitions     int           `json:"partitions"`
+	Objective      float64       `json:"objectiveLagSeconds"`
+	ViolationRatio float64       `json:"violationRatio"`
+	OracleLower    float64       `json:"oracleCostRatioAtLeast"`
+	OracleUpper    float64       `json:"oracleCostRatioAtMost"`
+	Rows           []backtestRow `json:"policies"`
+	Gaps           int           `json:"gapSteps"`
+
+	scenario sim.Scenario
+	recorded *sim.Forecasts
+}
+
+func (f *backtestFlags) run(ctx context.Context, stdout, stderr io.Writer, changed func(string) bool) error {
+	if f.output != "table" && f.output != "json" {
+		return command.Inputf("--output: %q: want table or json", f.output)
+	}
+	h, err := f.history(ctx)
+	if err != nil {
+		return command.Input(err)
+	}
+	trace, gaps, err := h.trace()
+	if err != nil {
+		return command.Input(err)
+	}
+	s, config, err := f.scenario(trace, changed)
+	if err != nil {
+		return command.Input(err)
+	}
+	bar := &progressBar{out: stderr, quiet: f.quiet}
+	result, err := f.tryAll(ctx, s, config, bar)
+	bar.done()
+	if err != nil {
+		return err
+	}
+	result.Gaps = gaps
+	if f.html != "" {
+		if err := writeReport(f.html, result); err != nil {
+			return err
+		}
+		fmt.Fprintf(stderr, "report written to %s\n", f.html)
+	}
+	if f.output == "json" {
+		e := json.NewEncoder(stdout)
+		e.SetIndent("", "  ")
+		return e.Encode(result)
+	}
+	return result.print(stdout, f.price > 0)
+}
+
+func (f *backtestFlags) history(ctx context.Context) (*history, error) {
+	switch {
+	case f.input != "" && f.prometheus != "":
+		return nil, errors.New("--input and --prometheus: want one of the two")
+	case f.input != "":
+		return readTrace(f.input, f.column, f.step.Seconds())
+	case f.prometheus != "":
+		step := f.step
+		if step == 0 {
+			step = time.Minute
+		}
+		return queryPrometheus(ctx, f.prometheus, f.query, f.start, f.end, step)
+	default:
+		return nil, errors.New("--input: is missing: name a CSV file, or give --prometheus and --query")
+	}
+}
+
+// trace turns a history into arrivals; a gap keeps the rate before it, since nobody knows better.
+func (h *history) trace() (*sim.Trace, int, error) {
+	rates := h.rates()
+	gaps, last := 0, 0.0
+	for i, r := range rates {
+		if math.IsNaN(r) {
+			gaps++
+			rates[i] = last
+			continue
+		}
+		last = r
+	}
+	trace, err := sim.NewTrace(h.name, h.step, rates)
+	return trace, gaps, err
+}
+
+func (f *backtestFlags) scenario(trace *sim.Trace, changed func(string) bool) (sim.Scenario, scaler.Config, error) {
+	config := scaler.DefaultConfig()
+	config.Policy = "default/backtest"
+	fromPolicy := f.policy != ""
+	if fromPolicy {
+		_, c, err := readPolicy(f.policy)
+		if err != nil {
+			return sim.Scenario{}, config, err
+		}
+		config = c
+	}
+	use := func(flag string) bool { return !fromPolicy || changed(flag) }
+	if use("objective") {
+		config.ObjectiveLag = f.objective
+	}
+	if use("violation-ratio") {
+		config.ViolationRatio = f.ratio
+	}
+	if use("interval") {
+		config.Interval = f.tick
+	}
+	if use("min") {
+		config.MinReplicas = f.minimum
+	}
+	if use("max") {
+		config.MaxReplicas = f.maximum
+		if f.maximum == 0 {
+			config.MaxReplicas = f.partitions
+		}
+	}
+	if err := config.Validate(); err != nil {
+		return sim.Scenario{}, config, err
+	}
+	s := sim.DefaultScenario(trace)
+	s.Tick, s.Lead, s.Partitions = config.Interval.Seconds(), f.lead.Seconds(), f.partitions
+	s.Objective, s.Pause = config.ObjectiveLag.Seconds(), f.pause.Seconds()
+	s.Min, s.Max, s.CapacityNoise, s.Seed = config.MinReplicas, config.MaxReplicas, f.noise, f.seed
+	s.Initial = min(max(8, s.Min), s.Max)
+	assignor, err := sim.ParseAssignor(f.assignor)
+	if err != nil {
+		return s, config, fmt.Errorf("--%w", err)
+	}
+	s.Assignor = assignor
+	if !(f.need > 0) {
+		return s, config, fmt.Errorf("--need: %v: want more than 0", f.need)
+	}
+	s.Capacity = trace.MeanRate() / f.need
+	if f.capacity < 0 {
+		return s, config, fmt.Errorf("--capacity: %v: want more than 0 records per second", f.capacity)
+	}
+	if f.capacity > 0 {
+		s.Capacity = f.capacity
+	}
+	// A tenth of the history, a day at most, warms up and is not counted.
+	s.CountFrom = min(86400, trace.Duration()/10)
+	if trace.Duration() < 20*s.Tick {
+		return s, config, fmt.Errorf("the history is %.0f s long: want at least 20 intervals of %v", trace.Duration(), config.Interval)
+	}
+	return s, config, s.Validate()
+}
+
+// contender is a rule to be tried.
+type contender struct {
+	name    string
+	setting float64
+	make    func(*sim.Scenario) (sim.Policy, error)
+	plot    bool
+	future  bool
+	learns  bool
+}
+
+// tryAll runs every rule over the history.
+func (f *backtestFlags) tryAll(ctx context.Context, s sim.Scenario, config scaler.Config, bar *progressBar) (*backtestResult, error) {
+	result := &backtestResult{
+		Trace: s.Trace.Name, Days: s.Trace.Duration() / 86400, MeanRate: s.Trace.MeanRate(), Capacity: s.Capacity,
+		LeadSeconds: s.Lead, Partitions: s.Partitions, Objective: s.Objective, ViolationRatio: config.ViolationRatio, scenario: s,
+	}
+	steps := max(int(math.Ceil(1.3*s.Lead/s.Tick))+6, 4)
+	model, err := catalog.New(forecaster.Config{Step: config.Interval, MaxSteps: steps, Quantiles: forecaster.DefaultQuantiles()})
+	if err != nil {
+		return nil, command.Input(err)
+	}
+	bar.begin("forecasting")
+	result.recorded = sim.Record(&s, model, steps, bar.share)
+	contenders := f.contenders(config, result.recorded)
+	for i, c := range contenders {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		bar.begin(fmt.Sprintf("%d/%d %s", i+1, len(contenders), c.name))
+		policy, err := c.make(&s)
+		if err != nil {
+			return nil, err
+		}
+		one := s
+		one.Keep = c.plot && f.html != ""
+		r, err := sim.Run(one, policy)
+		if err != nil {
+			return nil, err
+		}
+		hours := r.ReplicaSeconds / 3600
+		result.Rows = append(result.Rows, backtestRow{
+			Policy: c.name, Setting: c.setting, CostRatio: r.Cost(), ReplicaHours: hours, Price: hours * f.price,
+			LateRatio: r.LateRatio, P99Seconds: r.WaitP99, ChangesPerDay: float64(r.Changes) / r.Days, MovesPerDay: float64(r.Moves) / r.Days,
+			UnderProvision: r.Elasticity.TauUnder, OverProvision: r.Elasticity.TauOver,
+			KnowsCapacity: !c.learns, KnowsTheFuture: c.future, points: r.Points,
+		})
+	}
+	bar.begin("clairvoyant")
+	o, err := sim.ClairvoyantCost(s)
+	if err != nil {
+		return nil, err
+	}
+	result.OracleLower, result.OracleUpper = o.Lower, o.Upper
+	return result, nil
+}
+
+func (f *backtestFlags) contenders(config scaler.Config, recorded *sim.Forecasts) []contender {
+	ours := func(ratio float64, model func(*sim.Scenario) forecaster.Model) func(*sim.Scenario) (sim.Policy, error) {
+		return func(s *sim.Scenario) (sim.Policy, error) {
+			c := config
+			c.ViolationRatio = ratio
+			return sim.NewPrescale(c, model(s))
+		}
+	}
+	standard := func(*sim.Scenario) forecaster.Model { return recorded.Playback() }
+	all := []contender{
+		{name: "prescale", setting: config.ViolationRatio, make: ours(config.ViolationRatio, standard), plot: true, learns: true},
+		{name: "prescale, perfect forecasts", make: ours(config.ViolationRatio, sim.Perfect), future: true, learns: true},
+		{name: "prescale, persistence", make: ours(config.ViolationRatio, func(*sim.Scenario) forecaster.Model { return nil }), learns: true},
+	}
+	for _, ratio := range []float64{0.0003, 0.001, 0.003, 0.01, 0.03} {
+		if ratio != config.ViolationRatio {
+			all = append(all, contender{name: "prescale", setting: ratio, make: ours(ratio, standard), learns: true})
+		}
+	}
+	simple := func(name string, plotted float64, settings []float64, make func(*sim.Scenario, float64) sim.Policy) {
+		for _, x := range settings {
+			all = append(all, contender{name: name, setting: x, plot: x == plotted, make: func(s *sim.Scenario) (sim.Policy, error) { return make(s, x), nil }})
+		}
+	}
+	simple("HPA on rate", 0.7, []float64{0.5, 0.7, 0.9}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewHPARate(s, x) })
+	simple("KEDA lag, records", 10, []float64{10}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewKEDALag(s, x) })
+	simple("KEDA lag, seconds", 0, []float64{5, 15}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewKEDALag(s, x*s.Capacity) })
+	simple("KPA", 0, []float64{0.5, 0.7}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewKPA(s, x) })
+	simple("rate + drain (Flink)", 0.7, []float64{0.5, 0.7, 0.9}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewRateDrain(s, x, 5*time.Minute) })
+	simple("PHPA linear", 0, []float64{0.7}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewPHPA(s, x, false) })
+	simple("PHPA Holt-Winters", 0, []float64{0.7}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewPHPA(s, x, true) })
+	return all
+}
+
+func (r *backtestResult) print(w io.Writer, priced bool) error {
+	fmt.Fprintf(w, "%s: %.1f days, %.4g records/s on average, %.4g a replica, lead time %.0f s, %d partitions, objective %.0f s\n",
+		r.Trace, r.Days, r.MeanRate, r.Capacity, r.LeadSeconds, r.Partitions, r.Objective)
+	if r.Gaps > 0 {
+		fmt.Fprintf(w, "%d steps are missing and were taken to be as the one before\n", r.Gaps)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(t, "rule\tsetting\tcost\tlate %\tp99 behind\tchanges/day\tmoves/day\treplica-hours\t")
+	if priced {
+		fmt.Fprint(t, "price\t")
+	}
+	fmt.Fprintln(t)
+	for _, row := range r.Rows {
+		setting := "-"
+		if row.Setting != 0 {
+			setting = fmt.Sprintf("%g", row.Setting)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%.3f\t%.4f\t%.1f s\t%.0f\t%.0f\t%.0f\t", row.Policy, setting, row.CostRatio, 100*row.LateRatio, row.P99Seconds, row.ChangesPerDay, row.MovesPerDay, row.ReplicaHours)
+		if priced {
+			fmt.Fprintf(t, "%.2f\t", row.Price)
+		}
+		fmt.Fprintln(t)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "cost is in multiples of arrivals ÷ capacity, the least any rule can pay; a clairvoyant who knows the partitions pays %.3f to %.3f\n", r.OracleLower, r.OracleUpper)
+	_, err := fmt.Fprintln(w, "prescale learns the capacity and the lead time; the other rules are told the capacity")
+	return err
+}
+
+// progressBar shows what is being done on a terminal, and nothing elsewhere.
+type progressBar struct {
+	out   io.Writer
+	quiet bool
+	task  string
+	shown bool
+}
+
+func (b *progressBar) terminal() bool {
+	f, ok := b.out.(*os.File)
+	if !ok || b.quiet {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func (b *progressBar) begin(task string) {
+	b.task = task
+	b.share(0)
+}
+
+func (b *progressBar) share(x float64) {
+	if !b.terminal() {
+		return
+	}
+	b.shown = true
+	const width = 30
+	full := int(x * width)
+	fmt.Fprintf(b.out, "\r\x1b[K[%-*s] %3.0f %% %s", width, bars[:full], 100*x, b.task)
+}
+
+const bars = "##############################"
+
+func (b *progressBar) done() {
+	if b.shown {
+		fmt.Fprint(b.out, "\r\x1b[K")
+	}
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/prescale/prescale/cmd/internal/command"
+	"github.com/prescale/prescale/scaler"
+)
+
+func newExplainCommand() *cobra.Command {
+	var policy, observations, history, output string
+	var at float64
+	c := &cobra.Command{
+		Use:   "explain --policy FILE --observations FILE.jsonl",
+		Short: "Say why the answer was this number, and what would change it",
+		Long: `Replay observations, as prescale decide takes them, up to one moment, and say why the answer there was this number:
+what was seen, the quantiles of the forecast, what each rule asked for, what bound, and what would change it.`,
+		Example: "  prescale explain --policy policy.yaml --observations observations.jsonl --at 1767225600",
+		Args:    positional(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if output != "text" && output != "json" {
+				return command.Inputf("--output: %q: want text or json", output)
+			}
+			p, config, err := readPolicy(policy)
+			if err != nil {
+				return err
+			}
+			d := &deciding{policy: p, config: config, stderr: cmd.ErrOrStderr()}
+			if history != "" {
+				if d.history, err = readTrace(history, "", 0); err != nil {
+					return command.Input(err)
+				}
+			}
+			until := math.Inf(1)
+			if cmd.Flags().Changed("at") {
+				until = at
+			}
+			e, err := d.explain(observations, until)
+			if err != nil {
+				return command.Input(err)
+			}
+			if output == "json" {
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetIndent("", "  ")
+				return enc.Encode(e)
+			}
+			return e.print(cmd.OutOrStdout())
+		},
+	}
+	c.Flags().StringVar(&policy, "policy", "", "ScalePolicy file (required)")
+	c.Flags().StringVar(&observations, "observations", "", "file of observations, one JSON object a line; - is stdin (required)")
+	c.Flags().StringVar(&history, "history", "", "CSV of past arrivals to warm up with")
+	c.Flags().Float64Var(&at, "at", 0, "moment to explain, in the observations' seconds; the last by default")
+	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	return c
+}
+
+// explanation is a decision with what would have changed it.
+type explanation struct {
+	T        float64         `json:"t"`
+	Decision scaler.Decision `json:"decision"`
+	WhatIf   []scaler.WhatIf `json:"whatIf"`
+}
+
+// explain replays the file up to `until`.
+func (d *deciding) explain(path string, until float64) (*explanation, error) {
+	var in io.Reader = os.Stdin
+	switch path {
+	case "":
+		return nil, errors.New("--observations: is missing: name a file of JSON lines")
+	case "-":
+	default:
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, fmt.Errorf("--observations: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	reader := bufio.NewReaderSize(in, 1<<16)
+	var found *explanation
+	for number := 1; ; number++ {
+		line, readErr := reader.ReadBytes('\n')
+		if len(line) > 0 {
+			o, t, err := d.observation(line)
+			if err != nil {
+				return nil, fmt.Errorf("%s: line %d: %w", path, number, err)
+			}
+			if t > until {
+				break
+			}
+			if d.autoscaler == nil {
+				if err := d.begin(&o, t); err != nil {
+					return nil, err
+				}
+			}
+			d.lastTime = t
+			d.ticks++
+			decision := d.autoscaler.Tick(o.At, o)
+			found = &explanation{T: t, Decision: decision}
+			if peek, _ := reader.Peek(1); len(peek) == 0 || !math.IsInf(until, 1) {
+				found.WhatIf = d.autoscaler.WhatIf(o.At, o)
+			}
+		}
+		if errors.Is(readErr, io.EOF) {
+			break
+		}
+		if readErr != nil {
+			return nil, fmt.Errorf("%s: line %d: %w", path, number, readErr)
+		}
+	}
+	if found == nil {
+		return nil, fmt.Errorf("%s: no observation at or before the moment asked for", path)
+	}
+	return found, nil
+}
+
+func (e *explanation) print(w io.Writer) error {
+	d := &e.Decision
+	fmt.Fprintf(w, "%s at t = %g: %d replicas, because of %s\n", d.Policy, e.T, d.DesiredReplicas, d.Reason)
+	for _, v := range d.Verdicts {
+		fmt.Fprintf(w, "  verdict: %s\n", v)
+	}
+	fmt.Fprintf(w, "\nseen\n")
+	for _, f := range []struct{ name, value, unit string }{
+		{"arrivals", d.ArrivalRate.String(), "records/s"}, {"lag", d.LagRecords.String(), "records"}, {"behind", d.LagSeconds.String(), "s"},
+		{"replicas now", d.CurrentReplicas.String(), ""}, {"a replica does", d.CapacityPerReplica.String(), "records/s"},
+		{"a replica takes to start", d.LeadTimeSeconds.String(), "s"},
+	} {
+		fmt.Fprintf(w, "  %-26s %s %s\n", f.name, f.value, f.unit)
+	}
+	if len(d.ArrivalForecast) > 0 {
+		fmt.Fprintf(w, "\nforecast of the highest arrivals of the next %d intervals, records/s\n", d.HorizonSteps)
+		for _, q := range d.ArrivalForecast {
+			fmt.Fprintf(w, "  %-26g %.4g\n", q.Level, q.Value)
+		}
+	} else {
+		fmt.Fprintln(w, "\nno forecast was used")
+	}
+	fmt.Fprintf(w, "\nwhat each rule asked for\n")
+	for i, t := range d.Terms {
+		mark := " "
+		if i == len(d.Terms)-1 {
+			mark = ">"
+		}
+		fmt.Fprintf(w, "%s %-14s %4d  %s\n", mark, t.Name, t.Replicas, t.Detail)
+	}
+	fmt.Fprintf(w, "\nwhat would change it\n")
+	for _, x := range e.WhatIf {
+		change := "the same"
+		if x.Replicas != d.DesiredReplicas {
+			change = fmt.Sprintf("%d (%s)", x.Replicas, x.Reason)
+		}
+		fmt.Fprintf(w, "  %-44s %s\n", x.If, change)
+	}
+	return nil
+}

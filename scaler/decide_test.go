@@ -1,0 +1,314 @@
+package scaler
+
+import (
+	"encoding/json"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/prescale/prescale/forecaster"
+	"github.com/prescale/prescale/metrics/series"
+)
+
+// settled returns the input of a group that has run for a while, for one decision to be varied.
+type settled struct {
+	config      Config
+	state       State
+	observation series.Observation
+	forecast    forecaster.Forecast
+}
+
+func drawSettled(t *rapid.T) *settled {
+	s := &settled{config: testConfig()}
+	s.config.MaxReplicas = rapid.IntRange(1, 60).Draw(t, "max")
+	s.config.MinReplicas = rapid.IntRange(0, min(3, s.config.MaxReplicas)).Draw(t, "min")
+	s.config.ViolationRatio = rapid.SampledFrom([]float64{0.0003, 0.001, 0.01, 0.03}).Draw(t, "ratio")
+	partitions := rapid.SampledFrom([]int{1, 3, 12, 48, 100}).Draw(t, "partitions")
+	ready := rapid.IntRange(0, min(s.config.MaxReplicas, partitions)).Draw(t, "ready")
+	starting := rapid.IntRange(0, s.config.MaxReplicas-ready).Draw(t, "starting")
+	rate := rapid.Float64Range(0, 6000).Draw(t, "rate")
+	lag := rapid.SampledFrom([]float64{0, 100, 5000, 1e5}).Draw(t, "lag")
+	at := start.Add(time.Hour)
+	for range rapid.IntRange(0, 4).Draw(t, "startups") {
+		s.state.Lead.Plain.add(rapid.Float64Range(5, 400).Draw(t, "startup"))
+	}
+	for i := range 20 {
+		s.observation = series.Observation{
+			At: at.Add(time.Duration(i) * 15 * time.Second), Interval: 15 * time.Second, ArrivalRecords: series.Of(rate * 15),
+			ConsumedRecords: series.Of(rate * 15), LagRecords: series.Of(0), LagSeconds: series.Of(0),
+			ReadyReplicas: series.OfInt(ready), StartingReplicas: series.OfInt(starting), Partitions: series.OfInt(partitions),
+			BusyRatio: series.Of(0.5),
+		}
+		s.state.Learn(&s.config, &s.observation)
+	}
+	s.state.Capacity = capacity{Mean: 100, Deviation: 5, Samples: 20}
+	s.state.derive(&s.config)
+	s.observation.LagRecords = series.Of(lag)
+	s.observation.LagSeconds = series.Of(lag / 1000)
+	(&levelModel{at: s.observation.At, step: s.config.Interval, level: rate, n: 100}).Forecast(&s.forecast, 10)
+	return s
+}
+
+func (s *settled) decide() Decision {
+	return Decide(s.observation.At, Input{Config: &s.config, State: &s.state, Observation: &s.observation, Forecast: &s.forecast})
+}
+
+func TestWithinBoundsAlways(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawSettled(t)
+		d := s.decide()
+		if d.DesiredReplicas < s.config.MinReplicas || d.DesiredReplicas > s.config.MaxReplicas {
+			t.Fatalf("got %d, want %d to %d", d.DesiredReplicas, s.config.MinReplicas, s.config.MaxReplicas)
+		}
+		if !slices.Contains(Reasons(), d.Reason) {
+			t.Fatalf("reason %q is not in the set", d.Reason)
+		}
+		for _, v := range d.Verdicts {
+			if !slices.Contains(Verdicts(), v) {
+				t.Fatalf("verdict %q is not in the set", v)
+			}
+		}
+	})
+}
+
+func TestMonotoneInBacklog(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawSettled(t)
+		less := s.decide().DesiredReplicas
+		more := rapid.Float64Range(0, 1e6).Draw(t, "more")
+		s.observation.LagRecords = series.Of(s.observation.LagRecords.Or(0) + more)
+		if got := s.decide().DesiredReplicas; got < less {
+			t.Fatalf("with %v more records behind: %d, which is less than %d", more, got, less)
+		}
+	})
+}
+
+func TestMonotoneInForecastArrivals(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawSettled(t)
+		less := s.decide().DesiredReplicas
+		factor := rapid.Float64Range(1, 3).Draw(t, "factor")
+		for i := range s.forecast.PerStep {
+			s.forecast.PerStep[i] *= factor
+		}
+		if got := s.decide().DesiredReplicas; got < less {
+			t.Fatalf("with arrivals %v times as high: %d, which is less than %d", factor, got, less)
+		}
+	})
+}
+
+func TestSameInputSameDecision(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawSettled(t)
+		a, _ := json.Marshal(s.decide())
+		b, _ := json.Marshal(s.decide())
+		if string(a) != string(b) {
+			t.Fatalf("got %s, then %s", a, b)
+		}
+	})
+}
+
+func TestUsefulCounts(t *testing.T) {
+	p := partitions{Count: 12}
+	p.derive(100, 0, 0)
+	if want := []int{1, 2, 3, 4, 6, 12}; !slices.Equal(p.useful, want) {
+		t.Errorf("12 partitions: got %v, want %v", p.useful, want)
+	}
+	// 17 to 23 consumers of 48 partitions do the work of 16.
+	p = partitions{Count: 48}
+	p.derive(100, 0, 0)
+	for n := 16; n < 24; n++ {
+		if w := p.work(n); w != 16 {
+			t.Errorf("work of %d: got %v, want 16", n, w)
+		}
+	}
+}
+
+// hot runs a group with 12 partitions of which the first gets a share of the arrivals.
+func hot(t *testing.T, share float64) (verdictAt int, counts []int) {
+	t.Helper()
+	config := testConfig()
+	a := newTest(t, config)
+	verdictAt = -1
+	const rate, interval = 600.0, 15.0
+	n, lag := 8, 0.0
+	for i := range 60 {
+		lags, arrivals := make([]series.Value, 12), make([]series.Value, 12)
+		for p := range 12 {
+			arrivals[p], lags[p] = series.Of(rate*interval*(1-share)/11), series.Of(0)
+		}
+		arrivals[0] = series.Of(rate * interval * share)
+		lag += max(0, rate*share-perSecond) * interval
+		lags[0] = series.Of(lag)
+		at := start.Add(time.Duration(i+1) * 15 * time.Second)
+		d := a.Tick(at, series.Observation{
+			At: at, Interval: 15 * time.Second, ArrivalRecords: series.Of(rate * interval),
+			ConsumedRecords: series.Of(min(rate, rate*(1-share)+perSecond) * interval), LagRecords: series.Of(lag),
+			LagSeconds: series.Of(lag / (rate * share)), ReadyReplicas: series.OfInt(n), StartingReplicas: series.Of(0),
+			Partitions: series.Of(12), PartitionLagRecords: lags, PartitionArrivalRecords: arrivals,
+			BusyRatio: series.Of(min(1, rate/(float64(n)*perSecond))),
+		})
+		if verdictAt < 0 && slices.Contains(d.Verdicts, VerdictHotPartition) {
+			verdictAt = i
+		}
+		n = d.DesiredReplicas
+		counts = append(counts, n)
+	}
+	return verdictAt, counts
+}
+
+func TestHotPartition(t *testing.T) {
+	// 600 records/s at 100 a replica: half of them on one partition is three replicas' work for the one that has it.
+	at, counts := hot(t, 0.5)
+	if at < 0 || at > warmTicks+2 {
+		t.Errorf("verdict at tick %d, want within two of the warm-up", at)
+	}
+	if last := counts[len(counts)-1]; last > 8 {
+		t.Errorf("a hot partition drove the count to %d: %v", last, counts)
+	}
+	if at, _ := hot(t, 1.0/12); at >= 0 {
+		t.Errorf("evenly spread: verdict at tick %d", at)
+	}
+}
+
+func TestPoisonPartitionDoesNotDriveToTheBound(t *testing.T) {
+	// One partition is not consumed at all; its backlog grows for ever. The rest needs three replicas.
+	a := newTest(t, testConfig())
+	n := 4
+	for i := range 200 {
+		lags := make([]series.Value, 12)
+		for p := range lags {
+			lags[p] = series.Of(0)
+		}
+		lag := float64(i) * 15 * 25
+		lags[3] = series.Of(lag)
+		at := start.Add(time.Duration(i+1) * 15 * time.Second)
+		d := a.Tick(at, series.Observation{
+			At: at, Interval: 15 * time.Second, ArrivalRecords: series.Of(300 * 15), ConsumedRecords: series.Of(275 * 15),
+			LagRecords: series.Of(lag), LagSeconds: series.Of(float64(i) * 15), ReadyReplicas: series.OfInt(n), StartingReplicas: series.Of(0),
+			Partitions: series.Of(12), PartitionLagRecords: lags, BusyRatio: series.Of(275 / (100 * float64(n))),
+		})
+		n = d.DesiredReplicas
+	}
+	if n > 6 {
+		t.Errorf("got %d replicas, want at most 6", n)
+	}
+}
+
+func TestObserveAndPausedKeepTheCount(t *testing.T) {
+	for _, change := range []func(*Config){func(c *Config) { c.Observe = true }, func(c *Config) { c.Paused = true }} {
+		config := testConfig()
+		change(&config)
+		w := &world{a: newTest(t, config), lead: 4, partitions: 48, ready: 3}
+		for range 50 {
+			w.step(1200)
+		}
+		if n := w.counts[49]; n != 3 {
+			t.Errorf("observe %v, paused %v: got %d, want 3", config.Observe, config.Paused, n)
+		}
+	}
+}
+
+func TestToZeroAndBack(t *testing.T) {
+	config := testConfig()
+	config.MinReplicas = 0
+	w := &world{a: newTest(t, config), lead: 4, partitions: 48, ready: 3}
+	for range 100 {
+		w.step(100)
+	}
+	for range 200 {
+		w.step(0)
+	}
+	if n := w.counts[299]; n != 0 {
+		t.Errorf("nothing arrives: got %d, want 0", n)
+	}
+	w.step(100)
+	if n := w.counts[300]; n < 1 {
+		t.Errorf("something arrived: got %d, want 1 or more", n)
+	}
+}
+
+func TestScheduleAndBudget(t *testing.T) {
+	config := testConfig()
+	config.Schedules = []Schedule{{Start: "10 0 * * *", Duration: time.Hour, MinReplicas: 10}}
+	w := &world{a: newTest(t, config), lead: 4, partitions: 48, ready: 3}
+	for range 60 {
+		w.step(100)
+	}
+	// 60 ticks are 15 minutes: the schedule has been on for five.
+	if n := w.counts[59]; n < 10 {
+		t.Errorf("scheduled: got %d, want 10 or more", n)
+	}
+	if n := w.counts[20]; n >= 10 {
+		t.Errorf("before the schedule: got %d", n)
+	}
+
+	config = testConfig()
+	config.BudgetReplicaHoursPerDay = 48
+	w = &world{a: newTest(t, config), lead: 4, partitions: 48, ready: 8}
+	hours := 0.0
+	for range 24*240 - 1 {
+		w.step(700)
+		hours += float64(w.ready+len(w.starting)) / 240
+	}
+	if hours > 50 {
+		t.Errorf("spent %v replica-hours of 48", hours)
+	}
+}
+
+func TestPoolsFillTheCheapestFirst(t *testing.T) {
+	pools := []Pool{{"gpu", 4, 4}, {"cpu", 10, 1}}
+	learned := []capacity{{Mean: 1000, Samples: 10}, {Mean: 100, Samples: 10}}
+	for _, tt := range []struct {
+		demand   float64
+		gpu, cpu int
+		left     float64
+	}{
+		{0, 0, 0, 0},
+		{80, 0, 1, 0},   // one CPU replica is cheaper than a GPU that idles
+		{1000, 1, 0, 0}, // 0.004 a record on the GPU, 0.01 on the CPU
+		{1080, 1, 1, 0}, // the rest on a CPU replica
+		{4500, 4, 5, 0}, // the GPU pool is full
+		{6000, 4, 10, 1000},
+	} {
+		got, left := splitPools(nil, pools, learned, 1, tt.demand, 0)
+		if got[0].DesiredReplicas != tt.gpu || got[1].DesiredReplicas != tt.cpu || math.Abs(left-tt.left) > 1e-6 {
+			t.Errorf("%v records/s: got %v, %v left, want %d, %d and %v", tt.demand, got, left, tt.gpu, tt.cpu, tt.left)
+		}
+	}
+}
+
+func BenchmarkDecide(b *testing.B) {
+	w := &world{a: newTest(b, testConfig()), lead: 20, partitions: 48, ready: 8}
+	for i := range 200 {
+		w.step(700 + 100*math.Sin(float64(i)))
+	}
+	o := series.Observation{
+		At: start.Add(201 * 15 * time.Second), Interval: 15 * time.Second, ArrivalRecords: series.Of(10500), ConsumedRecords: series.Of(10500),
+		LagRecords: series.Of(500), LagSeconds: series.Of(1), ReadyReplicas: series.Of(8), StartingReplicas: series.Of(0), Partitions: series.Of(48),
+	}
+	var d Decision
+	in := Input{Config: &w.a.config, State: &w.a.state, Observation: &o, Forecast: &w.a.forecast}
+	b.ReportAllocs()
+	for b.Loop() {
+		DecideInto(&d, o.At, in)
+	}
+}
+
+func TestDecideAllocatesNothing(t *testing.T) {
+	w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 48, ready: 8}
+	for range 100 {
+		w.step(700)
+	}
+	var d Decision
+	o := series.Observation{
+		At: start.Add(101 * 15 * time.Second), Interval: 15 * time.Second, ArrivalRecords: series.Of(10500), LagRecords: series.Of(500),
+		ReadyReplicas: series.Of(8), Partitions: series.Of(48),
+	}
+	if n := testing.AllocsPerRun(100, func() { w.a.TickInto(&d, o.At, &o) }); n > 0 {
+		t.Errorf("%v allocations a tick, want 0", n)
+	}
+}

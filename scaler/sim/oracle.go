@@ -1,0 +1,111 @@
+package sim
+
+import "math"
+
+// Oracle is what a clairvoyant would pay who knows all arrivals and the partitions, chooses useful counts alone, orders
+// replicas exactly a lead time ahead (and pays for it), and lets no record wait longer than the objective where that can be
+// helped. Costs are in units of the lower bound, as Result.Cost.
+type Oracle struct {
+	// Lower rounds every backlog down: no rule can do with less under this model. Upper rounds up: a plan that exists.
+	Lower, Upper float64
+}
+
+// oracleGrid is the number of backlogs that are told apart, oracleCounts the most replica counts.
+const (
+	oracleGrid   = 32
+	oracleCounts = 16
+)
+
+// ClairvoyantCost solves the plan by dynamic programming backwards over ticks, replica counts and backlogs. Capacities are
+// without noise and partitions evenly loaded; a change stops the group for the pause.
+func ClairvoyantCost(s Scenario) (Oracle, error) {
+	if err := s.Validate(); err != nil {
+		return Oracle{}, err
+	}
+	return Oracle{Lower: s.clairvoyant(math.Floor), Upper: s.clairvoyant(math.Ceil)}, nil
+}
+
+func (s *Scenario) clairvoyant(round func(float64) float64) float64 {
+	counts := oracleChoices(usefulCounts(s.Partitions), s.Min, s.Max)
+	k := len(counts)
+	capacity := make([]float64, k) // records a tick
+	for i, n := range counts {
+		if n > 0 {
+			capacity[i] = float64(s.Partitions) / math.Ceil(float64(s.Partitions)/float64(n)) * s.Capacity * s.Tick
+		}
+	}
+	highest := capacity[k-1] * s.Objective / s.Tick
+	unit := highest / (oracleGrid - 1)
+	first := int(math.Ceil(s.CountFrom / s.Tick))
+	last := int(s.Trace.Duration() / s.Tick)
+	leadTicks, pause := s.Lead/s.Tick, s.Pause/s.Tick
+	// A late record weighs more than any replica could.
+	latePrice := 1e3 / (s.Capacity * s.Tick)
+
+	size := k * oracleGrid
+	total, cost := make([]float64, size), make([]float64, size)
+	nextTotal, nextCost := make([]float64, size), make([]float64, size)
+	for t := last; t > first; t-- {
+		arrivals := s.Trace.Arrived(float64(t)*s.Tick) - s.Trace.Arrived(float64(t-1)*s.Tick)
+		for i := range k {
+			for q := range oracleGrid {
+				best, bestCost := math.Inf(1), 0.0
+				for j := range k {
+					served := capacity[j]
+					price := float64(counts[j])
+					if i != j {
+						served *= max(0, 1-pause)
+						if j > i {
+							price += leadTicks * float64(counts[j]-counts[i])
+						}
+					}
+					left := max(0, float64(q)*unit+arrivals-served)
+					late := max(0, left-capacity[j]*s.Objective/s.Tick)
+					at := int(min(round(left/unit), oracleGrid-1))
+					sum := price + late*latePrice + total[j*oracleGrid+at]
+					if sum < best {
+						best, bestCost = sum, price+cost[j*oracleGrid+at]
+					}
+					if late == 0 && left == 0 && j > i {
+						break // still more replicas only cost more
+					}
+				}
+				nextTotal[i*oracleGrid+q], nextCost[i*oracleGrid+q] = best, bestCost
+			}
+		}
+		total, nextTotal = nextTotal, total
+		cost, nextCost = nextCost, cost
+	}
+	bestTotal, bestCost := math.Inf(1), 0.0
+	for i := range k {
+		if total[i*oracleGrid] < bestTotal {
+			bestTotal, bestCost = total[i*oracleGrid], cost[i*oracleGrid]
+		}
+	}
+	bound := max((s.Trace.Arrived(float64(last)*s.Tick)-s.Trace.Arrived(float64(first)*s.Tick))/s.Capacity, float64(s.Min)*float64(last-first)*s.Tick)
+	return bestCost * s.Tick / bound
+}
+
+// oracleChoices thins the useful counts between the bounds out to at most oracleCounts, keeping both ends.
+func oracleChoices(useful []int, lowest, highest int) []int {
+	var counts []int
+	if lowest == 0 {
+		counts = append(counts, 0)
+	}
+	for _, n := range useful {
+		if n >= lowest && n <= highest {
+			counts = append(counts, n)
+		}
+	}
+	if len(counts) == 0 {
+		return []int{highest}
+	}
+	if len(counts) <= oracleCounts {
+		return counts
+	}
+	thin := make([]int, oracleCounts)
+	for i := range thin {
+		thin[i] = counts[i*(len(counts)-1)/(oracleCounts-1)]
+	}
+	return thin
+}
