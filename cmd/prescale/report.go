@@ -20,19 +20,19 @@ type plot struct {
 	Title, Unit string
 	Width       float64
 	Height      float64
-	Lines       []line
-	Bands       []line
-	Dots        []dot
+	Lines       []plotLine
+	Bands       []plotLine
+	Dots        []plotDot
 	XTicks      []tickMark
 	YTicks      []tickMark
 }
 
-type line struct {
+type plotLine struct {
 	Name, Color string
 	Path        string
 }
 
-type dot struct {
+type plotDot struct {
 	X, Y        float64
 	Name, Color string
 	Label       string
@@ -76,10 +76,10 @@ func writeReport(path string, r *backtestResult) error {
 func (r backtestRow) Percent() string { return fmt.Sprintf("%.4f", 100*r.LateRatio) }
 
 // scale maps data to the picture.
-type scale struct{ x0, x1, y0, y1 float64 }
+type plotScale struct{ x0, x1, y0, y1 float64 }
 
-func (s scale) x(v float64) float64 { return (v - s.x0) / (s.x1 - s.x0) * plotWidth }
-func (s scale) y(v float64) float64 {
+func (s plotScale) x(v float64) float64 { return (v - s.x0) / (s.x1 - s.x0) * plotWidth }
+func (s plotScale) y(v float64) float64 {
 	return plotHeight - (v-s.y0)/(s.y1-s.y0)*plotHeight
 }
 
@@ -98,7 +98,7 @@ func bucketed(n int, value func(i int) float64) []float64 {
 	return out
 }
 
-func (s scale) path(values []float64, begin, end float64) string {
+func (s plotScale) path(values []float64, begin, end float64) string {
 	var b strings.Builder
 	for i, v := range values {
 		command := "L"
@@ -112,7 +112,7 @@ func (s scale) path(values []float64, begin, end float64) string {
 }
 
 // band closes the area between a lower and an upper line.
-func (s scale) band(lower, upper []float64, begin, end float64) string {
+func (s plotScale) band(lower, upper []float64, begin, end float64) string {
 	var b strings.Builder
 	b.WriteString(s.path(upper, begin, end))
 	for i := len(lower) - 1; i >= 0; i-- {
@@ -122,7 +122,7 @@ func (s scale) band(lower, upper []float64, begin, end float64) string {
 	return b.String() + "Z"
 }
 
-func (s scale) ticks(title, unit string) plot {
+func (s plotScale) ticks(title, unit string) plot {
 	p := plot{Title: title, Unit: unit, Width: plotWidth, Height: plotHeight}
 	days := (s.x1 - s.x0) / 86400
 	step, format, per := 86400.0, "day %g", 86400.0
@@ -202,10 +202,10 @@ func (r *backtestResult) arrivalsPlot() plot {
 		fan[l] = bucketed(ticks, func(i int) float64 { return v[i] })
 	}
 	arrivals := bucketed(ticks, rate)
-	sc := scale{0, s.Trace.Duration(), 0, 1.05 * min(highestOf(arrivals, fan[0.99]), 2*highestOf(arrivals))}
+	sc := plotScale{0, s.Trace.Duration(), 0, 1.05 * min(highestOf(arrivals, fan[0.99]), 2*highestOf(arrivals))}
 	p := sc.ticks(fmt.Sprintf("Arrivals, and the forecast made %.0f s before (median to 0.99)", s.Lead), "records/s")
-	p.Bands = []line{{"forecast, median to 0.99", palette[5], sc.band(fan[0.5], fan[0.99], 0, s.Trace.Duration())}}
-	p.Lines = []line{{"arrivals", palette[0], sc.path(arrivals, 0, s.Trace.Duration())}}
+	p.Bands = []plotLine{{"forecast, median to 0.99", palette[5], sc.band(fan[0.5], fan[0.99], 0, s.Trace.Duration())}}
+	p.Lines = []plotLine{{"arrivals", palette[0], sc.path(arrivals, 0, s.Trace.Duration())}}
 	return p
 }
 
@@ -219,7 +219,7 @@ func (r *backtestResult) perPolicy(title, unit string, cap float64, value func(s
 			names = append(names, rowName(row))
 		}
 	}
-	sc := scale{0, end, 0, min(1.05*highestOf(lists...), cap)}
+	sc := plotScale{0, end, 0, min(1.05*highestOf(lists...), cap)}
 	for _, l := range lists {
 		for i := range l {
 			l[i] = min(l[i], sc.y1)
@@ -227,7 +227,7 @@ func (r *backtestResult) perPolicy(title, unit string, cap float64, value func(s
 	}
 	p := sc.ticks(title, unit)
 	for i, l := range lists {
-		p.Lines = append(p.Lines, line{names[i], palette[i%len(palette)], sc.path(l, 0, end)})
+		p.Lines = append(p.Lines, plotLine{names[i], palette[i%len(palette)], sc.path(l, 0, end)})
 	}
 	return p
 }
@@ -257,7 +257,7 @@ func (r *backtestResult) paretoPlot() plot {
 		low, high = min(low, log(row.LateRatio)), max(high, log(row.LateRatio))
 		costly = max(costly, row.CostRatio)
 	}
-	sc := scale{1, 1.03 * costly, math.Floor(low), math.Ceil(high + 1e-9)}
+	sc := plotScale{1, 1.03 * costly, math.Floor(low), math.Ceil(high + 1e-9)}
 	if sc.y1 <= sc.y0 {
 		sc.y1 = sc.y0 + 1
 	}
@@ -274,9 +274,9 @@ func (r *backtestResult) paretoPlot() plot {
 		if !seen {
 			color = palette[len(colors)%len(palette)]
 			colors[row.Policy] = color
-			p.Lines = append(p.Lines, line{Name: row.Policy, Color: color})
+			p.Lines = append(p.Lines, plotLine{Name: row.Policy, Color: color})
 		}
-		p.Dots = append(p.Dots, dot{sc.x(row.CostRatio), sc.y(log(row.LateRatio)), row.Policy, color,
+		p.Dots = append(p.Dots, plotDot{sc.x(row.CostRatio), sc.y(log(row.LateRatio)), row.Policy, color,
 			fmt.Sprintf("%s: cost %.3f, late %.4f %%", rowName(row), row.CostRatio, 100*row.LateRatio)})
 	}
 	return p

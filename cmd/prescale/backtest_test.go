@@ -1,0 +1,117 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/prescale/prescale/cmd/internal/command"
+)
+
+// dayCSV is a day of arrivals at a step of a minute, with a wave.
+func dayCSV(t testing.TB) string {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("time,records\n")
+	for i := range 1440 {
+		fmt.Fprintf(&b, "%d,%.0f\n", 60*i, 60000*(1+0.5*math.Sin(float64(i)/200)))
+	}
+	return writeFile(t, "day.csv", b.String())
+}
+
+func TestBacktestTableAndReport(t *testing.T) {
+	html := filepath.Join(t.TempDir(), "report.html")
+	c := newBacktestCommand()
+	var out, errs bytes.Buffer
+	c.SetArgs([]string{"--input", dayCSV(t), "--html", html, "-o", "json", "--need", "6", "--price", "0.5"})
+	c.SetOut(&out)
+	c.SetErr(&errs)
+	if err := c.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	var result backtestResult
+	if err := json.Unmarshal(out.Bytes(), &result); err != nil {
+		t.Fatal(err)
+	}
+	if len(result.Rows) < 10 {
+		t.Fatalf("%d rows", len(result.Rows))
+	}
+	for _, row := range result.Rows {
+		// No rule does with less than the arrivals need unless it leaves them waiting.
+		if row.CostRatio < 0.9 && row.LateRatio < 0.01 {
+			t.Errorf("%s: cost %v with %v late", row.Policy, row.CostRatio, row.LateRatio)
+		}
+		if math.Abs(row.Price-0.5*row.ReplicaHours) > 1e-6 {
+			t.Errorf("%s: price %v for %v hours", row.Policy, row.Price, row.ReplicaHours)
+		}
+	}
+	if !(result.OracleLower <= result.OracleUpper) || result.OracleUpper < 0.9 {
+		t.Errorf("oracle: %v to %v", result.OracleLower, result.OracleUpper)
+	}
+	page, err := os.ReadFile(html)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"<svg", "prescale", "HPA on rate", "<path d=\"M"} {
+		if !bytes.Contains(page, []byte(want)) {
+			t.Errorf("the report lacks %q", want)
+		}
+	}
+	for _, bad := range []string{"http://", "https://", "NaN", "ZgotmplZ"} {
+		if bytes.Contains(page, []byte(bad)) {
+			t.Errorf("the report has %q: it must be self-contained", bad)
+		}
+	}
+}
+
+func TestBacktestRefusesBadInput(t *testing.T) {
+	good := dayCSV(t)
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{nil, "--input"},
+		{[]string{"--input", good, "--assignor", "x"}, "assignor"},
+		{[]string{"--input", good, "--need", "0"}, "--need"},
+		{[]string{"--input", good, "-o", "xml"}, "--output"},
+		{[]string{"--input", good, "--column", "nothere"}, "nothere"},
+		{[]string{"--input", writeFile(t, "a.csv", "0,1\n0,2\n")}, "row 2"},
+		{[]string{"--input", writeFile(t, "b.csv", "0,1\n60,-2\n")}, "row 2"},
+		{[]string{"--input", writeFile(t, "c.csv", "0,0\n60,0\n")}, "nothing ever arrives"},
+		{[]string{"--prometheus", "http://x", "--query", "q", "--start", "yesterday"}, "--start"},
+	} {
+		c := newBacktestCommand()
+		c.SilenceErrors, c.SilenceUsage = true, true
+		c.SetArgs(tt.args)
+		c.SetOut(&bytes.Buffer{})
+		c.SetErr(&bytes.Buffer{})
+		err := c.Execute()
+		if command.ExitCode(err) != 2 || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%v: got %v, want one that names %q and exit code 2", tt.args, err, tt.want)
+		}
+	}
+}
+
+func TestExplainSaysWhatWouldChangeIt(t *testing.T) {
+	var lines []string
+	for i := 1; i <= 60; i++ {
+		lines = append(lines, tick(i, 700, 8))
+	}
+	c := newExplainCommand()
+	var out bytes.Buffer
+	c.SetArgs([]string{"--policy", writeFile(t, "policy.yaml", testPolicy), "--observations", writeFile(t, "o.jsonl", strings.Join(lines, "\n")), "--at", "750"})
+	c.SetOut(&out)
+	if err := c.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"at t = 750", "plan", "what would change it", "a quarter higher"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("lacks %q:\n%s", want, out.String())
+		}
+	}
+}

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/prescale/prescale/cmd/internal/command"
+)
+
+// writeFile puts a file into the test's own directory.
+func writeFile(t testing.TB, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+const testPolicy = `
+kafka: {group: orders}
+objective: {lagSeconds: 30}
+replicas: {max: 48}
+`
+
+// decide runs the command over lines and returns its answers.
+func decide(t testing.TB, policy string, lines []string, more ...string) (answers []map[string]any, stderr string, err error) {
+	t.Helper()
+	path := writeFile(t, "policy.yaml", policy)
+	c := newDecideCommand()
+	c.SilenceErrors, c.SilenceUsage = true, true
+	var out, errs bytes.Buffer
+	c.SetArgs(append([]string{"--policy", path}, more...))
+	c.SetIn(strings.NewReader(strings.Join(lines, "\n")))
+	c.SetOut(&out)
+	c.SetErr(&errs)
+	err = c.Execute()
+	for line := range strings.Lines(out.String()) {
+		var a map[string]any
+		if err := json.Unmarshal([]byte(line), &a); err != nil {
+			t.Fatalf("answer %q: %v", line, err)
+		}
+		answers = append(answers, a)
+	}
+	return answers, errs.String(), err
+}
+
+func tick(i int, rate float64, ready int) string {
+	return fmt.Sprintf(`{"t": %d, "intervalSeconds": 15, "arrivalRecords": %g, "consumedRecords": %g, "lagRecords": 0, "lagSeconds": 0, "readyReplicas": %d, "partitions": 48, "busyRatio": %g}`,
+		15*i, 15*rate, 15*rate, ready, rate/(100*float64(ready)))
+}
+
+func TestDecideFindsTheCount(t *testing.T) {
+	var lines []string
+	for i := 1; i <= 200; i++ {
+		lines = append(lines, tick(i, 700, 20))
+	}
+	answers, _, err := decide(t, testPolicy, lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(answers) != len(lines) {
+		t.Fatalf("%d answers to %d lines", len(answers), len(lines))
+	}
+	last := answers[len(answers)-1]
+	// 700 records/s at 100 a replica: 8 is the least useful count that does it; 16 would be a waste.
+	if n := last["desiredReplicas"].(float64); n < 8 || n > 12 {
+		t.Errorf("got %v, want 8 to 12", last)
+	}
+	if c := last["capacityPerReplica"].(float64); c < 99 || c > 101 {
+		t.Errorf("capacity: got %v, want 100", c)
+	}
+	if last["t"].(float64) != 3000 {
+		t.Errorf("t: got %v, want 3000", last["t"])
+	}
+}
+
+func TestDecideAnswersEveryLine(t *testing.T) {
+	lines := []string{
+		tick(1, 700, 8), tick(2, 700, 8),
+		``, `{`, `[1]`, `null`, `{"t": "x"}`, `{"lagRecords": -1}`, `{"t": 1e300}`, `{"partitionLagRecords": 3}`, `{"rebalancing": 1}`,
+		`{"arrivalRecords": 1e400}`, `{"intervalSeconds": 1e14}`, "\x00\xff",
+		`{}`, `{"t": null, "arrivalRecords": null, "partitionLagRecords": [null, 1], "startupSeconds": [null, 60]}`,
+		`{"t": 0}`, `{"t": -5, "arrivalRecords": 3}`, tick(3, 700, 8), tick(3, 700, 8), tick(1, 700, 8),
+	}
+	const malformed = 12
+	answers, stderr, err := decide(t, testPolicy, lines)
+	if len(answers) != len(lines) {
+		t.Fatalf("%d answers to %d lines", len(answers), len(lines))
+	}
+	if command.ExitCode(err) != 1 {
+		t.Errorf("exit code: got %d (%v), want 1", command.ExitCode(err), err)
+	}
+	bad := 0
+	for i, a := range answers {
+		if _, ok := a["error"]; ok {
+			bad++
+			if !strings.Contains(stderr, fmt.Sprintf("line %d:", i+1)) {
+				t.Errorf("line %d: not reported on stderr", i+1)
+			}
+		}
+		if n, ok := a["desiredReplicas"].(float64); !ok || n < 1 || n > 48 {
+			t.Errorf("line %d: got %v", i+1, a)
+		}
+	}
+	if bad != malformed {
+		t.Errorf("%d errors, want %d", bad, malformed)
+	}
+}
+
+func TestDecideDependsOnTheInputAlone(t *testing.T) {
+	var lines []string
+	for i := 1; i <= 150; i++ {
+		lines = append(lines, tick(i, 500+float64(i*i%300), 8))
+	}
+	a, _, _ := decide(t, testPolicy, lines)
+	b, _, _ := decide(t, testPolicy, lines)
+	x, _ := json.Marshal(a)
+	y, _ := json.Marshal(b)
+	if !bytes.Equal(x, y) {
+		t.Error("two runs over the same input differ")
+	}
+}
+
+func TestDecideWarmsUpFromHistory(t *testing.T) {
+	var csv strings.Builder
+	csv.WriteString("t,records\n")
+	for i := range 600 {
+		fmt.Fprintf(&csv, "%d,%d\n", 15*i, 10500)
+	}
+	history := writeFile(t, "history.csv", csv.String())
+	answers, _, err := decide(t, testPolicy, []string{tick(601, 700, 8), tick(602, 700, 8), tick(603, 700, 8), tick(604, 700, 8), tick(605, 700, 8)}, "--history", history)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := answers[4]["arrivalForecast"]; f == nil {
+		t.Errorf("after a history: no forecast: %v", answers[4])
+	}
+	for _, v := range answers[4]["verdicts"].([]any) {
+		if v == "ForecastUntrusted" {
+			t.Errorf("got %v", answers[4])
+		}
+	}
+}
+
+func TestDecideRefusesBadPolicies(t *testing.T) {
+	for _, tt := range []struct{ policy, want string }{
+		{"", "empty"},
+		{"kafka: {group: g}\nreplica: {max: 3}\n", "replica"},
+		{"kafka: {group: g}\nobjective: {lagSeconds: -1}\nreplicas: {max: 3}\n", "objective.lagSeconds"},
+		{"kafka: {group: g}\nobjective: {lagSeconds: 30}\nreplicas: {max: 0}\n", "replicas.max"},
+		{"kafka: {group: g}\nobjective: {lagSeconds: soon}\nreplicas: {max: 3}\n", "objective.lagSeconds"},
+	} {
+		_, _, err := decide(t, tt.policy, nil)
+		if command.ExitCode(err) != 2 || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%q: got %v with exit code %d, want one that names %q, and 2", tt.policy, err, command.ExitCode(err), tt.want)
+		}
+	}
+	if err := newDecideCommand().Execute(); command.ExitCode(err) == 0 {
+		t.Error("without --policy: no error")
+	}
+}
+
+func FuzzDecideLine(f *testing.F) {
+	f.Add([]byte(tick(1, 700, 8)))
+	f.Add([]byte(`{"t":1,"pools":[{"name":"gpu"}]}`))
+	f.Add([]byte(`{"partitionLagRecords":[1,null,3],"partitions":0}`))
+	path := writeFile(f, "policy.yaml", testPolicy)
+	f.Fuzz(func(t *testing.T, line []byte) {
+		p, config, err := readPolicy(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &deciding{policy: p, config: config, stderr: &bytes.Buffer{}}
+		var out bytes.Buffer
+		_ = d.run(t.Context(), bytes.NewReader(append(line, '\n')), &out)
+		if out.Len() == 0 {
+			t.Error("silence")
+		}
+	})
+}
