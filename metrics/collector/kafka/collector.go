@@ -148,7 +148,7 @@ func (c *Collector) Collect(ctx context.Context, now time.Time) ([]collector.Res
 	if err == nil {
 		c.observeAgain(c.checkExact(ctx), readAt, results)
 	}
-	c.telemetry.tickDone(c.wall().Sub(began), c, results, at(), err)
+	c.telemetry.tickDone(c.wall().Sub(began), c, results, now, err)
 	return results, err
 }
 
@@ -263,6 +263,7 @@ func (c *Collector) ask(ctx context.Context, node int32, request kmsg.Request) (
 		c.telemetry.failed(errorKind(err))
 		return nil, err
 	}
+	c.telemetry.transferred(request, response)
 	return response, nil
 }
 

@@ -255,7 +255,7 @@ func (c *Collector) describeConsumer(ctx context.Context, node int32, batch []*g
 			m := &from.Members[j]
 			out := member{id: m.MemberID, client: m.ClientID, host: m.ClientHost, topics: map[string][]int32{}}
 			for _, t := range m.Assignment.TopicPartitions {
-				out.add(t.Topic, t.Partitions)
+				out.add(c.nameOf(t.Topic, t.TopicID), t.Partitions)
 			}
 			members = append(members, out)
 		}
@@ -285,7 +285,7 @@ func (c *Collector) describeShare(ctx context.Context, node int32, batch []*grou
 			m := &from.Members[j]
 			out := member{id: m.MemberID, client: m.ClientID, host: m.ClientHost, topics: map[string][]int32{}}
 			for _, t := range m.Assignment.TopicPartitions {
-				out.add(t.Topic, t.Partitions)
+				out.add(c.nameOf(t.Topic, t.TopicID), t.Partitions)
 			}
 			members = append(members, out)
 		}
@@ -294,7 +294,25 @@ func (c *Collector) describeShare(ctx context.Context, node int32, batch []*grou
 	return nil
 }
 
+// nameOf returns a topic's name, by its id where the broker gave that alone; "" where it is not known.
+func (c *Collector) nameOf(name string, id [16]byte) string {
+	if name != "" {
+		return name
+	}
+	for _, t := range c.topics {
+		if t.id == id && id != [16]byte{} {
+			return t.name
+		}
+	}
+	return ""
+}
+
+// add takes partitions of a topic; those of a topic whose name is not known count, but are not told apart.
 func (m *member) add(topic string, partitions []int32) {
+	if topic == "" {
+		m.partitions += len(partitions)
+		return
+	}
 	m.topics[topic] = append(m.topics[topic], partitions...)
 	slices.Sort(m.topics[topic])
 	m.partitions += len(partitions)

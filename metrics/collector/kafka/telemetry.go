@@ -17,6 +17,7 @@ type telemetry struct {
 	ticks      *prometheus.HistogramVec
 	requests   *prometheus.CounterVec
 	errors     *prometheus.CounterVec
+	bytes      *prometheus.CounterVec
 	exact      prometheus.Counter
 	partitions prometheus.Gauge
 	groups     prometheus.Gauge
@@ -46,6 +47,10 @@ func newTelemetry(registerer prometheus.Registerer, cluster string) (*telemetry,
 			Name: "prescale_collector_errors_total", ConstLabels: labels,
 			Help: "Requests and partitions that failed, by Kafka's name for the error or timeout, canceled or connection.",
 		}, []string{"kind"}),
+		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "prescale_collector_bytes_total", ConstLabels: labels,
+			Help: "Bytes of the requests and answers that carry a number for each partition, by direction (sent, received).",
+		}, []string{"direction"}),
 		exact: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "prescale_collector_exact_checks_total", ConstLabels: labels,
 			Help: "Partitions whose oldest waiting batch was fetched to read its timestamp.",
@@ -68,7 +73,7 @@ func newTelemetry(registerer prometheus.Registerer, cluster string) (*telemetry,
 	}
 	return t, errors.Join(
 		register(registerer, &t.ticks), register(registerer, &t.requests), register(registerer, &t.errors),
-		register(registerer, &t.exact), register(registerer, &t.partitions), register(registerer, &t.groups),
+		register(registerer, &t.bytes), register(registerer, &t.exact), register(registerer, &t.partitions), register(registerer, &t.groups),
 		register(registerer, &t.age),
 	)
 }
@@ -89,7 +94,15 @@ func register[M prometheus.Collector](registerer prometheus.Registerer, metric *
 	return nil
 }
 
-func (t *telemetry) request(key int16)     { t.requests.WithLabelValues(kmsg.NameForKey(key)).Inc() }
+func (t *telemetry) request(key int16) { t.requests.WithLabelValues(kmsg.NameForKey(key)).Inc() }
+func (t *telemetry) transferred(request kmsg.Request, response kmsg.Response) {
+	if raw, ok := request.(*rawRequest); ok {
+		t.bytes.WithLabelValues("sent").Add(float64(len(raw.body)))
+	}
+	if raw, ok := response.(*rawResponse); ok {
+		t.bytes.WithLabelValues("received").Add(float64(len(raw.body)))
+	}
+}
 func (t *telemetry) failed(kind string)    { t.errors.WithLabelValues(kind).Inc() }
 func (t *telemetry) exactChecks(count int) { t.exact.Add(float64(count)) }
 
