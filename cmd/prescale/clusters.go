@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"time"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/prescale/prescale/cmd/internal/config"
 	"github.com/prescale/prescale/cmd/internal/pipeline"
-	"github.com/prescale/prescale/metrics/collector"
 	"github.com/prescale/prescale/metrics/collector/kafka"
 )
 
@@ -52,32 +50,9 @@ func (cs *clusters) close() {
 // collector returns a new collector that ticks at the interval.
 func (cs *clusters) collector(name string, interval time.Duration) (pipeline.Collector, error) {
 	cfg := kafka.DefaultConfig()
-	cfg.Cluster = name
+	cfg.Cluster, cfg.Security = name, cs.open[name].security
 	cfg.RequestTimeout = min(cfg.RequestTimeout, interval)
 	cfg.ExactAbove = min(cfg.ExactAbove, interval)
 	labelled := prometheus.WrapRegistererWith(prometheus.Labels{"interval": interval.String()}, cs.registry)
-	c, err := kafka.New(cfg, cs.open[name].client, labelled, cs.logger)
-	if err != nil {
-		return nil, err
-	}
-	return named{c, fmt.Sprintf("cluster %s (%s)", name, cs.open[name].security)}, nil
-}
-
-// named puts the cluster's name and how it is reached before the errors of a collector.
-type named struct {
-	*kafka.Collector
-	name string
-}
-
-func (n named) Collect(ctx context.Context, now time.Time) ([]collector.Result, error) {
-	results, err := n.Collector.Collect(ctx, now)
-	for i := range results {
-		if results[i].Err != nil {
-			results[i].Err = fmt.Errorf("%s: %w", n.name, results[i].Err)
-		}
-	}
-	if err != nil {
-		err = fmt.Errorf("%s: %w", n.name, err)
-	}
-	return results, err
+	return kafka.New(cfg, cs.open[name].client, labelled, cs.logger)
 }

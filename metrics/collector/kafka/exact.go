@@ -328,6 +328,7 @@ const (
 	batchFirstStamp  = 27
 	batchMaxStamp    = 35
 	batchProducerAt  = 43
+	batchCountAt     = 57
 	batchHeaderBytes = 61
 
 	attributeAppendTime = 1 << 3
@@ -348,7 +349,10 @@ func readBatches(b []byte, offset int64, aborted []kmsg.FetchResponseTopicPartit
 		attributes := binary.BigEndian.Uint16(b[batchAttributes:])
 		producer := int64(binary.BigEndian.Uint64(b[batchProducerAt:]))
 		if last >= offset {
-			if attributes&attributeControl == 0 && !isAborted(aborted, producer, base, attributes) {
+			// Compaction may leave a batch without records, to remember its producer.
+			empty := binary.BigEndian.Uint32(b[batchCountAt:]) == 0
+			if attributes&attributeControl == 0 && !empty && !isAborted(aborted, producer, base, attributes) {
+				e.residueTo = offset
 				e.stamp(b, base, last, attributes)
 				return e
 			}

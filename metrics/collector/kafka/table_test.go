@@ -134,6 +134,11 @@ var table = []row{
 		right: series.Of(150), states: "current:3", kind: typeClassic,
 	},
 	{
+		name:    "compacted: most offsets have no record any more",
+		prepare: compacted,
+		right:   series.Of(900), states: "current:1", kind: typeClassic,
+	},
+	{
 		name: "no such group",
 		prepare: func(r *rig, name string) {
 			r.create(name, 1, nil)
@@ -145,7 +150,7 @@ var table = []row{
 
 // TestTable prints what each case gives and what is right; kadm.Lag stands beside for what an obvious implementation says.
 func TestTable(t *testing.T) {
-	r := newRig(t, kafka.Options{})
+	r := newRig(t, kafka.Options{Properties: map[string]string{"log.cleaner.backoff.ms": "200"}})
 	var out strings.Builder
 	w := tabwriter.NewWriter(&out, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "case\tright\tgot\tstates\tkadm.Lag says")
@@ -244,6 +249,34 @@ func neverCommitted(r *rig, name string, options ...kgo.Opt) {
 	client := r.join(name, name, options...)
 	r.commitAs(client, name, map[int32]int64{0: 800, 1: 800, 2: 900})
 	client.LeaveGroup()
+}
+
+// compacted writes one key a thousand times, waits until the cleaner has taken most of it, and commits offset 100. Lag
+// counts offsets: how many records are left among them only reading would tell.
+func compacted(r *rig, name string) {
+	r.create(name, 1, map[string]*string{
+		"cleanup.policy": kadm.StringPtr("compact"), "segment.ms": kadm.StringPtr("100"),
+		"min.cleanable.dirty.ratio": kadm.StringPtr("0.01"),
+	})
+	for range 10 {
+		r.produce(name, 0, 100)
+		time.Sleep(150 * time.Millisecond) // past segment.ms: the next write starts a new segment
+	}
+	r.eventually("the cleaner has run", func() error {
+		reader := r.newClient(kgo.ConsumeTopics(name), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+		defer reader.Close()
+		records := 0
+		for last := int64(0); last < 999; {
+			for _, record := range reader.PollFetches(r.context()).Records() {
+				records, last = records+1, record.Offset
+			}
+		}
+		if records > 500 {
+			return fmt.Errorf("%d records are left", records)
+		}
+		return nil
+	})
+	r.commit(name, name, map[int32]int64{0: 100})
 }
 
 func deleteBefore(r *rig, topic string, offset int64) {

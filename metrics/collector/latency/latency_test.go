@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
+	"github.com/prescale/prescale/metrics/collector"
 	"github.com/prescale/prescale/metrics/series"
 )
 
@@ -229,3 +230,9 @@ func TestHeaders(t *testing.T) {
 		t.Errorf("problem: got %q", o.Problems)
 	}
 }
+
+// Both are sources of what offsets do not tell.
+var (
+	_ collector.Source = (*Headers)(nil)
+	_ collector.Source = (*Scraper)(nil)
+)
