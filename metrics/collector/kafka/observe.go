@@ -337,6 +337,11 @@ func (c *Collector) countArrivals(t *target, topics []*topic, arrived map[*topic
 	if !perPartition {
 		return
 	}
+	partitions := 0
+	for _, topic := range topics {
+		partitions += len(topic.lastArrived)
+	}
+	o.PartitionArrivalRecords = make([]series.Value, 0, partitions)
 	for _, topic := range topics {
 		for _, n := range topic.lastArrived {
 			o.PartitionArrivalRecords = append(o.PartitionArrivalRecords, series.OfInt(n))

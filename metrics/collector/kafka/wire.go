@@ -195,6 +195,16 @@ func decodeOffsetFetch(body []byte, to commits) error {
 			name := r.text()
 			keep := wanted && to.topic(name)
 			for partitions := r.length(); partitions > 0 && !r.bad; partitions-- {
+				// Nearly every partition has no metadata and no tags, and so the same twenty bytes: index, offset, leader
+				// epoch, an empty or null string, error code, no tags.
+				if b := r.b; len(b) >= 20 && b[16] <= 1 && b[19] == 0 {
+					r.b = b[20:]
+					if keep {
+						to.commit(int32(binary.BigEndian.Uint32(b)), int64(binary.BigEndian.Uint64(b[4:])),
+							int16(binary.BigEndian.Uint16(b[17:])))
+					}
+					continue
+				}
 				index := r.int32()
 				offset := r.int64()
 				r.take(4) // leader epoch
