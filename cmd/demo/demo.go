@@ -40,7 +40,7 @@ const (
 	clusterName = "main"
 	ourSideName = "Prescale"
 	plainName   = "plain HPA"
-	drainedWait = time.Minute // of the trace, for the last requests' answers
+	drainedWait = 5 * time.Second // of the wall's time, for the last requests' answers
 	// settle is how long, of the wall's time, the first replicas have before the traffic begins.
 	settle = time.Second
 )

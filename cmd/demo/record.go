@@ -148,7 +148,7 @@ func counts(fromSeconds float64, c Config) bool { return fromSeconds >= c.WarmUp
 
 // drain waits until every request has been answered on both sides, but no longer than drainedWait.
 func (r *recorder) drain(ctx context.Context) {
-	limit := time.After(r.clock.WallSpan(drainedWait))
+	limit := time.After(drainedWait)
 	for {
 		waiting := 0
 		for _, s := range r.sides {
