@@ -149,3 +149,17 @@ func (s *Service) Snapshot() (train.Snapshot, bool) {
 
 // Ready returns nil while both stages work.
 func (s *Service) Ready() error { return errors.Join(s.join.Problem(), s.train.Problem()) }
+
+// liveAge is how old a stage's last round may be: longer than taking over a partition with its state.
+const liveAge = 2 * time.Minute
+
+// Live returns nil while both stages come round, as of now.
+func (s *Service) Live(now time.Time) error {
+	var errs []error
+	for name, beat := range map[string]time.Time{"join": s.join.Beat(), "train": s.train.Beat()} {
+		if !beat.IsZero() && now.Sub(beat) > liveAge {
+			errs = append(errs, fmt.Errorf("stage %s last came round at %s", name, beat.UTC().Format(time.RFC3339)))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/prescale/prescale/cmd/internal/command"
+	"github.com/prescale/prescale/cmd/internal/kafkaclient"
 	"github.com/prescale/prescale/cmd/internal/kafkatopic"
 	"github.com/prescale/prescale/feedback"
 	"github.com/prescale/prescale/inference/model"
@@ -32,6 +33,7 @@ func main() { os.Exit(command.Main("feedback", run)) }
 type settings struct {
 	feedback     feedback.Config
 	architecture string
+	kafkaFile    string
 	brokers      []string
 	listen       string
 	partitions   int32
@@ -58,8 +60,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	c, t := &s.feedback, &s.feedback.Train
 	c.Instance = command.Instance()
 	f := root.Flags()
-	f.StringSliceVar(&s.brokers, "brokers", []string{"localhost:9092"}, "Kafka bootstrap addresses")
-	f.StringVar(&s.listen, "listen", ":8001", "address of HTTP: /healthz, /readyz, /metrics")
+	f.StringSliceVar(&s.brokers, "brokers", nil, "Kafka bootstrap addresses, host:port, of a cluster without authentication (default localhost:9092)")
+	f.StringVar(&s.kafkaFile, "kafka-config", "", "YAML file with brokers, tls and sasl, as in the clusters of prescale's own config")
+	f.StringVar(&s.listen, "listen", ":8001", "address of HTTP: /livez, /readyz, /metrics")
 	f.StringVar(&c.Instance, "instance", c.Instance, "what tells this instance from the others; best kept over a restart (default $POD_NAME, else host and process)")
 	f.StringVar(&t.Registry.Name, "model", t.Registry.Name, "model name in the registry")
 	f.StringVar(&t.Registry.Topic, "models-topic", t.Registry.Topic, "the registry's topic")
@@ -96,7 +99,11 @@ func serve(ctx context.Context, s settings, stderr io.Writer) error {
 	if err := s.feedback.Validate(); err != nil {
 		return command.Input(err)
 	}
-	kafka := []kgo.Opt{kgo.SeedBrokers(s.brokers...), kgo.ClientID("prescale-feedback")}
+	cluster, err := kafkaclient.Flags(s.brokers, s.kafkaFile)
+	if err != nil {
+		return command.Input(err)
+	}
+	kafka := append(cluster.Options(), kgo.ClientID("prescale-feedback"))
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	service, err := feedback.New(s.feedback, logger, metrics, kafka...)
@@ -109,17 +116,11 @@ func serve(ctx context.Context, s settings, stderr io.Writer) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := service.Ready(); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ok")
-	})
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { probe(w, service.Live(time.Now())) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { probe(w, service.Ready()) })
 	web := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 
-	logger.Info("feedback: starting", "listen", listener.Addr().String(), "brokers", s.brokers, "instance", s.feedback.Instance, "architecture", s.architecture)
+	logger.Info("feedback: starting", "listen", listener.Addr().String(), "brokers", cluster.Brokers, "security", cluster.Security(), "instance", s.feedback.Instance, "architecture", s.architecture)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -140,6 +141,14 @@ func serve(ctx context.Context, s settings, stderr io.Writer) error {
 		return web.Shutdown(grace)
 	})
 	return group.Wait()
+}
+
+func probe(w http.ResponseWriter, problem error) {
+	if problem != nil {
+		http.Error(w, problem.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
 }
 
 func topics(s settings) []kafkatopic.Topic {

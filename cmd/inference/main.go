@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/prescale/prescale/cmd/internal/command"
+	"github.com/prescale/prescale/cmd/internal/kafkaclient"
 	"github.com/prescale/prescale/cmd/internal/kafkatopic"
 	"github.com/prescale/prescale/inference/model"
 	"github.com/prescale/prescale/inference/registry"
@@ -32,6 +33,7 @@ func main() { os.Exit(command.Main("inference", run)) }
 // settings are what the flags say.
 type settings struct {
 	server     server.Config
+	kafkaFile  string
 	brokers    []string
 	listen     string
 	modelFile  string
@@ -59,7 +61,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	b := &s.server.Batch
 	b.Instance = command.Instance()
 	f := root.Flags()
-	f.StringSliceVar(&s.brokers, "brokers", []string{"localhost:9092"}, "Kafka bootstrap addresses")
+	f.StringSliceVar(&s.brokers, "brokers", nil, "Kafka bootstrap addresses, host:port, of a cluster without authentication (default localhost:9092)")
+	f.StringVar(&s.kafkaFile, "kafka-config", "", "YAML file with brokers, tls and sasl, as in the clusters of prescale's own config")
 	f.StringVar(&s.listen, "listen", ":8000", "address of HTTP: /v2, /metrics")
 	f.StringVar(&s.server.Registry.Name, "model", s.server.Registry.Name, "model name in the registry")
 	f.StringVar(&s.server.Registry.Topic, "models-topic", s.server.Registry.Topic, "the registry's topic")
@@ -95,7 +98,11 @@ func serve(ctx context.Context, s settings, stderr io.Writer) error {
 	if err := s.server.Validate(); err != nil {
 		return command.Input(err)
 	}
-	kafka := []kgo.Opt{kgo.SeedBrokers(s.brokers...), kgo.ClientID("prescale-inference")}
+	cluster, err := kafkaclient.Flags(s.brokers, s.kafkaFile)
+	if err != nil {
+		return command.Input(err)
+	}
+	kafka := append(cluster.Options(), kgo.ClientID("prescale-inference"))
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	replica, err := server.New(s.server, logger, metrics, kafka...)
@@ -112,7 +119,7 @@ func serve(ctx context.Context, s settings, stderr io.Writer) error {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	web := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 
-	logger.Info("inference: starting", "listen", listener.Addr().String(), "brokers", s.brokers, "group", s.server.Batch.Group, "instance", s.server.Batch.Instance)
+	logger.Info("inference: starting", "listen", listener.Addr().String(), "brokers", cluster.Brokers, "security", cluster.Security(), "group", s.server.Batch.Group, "instance", s.server.Batch.Instance)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

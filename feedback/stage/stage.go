@@ -79,6 +79,7 @@ type Stage struct {
 	committed func(partition int32, p Processor)
 
 	problem atomic.Pointer[error]
+	beat    atomic.Pointer[time.Time]
 }
 
 // New checks the config. Create makes the processor of a partition that has been taken over, and may do I/O. Committed, if
@@ -93,6 +94,14 @@ func New(c Config, logger *slog.Logger, create func(ctx context.Context, partiti
 		committed = func(int32, Processor) {}
 	}
 	return &Stage{config: c, logger: logger.With("stage", c.Name), opts: opts, create: create, committed: committed}, nil
+}
+
+// Beat returns when the stage last came round, the zero time before it has.
+func (s *Stage) Beat() time.Time {
+	if at := s.beat.Load(); at != nil {
+		return *at
+	}
+	return time.Time{}
 }
 
 // Problem returns why the stage is not working, nil when it is.
@@ -125,6 +134,8 @@ func (s *Stage) Run(ctx context.Context) error {
 		if time.Since(started) > time.Minute {
 			retry = firstRetry
 		}
+		now := time.Now()
+		s.beat.Store(&now) // trying again is coming round
 		s.problem.Store(&err)
 		s.logger.Warn("stage: session ended, opening a new one", "error", err, "pause", retry)
 		pause(ctx, retry)
@@ -254,6 +265,8 @@ func (s *session) takeOver(ctx context.Context, partition int32) (Output, error)
 
 // tick processes one poll.
 func (s *session) tick(ctx context.Context) error {
+	now := time.Now()
+	s.beat.Store(&now)
 	starts, err := s.settle(ctx)
 	if err != nil {
 		return err
