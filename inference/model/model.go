@@ -31,7 +31,7 @@ const planTolerance = 1e-5
 // goldenRows are compared at load: enough to touch each bucket but the largest with a remainder.
 const goldenRows = 41
 
-// Load decodes a model file, builds its plan and compares that with the Gorgonia graph on rows drawn with a fixed seed
+// Load decodes a model file, lowers it to a plan for this machine (Packed, else Plan) and compares that with the Gorgonia graph on rows drawn with a fixed seed
 // around the features' mean. A plan that differs by more than 1e-5 is refused and the graph serves instead. The name
 // appears in errors.
 func Load(name string, file []byte) (*Model, error) {
@@ -39,7 +39,15 @@ func Load(name string, file []byte) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return load(name, w, metadata, NewPlan(w))
+	return load(name, w, metadata, lower(w))
+}
+
+// lower returns the fastest runner that the machine has for w.
+func lower(w *Weights) Runner {
+	if p := NewPacked(w); p != nil {
+		return p
+	}
+	return NewPlan(w)
 }
 
 func load(name string, w *Weights, metadata map[string]string, plan Runner) (*Model, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -61,11 +62,20 @@ func slow(w *Weights, x []float32) []float64 {
 	return h
 }
 
+// runners are all that this machine has.
+func runners(w *Weights) map[string]Runner {
+	all := map[string]Runner{"graph": NewGraphRunner(w), "plan": NewPlan(w)}
+	if p := NewPacked(w); p != nil {
+		all["packed"] = p
+	}
+	return all
+}
+
 func TestRunnersAgreeWithTheDefinition(t *testing.T) {
-	for _, architecture := range []string{"3-2", "1-1-2", "3-16-16-2", "14-64-64-2", "5-33-7-4"} {
+	for _, architecture := range []string{"3-2", "1-1-2", "3-16-16-2", "14-64-64-2", "5-33-7-4", "20-130-70-17"} {
 		w := random(t, architecture, 7)
 		a := w.Architecture
-		for name, r := range map[string]Runner{"graph": NewGraphRunner(w), "plan": NewPlan(w)} {
+		for name, r := range runners(w) {
 			for _, rows := range []int{0, 1, 2, 7, 8, 9, 31, 100, 300} {
 				rng := rand.New(rand.NewPCG(uint64(rows), 1))
 				x := make([]float32, rows*a.Inputs)
@@ -97,7 +107,7 @@ func TestOneExtremeRowDoesNotSpoilTheOthers(t *testing.T) {
 	for i := range w.Mean {
 		w.Mean[i], w.Scale[i] = 0, 1
 	}
-	for name, r := range map[string]Runner{"graph": NewGraphRunner(w), "plan": NewPlan(w)} {
+	for name, r := range runners(w) {
 		out := make([]float32, 6)
 		if err := r.Predict(x, 3, out); err != nil {
 			t.Fatal(err)
@@ -122,7 +132,7 @@ func TestOneExtremeRowDoesNotSpoilTheOthers(t *testing.T) {
 
 func TestPredictRefusesSlicesThatDoNotFit(t *testing.T) {
 	w := random(t, "3-4-2", 1)
-	for name, r := range map[string]Runner{"graph": NewGraphRunner(w), "plan": NewPlan(w)} {
+	for name, r := range runners(w) {
 		for _, tt := range []struct{ features, rows, scores int }{{2, 1, 2}, {3, 1, 1}, {3, 2, 4}, {0, -1, 0}} {
 			if err := r.Predict(make([]float32, tt.features), tt.rows, make([]float32, tt.scores)); err == nil {
 				t.Errorf("%s: %+v: no error", name, tt)
@@ -133,7 +143,7 @@ func TestPredictRefusesSlicesThatDoNotFit(t *testing.T) {
 
 func TestPredictIsSafeForConcurrentUse(t *testing.T) {
 	w := random(t, "3-16-2", 1)
-	for name, r := range map[string]Runner{"graph": NewGraphRunner(w), "plan": NewPlan(w)} {
+	for name, r := range runners(w) {
 		var group sync.WaitGroup
 		for g := range 4 {
 			group.Go(func() {
@@ -252,7 +262,7 @@ func TestLoadRefusesAPlanThatDisagreesWithTheGraph(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := m.Runner.(*Plan); !ok || m.PlanError != nil {
+	if _, isGraph := m.Runner.(*GraphRunner); isGraph || m.PlanError != nil {
 		t.Errorf("serves %T, %v", m.Runner, m.PlanError)
 	}
 	for _, by := range []float32{1e-3, float32(math.NaN())} {
@@ -295,4 +305,56 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+func TestPredictAllocatesNothing(t *testing.T) {
+	w := random(t, "14-64-64-2", 1)
+	x, out := make([]float32, 14), make([]float32, 2)
+	for name, r := range runners(w) {
+		if name == "graph" {
+			continue
+		}
+		// A garbage collection in between empties the pool, so the mean is a little above 0.
+		if n := testing.AllocsPerRun(1000, func() {
+			if err := r.Predict(x, 1, out); err != nil {
+				t.Fatal(err)
+			}
+		}); n > 0.1 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+func BenchmarkPredict(b *testing.B) {
+	w := random(b, "14-64-64-2", 1)
+	for _, name := range []string{"graph", "plan", "packed"} {
+		r, ok := runners(w)[name]
+		if !ok {
+			continue
+		}
+		for _, rows := range []int{1, 32, 256} {
+			b.Run(fmt.Sprintf("%s/rows=%d", name, rows), func(b *testing.B) {
+				x, out := make([]float32, rows*14), make([]float32, rows*2)
+				rng := rand.New(rand.NewPCG(1, 1))
+				for i := range x {
+					x[i] = float32(rng.NormFloat64())
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := r.Predict(x, rows, out); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	file := Encode(random(b, "14-64-64-2", 1), nil)
+	for b.Loop() {
+		if _, err := Load("m", file); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
