@@ -126,7 +126,7 @@ const (
 func (s *Stage) Run(ctx context.Context) error {
 	retry := firstRetry
 	for ctx.Err() == nil {
-		started := time.Now()
+		started := wall()
 		err := s.session(ctx)
 		if ctx.Err() != nil {
 			break
@@ -134,7 +134,7 @@ func (s *Stage) Run(ctx context.Context) error {
 		if time.Since(started) > time.Minute {
 			retry = firstRetry
 		}
-		now := time.Now()
+		now := wall()
 		s.beat.Store(&now) // trying again is coming round
 		s.problem.Store(&err)
 		s.logger.Warn("stage: session ended, opening a new one", "error", err, "pause", retry)
@@ -265,7 +265,7 @@ func (s *session) takeOver(ctx context.Context, partition int32) (Output, error)
 
 // tick processes one poll.
 func (s *session) tick(ctx context.Context) error {
-	now := time.Now()
+	now := wall()
 	s.beat.Store(&now)
 	starts, err := s.settle(ctx)
 	if err != nil {
@@ -383,10 +383,13 @@ func outlive(ctx context.Context, limit, grace time.Duration) (context.Context, 
 
 // pause waits for d or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
+	timer := time.NewTimer(d) //nolint:forbidigo // Run waits
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
 	}
 }
+
+// wall is the clock of Run.
+func wall() time.Time { return time.Now() } //nolint:forbidigo // part of Run

@@ -275,7 +275,7 @@ func TestStateThatDoesNotBelongToTheOffsetsIsRefused(t *testing.T) {
 	}
 	defer kafka.Close()
 	run.kafka = kafka
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // instead of the half minute it would wait
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // instead of the half minute it would wait
 	defer cancel()
 	if _, err := run.restore(ctx, 2); err == nil || !strings.Contains(err.Error(), "reset by hand") {
 		t.Errorf("got %v", err)

@@ -20,8 +20,9 @@ type Config struct {
 	// new one the others wait up to TransactionTimeout for it. Two replicas with the same fence each other. Required.
 	Instance string
 
-	// BatchRecords is the most requests of one transaction, default 512. More is more throughput and a longer wait for the
-	// first of them: at 1 ms a transaction and 20 µs a request, 512 take 11 ms and give 46,000 requests a second.
+	// BatchRecords is the most requests of one transaction, default 2048. More is more throughput when there is a backlog, and
+	// a longer wait for the first of them: at 5 ms a transaction and 20 µs a request, 2048 take 46 ms and give 44,000 requests
+	// a second.
 	BatchRecords int
 
 	// ServiceTime is the least time that one request takes, default 0. It stands for the work of an accelerator in the demo
@@ -46,7 +47,7 @@ func DefaultConfig() Config {
 		Requests:           event.TopicRequests,
 		Predictions:        event.TopicPredictions,
 		DeadLetters:        event.TopicDeadLetters,
-		BatchRecords:       512,
+		BatchRecords:       2048,
 		TransactionTimeout: 15 * time.Second,
 		SessionTimeout:     6 * time.Second,
 	}

@@ -47,7 +47,7 @@ func fakeKafka(t *testing.T, virtual bool) []kgo.Opt {
 	return append(opts, kgo.SeedBrokers(cluster.ListenAddrs()...))
 }
 
-func client(t *testing.T, opts ...kgo.Opt) *kgo.Client {
+func client(t testing.TB, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	c, err := kgo.NewClient(opts...)
 	if err != nil {
