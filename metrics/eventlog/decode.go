@@ -88,6 +88,7 @@ func fillObservation(o *series.Observation, s *Stamp) {
 // decodeRecord reads a message whose field 1 is the stamp and hands the other fields to visit.
 func decodeRecord(b []byte, s *Stamp, visit func(field) error) error {
 	stamped := false
+	s.At = time.Unix(0, 0).UTC() // What an absent time means; every field that is 0 is absent.
 	err := decodeFields(b, func(f field) error {
 		if f.number != 1 {
 			return visit(f)

@@ -124,7 +124,7 @@ func openShard(t *testing.T, cfg Config, opts []kgo.Opt, n int32) (*Shard, machi
 
 func ensure(t *testing.T, cfg Config, opts []kgo.Opt) {
 	t.Helper()
-	client, err := kgo.NewClient(opts...)
+	client, err := kgo.NewClient(append(opts[:len(opts):len(opts)], kgo.MetadataMinAge(50*time.Millisecond))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,7 +72,8 @@ func (o *Owner) Run(ctx context.Context, serve ShardFunc) error {
 
 // prepare creates and verifies the topics and settles on the group's protocol, however long that takes.
 func (o *Owner) prepare(ctx context.Context) (Protocol, error) {
-	client, err := kgo.NewClient(append(o.opts[:len(o.opts):len(o.opts)], kgo.ClientID(o.cfg.Instance))...)
+	// Topics just created must not hide behind metadata that was kept.
+	client, err := kgo.NewClient(append(o.opts[:len(o.opts):len(o.opts)], kgo.ClientID(o.cfg.Instance), kgo.MetadataMinAge(250*time.Millisecond))...)
 	if err != nil {
 		return "", fmt.Errorf("make the log's admin client: %w", err)
 	}

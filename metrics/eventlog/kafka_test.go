@@ -1,0 +1,230 @@
+//go:build integration
+
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/prescale/prescale/hack/kafka"
+	"github.com/prescale/prescale/metrics/series"
+)
+
+// TestOnARealBroker is what the fake broker cannot vouch for: settings, fencing, take-over, the protocol's choice.
+func TestOnARealBroker(t *testing.T) {
+	broker := kafka.ForTest(t, kafka.Options{})
+	opts := []kgo.Opt{kgo.SeedBrokers(broker.Bootstrap()...)}
+	cfg := testConfig("a")
+	ensure(t, cfg, opts)
+	ensure(t, cfg, opts) // What is there already is verified only.
+
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	t.Run("wrong settings", func(t *testing.T) {
+		other := cfg
+		other.Shards = 4
+		var topicErr *TopicError
+		if err := EnsureTopics(t.Context(), client, other); !errors.As(err, &topicErr) || !strings.Contains(err.Error(), "it has 3 partitions") {
+			t.Errorf("other shards: got %v", err)
+		}
+		other = cfg
+		other.Prefix = "mended"
+		ensure(t, other, opts)
+		if _, err := kadm.NewClient(client).AlterTopicConfigs(t.Context(), []kadm.AlterConfig{
+			{Name: "cleanup.policy", Value: kadm.StringPtr("delete")},
+		}, other.decisions()); err != nil {
+			t.Fatal(err)
+		}
+		if err := EnsureTopics(t.Context(), client, other); !errors.As(err, &topicErr) || !strings.Contains(err.Error(), "--add-config cleanup.policy=compact") {
+			t.Errorf("wrong cleanup policy: got %v", err)
+		}
+	})
+	t.Run("the protocol", func(t *testing.T) {
+		// The broker's minimum for KIP-848 is 45s unless changed: classic hands over sooner.
+		if got := chooseProtocol(t.Context(), client, cfg, slog.New(slog.DiscardHandler)); got != ProtocolClassic {
+			t.Errorf("6s: got %s", got)
+		}
+		slow := cfg
+		slow.SessionTimeout, slow.Heartbeat = 45*time.Second, 5*time.Second
+		if got := chooseProtocol(t.Context(), client, slow, slog.New(slog.DiscardHandler)); got != ProtocolConsumer {
+			t.Errorf("45s: got %s", got)
+		}
+	})
+	t.Run("a zombie is fenced", func(t *testing.T) {
+		names := policies(1, cfg.Shards, 4)
+		first, ms := openShard(t, cfg, opts, 1)
+		at := time.Now().Truncate(time.Second)
+		for range 13 {
+			at = at.Add(time.Second)
+			if err := first.Append(t.Context(), ms.tick(first, at, names...)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		second, recovered := openShard(t, cfg, opts, 1)
+		at = at.Add(time.Second)
+		var fencedErr *FencedError
+		if err := first.Append(t.Context(), ms.tick(first, at, names...)); !errors.As(err, &fencedErr) {
+			t.Errorf("got %v, want a FencedError", err)
+		}
+		if err := second.Append(t.Context(), recovered.tick(second, at, names...)); err != nil {
+			t.Fatal(err)
+		}
+		report, err := Check(t.Context(), client, cfg, nil)
+		if err != nil || report.ViolationCount > 0 || report.Ticks != 14*len(names) || report.TakeOvers != 2 {
+			t.Errorf("check: %v, %+v", err, report)
+		}
+		if recovered[names[0]].sum != ms[names[0]].sum {
+			t.Error("the decision after the take-over differs from that of the uninterrupted owner")
+		}
+	})
+}
+
+// workload is n policies with observations like real ones and payloads and states of the size given.
+func workload(n, payloadBytes int) []Entry {
+	random := rand.New(rand.NewPCG(1, 1))
+	entries := make([]Entry, n)
+	for i := range entries {
+		entries[i] = Entry{Policy: fmt.Sprintf("team-%d/service-%d", i%20, i), Reason: "Forecast", Payload: make([]byte, 0, payloadBytes)}
+	}
+	refresh(entries, random, t0)
+	return entries
+}
+
+// refresh gives the entries the observations of another tick.
+func refresh(entries []Entry, random *rand.Rand, at time.Time) {
+	for i := range entries {
+		e := &entries[i]
+		e.At = at
+		n := math.Floor(1e4 * (1 + random.Float64()))
+		var partitions []series.Value
+		for range 12 {
+			partitions = append(partitions, series.OfInt(random.Int64N(50)))
+		}
+		e.Observation = series.Observation{
+			At: at, Interval: 15 * time.Second, ArrivalRecords: series.Of(n), ConsumedRecords: series.Of(n - 10), LagRecords: series.Of(300),
+			LagSeconds: series.Of(random.Float64()), LagSecondsError: series.Of(0.01), ReadyReplicas: series.OfInt(random.Int64N(20)),
+			StartingReplicas: series.OfInt(0), Partitions: series.OfInt(12), PartitionLagRecords: partitions, PartitionArrivalRecords: partitions,
+		}
+		e.DesiredReplicas = int(random.Int64N(20))
+		e.Payload = fmt.Appendf(e.Payload[:0], `{"decision":{"policy":%q,"at":%q,"desiredReplicas":%d,"currentReplicas":3,"reason":"Forecast","verdicts":null,"terms":[{"name":"forecast","replicas":5,"detail":"p95 %.3f records/s over 76 s / 141.2 per replica"},{"name":"hold","replicas":5}],"arrivalForecast":[{"level":0.5,"value":%v},{"level":0.8,"value":%v},{"level":0.9,"value":%v},{"level":0.95,"value":%v},{"level":0.99,"value":%v}],"horizonSteps":9,"level":0.95,"arrivalRecordsPerSecond":%v,"lagRecords":300,"lagSeconds":%v,"capacityPerReplica":141.2,"leadTimeSeconds":76}}`,
+			e.Policy, at.Format(time.RFC3339Nano), e.DesiredReplicas, n/15, n/15, n/14+random.Float64(), n/13+random.Float64(), n/12+random.Float64(), n/11+random.Float64(), n/15, random.Float64())
+	}
+}
+
+// BenchmarkAppend appends ticks of 5,000 policies over 12 shards on a real broker: one op is one tick of all of them.
+func BenchmarkAppend(b *testing.B) {
+	cfg, shards, entries := benchLog(b, 5000)
+	random := rand.New(rand.NewPCG(2, 2))
+	at := time.Now()
+	for b.Loop() {
+		at = at.Add(time.Millisecond)
+		refresh(entries, random, at)
+		appendAll(b, cfg, shards, entries, nil)
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/5000, "µs/tick")
+}
+
+// BenchmarkTakeOver takes 400 policies over, whose last checkpoints lie up to 40 ticks back: states of 174 kB, as the
+// shipped forecasters', and ticks that are read but cost nothing to decide.
+func BenchmarkTakeOver(b *testing.B) {
+	cfg, shards, entries := benchLog(b, 400)
+	random := rand.New(rand.NewPCG(2, 2))
+	state := make([]byte, 174<<10)
+	for i := range state {
+		state[i] = byte(random.IntN(256))
+	}
+	at := time.Now()
+	for range 60 {
+		at = at.Add(time.Millisecond)
+		refresh(entries, random, at)
+		appendAll(b, cfg, shards, entries, state)
+	}
+	opts := benchOpts
+	for b.Loop() {
+		for n := range int32(cfg.Shards) {
+			o, err := NewOwner(cfg, opts, slog.New(slog.DiscardHandler), nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			backend, err := o.takeOver(context.Background(), n)
+			if err != nil {
+				b.Fatal(err)
+			}
+			s := &Shard{Number: n, cfg: cfg, backend: backend, last: map[string]position{}}
+			if err := s.Recover(context.Background(), forget{}); err != nil {
+				b.Fatal(err)
+			}
+			backend.close()
+		}
+	}
+}
+
+// forget is a Recovery that keeps nothing.
+type forget struct{}
+
+func (forget) Restore(Checkpoint) error { return nil }
+func (forget) Observe(Tick, bool)       {}
+
+var benchOpts []kgo.Opt
+
+func benchLog(b *testing.B, policies int) (Config, map[int32]*Shard, []Entry) {
+	broker := kafka.ForTest(b, kafka.Options{HeapMiB: 512})
+	benchOpts = []kgo.Opt{kgo.SeedBrokers(broker.Bootstrap()...)}
+	cfg := DefaultConfig()
+	cfg.Instance = "bench"
+	client, err := kgo.NewClient(benchOpts...)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer client.Close()
+	if err := EnsureTopics(context.Background(), client, cfg); err != nil {
+		b.Fatal(err)
+	}
+	o, err := NewOwner(cfg, benchOpts, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	shards := map[int32]*Shard{}
+	for n := range int32(cfg.Shards) {
+		backend, err := o.takeOver(context.Background(), n)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(backend.close)
+		shards[n] = &Shard{Number: n, cfg: cfg, backend: backend, last: map[string]position{}}
+		if err := shards[n].Recover(context.Background(), forget{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return cfg, shards, workload(policies, 1024)
+}
+
+func appendAll(b *testing.B, cfg Config, shards map[int32]*Shard, entries []Entry, state []byte) {
+	b.Helper()
+	byShard := map[int32][]Entry{}
+	for _, e := range entries {
+		n := ShardOf(e.Policy, cfg.Shards)
+		if s := shards[n]; state != nil && s.CheckpointDue(e.Policy) {
+			e.State = state
+		}
+		byShard[n] = append(byShard[n], e)
+	}
+	for n, part := range byShard {
+		if err := shards[n].Append(context.Background(), part); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
