@@ -29,10 +29,10 @@ import (
 )
 
 var (
-	actions  = flag.Int("chaos.actions", 4, "how many kills, stops and restarts at random")
+	actions  = flag.Int("chaos.actions", 2, "how many kills, stops and restarts at random")
 	seedFlag = flag.Uint64("chaos.seed", 0, "seed of the random choices; 0 takes one from the clock")
 	policies = flag.Int("chaos.policies", 200, "how many policies")
-	pause    = flag.Duration("chaos.pause", 12*time.Second, "how long an owner is stopped before it goes on")
+	pause    = flag.Duration("chaos.pause", 10*time.Second, "how long an owner is stopped before it goes on")
 	logs     = flag.String("chaos.logs", "", "folder for the daemons' logs, which are otherwise shown on failure only")
 	protocol = flag.String("chaos.protocol", "auto", "group protocol of the owners: auto, consumer or classic")
 )
@@ -45,7 +45,7 @@ const (
 	limit  = 3 * tick
 	shards = 12
 	// patience bounds every wait: the machine may be running ten other things.
-	patience = 2 * time.Minute
+	patience = 4 * time.Minute
 )
 
 func policyName(n int) string { return fmt.Sprintf("p%d", n) }
