@@ -20,11 +20,13 @@ func run(args []string) error {
 		return fmt.Errorf("set PRESCALE_DATA to the folder that holds traces/, m4_hourly/ and baselines.csv")
 	}
 	if len(args) == 0 {
-		return fmt.Errorf("usage: forecaster rolling [TRACE…]")
+		return fmt.Errorf("usage: forecaster rolling [-rows] [TRACE…] | m4")
 	}
 	switch args[0] {
 	case "rolling":
 		return rolling(data, args[1:])
+	case "m4":
+		return m4(data)
 	default:
 		return fmt.Errorf("unknown table %q", args[0])
 	}

@@ -1,0 +1,74 @@
+package seriesfile
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Line is one series of an M4 file: an identifier and its values, oldest first.
+type Line struct {
+	ID     string
+	Values []float64
+}
+
+// ReadM4 reads one series a line: id, then values. A first line whose second field is no number is a header; fields that
+// are empty at a line's end are left out, as in the competition's files; quotes around fields are taken off.
+func ReadM4(r io.Reader, name string, minValues int) ([]Line, error) {
+	in := bufio.NewScanner(r)
+	in.Buffer(make([]byte, 0, 1<<20), 1<<26)
+	var out []Line
+	seen := map[string]int{}
+	for n := 1; in.Scan(); n++ {
+		text := strings.TrimSpace(in.Text())
+		if text == "" {
+			continue
+		}
+		fields := strings.Split(text, ",")
+		for len(fields) > 1 && unquote(fields[len(fields)-1]) == "" {
+			fields = fields[:len(fields)-1]
+		}
+		id := unquote(fields[0])
+		if n == 1 {
+			if len(fields) < 2 {
+				continue
+			}
+			if _, err := strconv.ParseFloat(unquote(fields[1]), 64); err != nil && !isNumber(fields[len(fields)-1]) {
+				continue
+			}
+		}
+		if before, twice := seen[id]; twice {
+			return nil, fmt.Errorf("%s: line %d: series %q stands on line %d already", name, n, id, before)
+		}
+		seen[id] = n
+		values := make([]float64, 0, len(fields)-1)
+		for i, f := range fields[1:] {
+			v, err := strconv.ParseFloat(unquote(f), 64)
+			if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+				return nil, fmt.Errorf("%s: line %d: series %q: value %d: %q is no number", name, n, id, i+1, unquote(f))
+			}
+			values = append(values, v)
+		}
+		if len(values) < minValues {
+			return nil, fmt.Errorf("%s: line %d: series %q: %d values; want at least %d", name, n, id, len(values), minValues)
+		}
+		out = append(out, Line{ID: id, Values: values})
+	}
+	if err := in.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%s: no series; want lines of id,v1,v2,…", name)
+	}
+	return out, nil
+}
+
+func unquote(field string) string { return strings.Trim(strings.TrimSpace(field), `"`) }
+
+func isNumber(field string) bool {
+	_, err := strconv.ParseFloat(unquote(field), 64)
+	return err == nil
+}

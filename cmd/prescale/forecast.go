@@ -1,0 +1,295 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/prescale/prescale/cmd/internal/command"
+	"github.com/prescale/prescale/cmd/internal/seriesfile"
+	"github.com/prescale/prescale/forecaster"
+	"github.com/prescale/prescale/forecaster/catalog"
+)
+
+// forecastFlags are what `prescale forecast` was asked.
+type forecastFlags struct {
+	step      time.Duration
+	horizon   int
+	column    string
+	season    []string
+	quantiles []float64
+	output    string
+
+	rolling bool
+	from    int
+	every   int
+	origins string
+
+	m4       bool
+	interval float64
+
+	score bool
+}
+
+func newForecastCommand() *cobra.Command {
+	var f forecastFlags
+	cmd := &cobra.Command{
+		Use:   "forecast FILE",
+		Short: "Forecast a series from its history: quantiles per step and of the maximum",
+		Long: `Forecast reads history from a CSV file (t_s,value or timestamp,value under a header line; .gz and - for standard input
+too) and forecasts the steps after its end: the quantiles of each step, and of the maximum over all of them, which is
+what an autoscaler must have room for.
+
+With --rolling it goes through the file once, as a daemon would, and forecasts at every origin row from the rows up to it
+alone. With --m4 it reads one series a line and writes long point forecasts. With --score it compares with naive methods on
+the last part of the file: is forecasting worth it here?`,
+		Example: `  prescale forecast requests.csv --step 60s --horizon 10
+  prescale forecast requests.csv --horizon 10 -o html > forecast.html
+  prescale forecast requests.csv --rolling --from 20000 --every 60
+  prescale forecast --m4 Hourly-train.csv --horizon 48 --season 24 --interval 0.95
+  prescale forecast requests.csv --score`,
+		Args: positional(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runForecast(cmd, args[0], f)
+		},
+	}
+	flags := cmd.Flags()
+	flags.DurationVar(&f.step, "step", 0, "sampling interval (default: the shortest distance between rows)")
+	flags.IntVar(&f.horizon, "horizon", 10, "steps to forecast")
+	flags.StringVar(&f.column, "column", "", "value column (default: the second)")
+	flags.StringSliceVar(&f.season, "season", nil, "season lengths, shortest first: durations, or whole numbers of steps (default: 24h,168h)")
+	flags.Float64SliceVar(&f.quantiles, "quantiles", []float64{0.5, 0.9, 0.95, 0.99}, "quantile levels, rising")
+	flags.StringVarP(&f.output, "output", "o", "csv", "csv, json or html")
+	flags.BoolVar(&f.rolling, "rolling", false, "forecast at many origin rows, each from the rows up to it")
+	flags.IntVar(&f.from, "from", 0, "first origin: the index, from 0, of the last known row (with --rolling)")
+	flags.IntVar(&f.every, "every", 1, "rows between origins (with --rolling)")
+	flags.StringVar(&f.origins, "origins", "", "file of origin rows, one a line, rising (instead of --from and --every)")
+	flags.BoolVar(&f.m4, "m4", false, "FILE holds one series a line: id,v1,v2,…; write id,f1,…,fH")
+	flags.Float64Var(&f.interval, "interval", 0, "with --m4, also the bounds of this central interval, such as 0.95: id,f1,…,fH,l1,…,lH,u1,…,uH")
+	flags.BoolVar(&f.score, "score", false, "compare with naive methods on the last part of the file")
+	return cmd
+}
+
+func runForecast(cmd *cobra.Command, path string, f forecastFlags) error {
+	if f.output != "csv" && f.output != "json" && f.output != "html" {
+		return command.Inputf("--output: %q; want csv, json or html", f.output)
+	}
+	if f.horizon < 1 || f.horizon > forecaster.MaxHorizonSteps {
+		return command.Inputf("--horizon: %d is not within 1 to %d", f.horizon, forecaster.MaxHorizonSteps)
+	}
+	if f.step < 0 {
+		return command.Inputf("--step: %v is negative", f.step)
+	}
+	if f.m4 {
+		return forecastM4(cmd, path, f)
+	}
+	if f.interval != 0 {
+		return command.Inputf("--interval goes with --m4; give --quantiles instead")
+	}
+	in, err := seriesfile.Open(path)
+	if err != nil {
+		return command.Input(err)
+	}
+	defer in.Close()
+	s, err := seriesfile.ReadCSV(in, path, seriesfile.Options{Column: f.column, Step: f.step, MinRows: 2})
+	if err != nil {
+		return command.Input(err)
+	}
+	seasons, err := parseSeasons(f.season, s.Step)
+	if err != nil {
+		return command.Input(err)
+	}
+	config := forecaster.Config{Step: s.Step, MaxSteps: f.horizon, Quantiles: f.quantiles, Seasons: seasons}
+	if err := config.Validate(); err != nil {
+		return command.Input(err)
+	}
+	switch {
+	case f.score:
+		return scoreHistory(cmd, s, config)
+	case f.rolling || f.origins != "":
+		origins, err := readOrigins(f, len(s.Times), path)
+		if err != nil {
+			return command.Input(err)
+		}
+		return forecastRolling(cmd, s, config, origins)
+	default:
+		return forecastEnd(cmd, s, config, f.output)
+	}
+}
+
+// parseSeasons reads durations, or whole numbers of steps.
+func parseSeasons(texts []string, step time.Duration) ([]time.Duration, error) {
+	var out []time.Duration
+	for _, text := range texts {
+		text = strings.TrimSpace(text)
+		if n, err := strconv.Atoi(text); err == nil && n > 0 {
+			out = append(out, time.Duration(n)*step)
+			continue
+		}
+		d, err := time.ParseDuration(text)
+		if err != nil || d <= 0 {
+			return nil, fmt.Errorf("--season: %q; want a duration such as 24h, or a number of steps", text)
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+// readOrigins returns the origin rows, rising.
+func readOrigins(f forecastFlags, rows int, path string) ([]int, error) {
+	if f.origins == "" {
+		if f.every < 1 {
+			return nil, fmt.Errorf("--every: %d; want at least 1", f.every)
+		}
+		if f.from < 0 || f.from >= rows {
+			return nil, fmt.Errorf("--from: row %d is not in %s, whose rows are 0 to %d", f.from, path, rows-1)
+		}
+		var out []int
+		for o := f.from; o < rows; o += f.every {
+			out = append(out, o)
+		}
+		return out, nil
+	}
+	in, err := seriesfile.Open(f.origins)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	var out []int
+	scanner := bufio.NewScanner(in)
+	for line := 1; scanner.Scan(); line++ {
+		text := strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(scanner.Text()), ","))
+		if text == "" || line == 1 && strings.EqualFold(text, "origin") {
+			continue
+		}
+		o, err := strconv.Atoi(text)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("%s: line %d: %q is no row index; want a whole number from 0", f.origins, line, text)
+		case o < 0 || o >= rows:
+			return nil, fmt.Errorf("%s: line %d: origin %d is not in %s, whose rows are 0 to %d", f.origins, line, o, path, rows-1)
+		case len(out) > 0 && o <= out[len(out)-1]:
+			return nil, fmt.Errorf("%s: line %d: origin %d does not rise above %d", f.origins, line, o, out[len(out)-1])
+		}
+		out = append(out, o)
+	}
+	if err := scanner.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.origins, err)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%s: no origins; want one row index a line", f.origins)
+	}
+	return out, nil
+}
+
+// observe gives the model a row as a rate per second, which is what models take.
+func observe(m forecaster.Model, s *seriesfile.Series, row int) {
+	m.Observe(s.Times[row], s.Values[row]/s.Step.Seconds())
+}
+
+// perStep turns a forecast's rates back into the file's own unit, in place.
+func perStep(f *forecaster.Forecast) {
+	for i := range f.PerStep {
+		f.PerStep[i] *= f.Step.Seconds()
+	}
+	for i := range f.Max {
+		f.Max[i] *= f.Step.Seconds()
+	}
+}
+
+func levelNames(levels []float64) string {
+	names := make([]string, len(levels))
+	for i, q := range levels {
+		names[i] = "q" + strconv.FormatFloat(q, 'g', -1, 64)
+	}
+	return strings.Join(names, ",")
+}
+
+func appendNumbers(b []byte, values []float64) []byte { return append(appendValues(b, values), '\n') }
+
+func appendValues(b []byte, values []float64) []byte {
+	for _, v := range values {
+		b = append(b, ',')
+		b = strconv.AppendFloat(b, v, 'g', 10, 64)
+	}
+	return b
+}
+
+func forecastRolling(cmd *cobra.Command, s *seriesfile.Series, config forecaster.Config, origins []int) error {
+	model, err := catalog.New(config)
+	if err != nil {
+		return command.Input(err)
+	}
+	out := bufio.NewWriterSize(cmd.OutOrStdout(), 1<<16)
+	fmt.Fprintf(out, "origin,step,%s\n", levelNames(config.Quantiles))
+	progress := newProgress(cmd.ErrOrStderr(), origins[len(origins)-1]+1)
+	var f forecaster.Forecast
+	var line []byte
+	next, n := 0, len(config.Quantiles)
+	for row := 0; next < len(origins); row++ {
+		if err := cmd.Context().Err(); err != nil {
+			return err
+		}
+		observe(model, s, row)
+		progress.at(row + 1)
+		if row != origins[next] {
+			continue
+		}
+		next++
+		model.Forecast(&f, config.MaxSteps)
+		perStep(&f)
+		line = line[:0]
+		for k := range f.Steps {
+			line = strconv.AppendInt(line, int64(row), 10)
+			line = append(line, ',')
+			line = strconv.AppendInt(line, int64(k+1), 10)
+			line = appendNumbers(line, f.PerStep[k*n:(k+1)*n])
+		}
+		line = strconv.AppendInt(line, int64(row), 10)
+		line = append(line, ",max"...)
+		line = appendNumbers(line, f.Max)
+		if _, err := out.Write(line); err != nil {
+			return err
+		}
+	}
+	progress.done()
+	return out.Flush()
+}
+
+// progress writes how far a long pass is, at most a hundred times.
+type progress struct {
+	out   io.Writer
+	total int
+	shown int
+}
+
+func newProgress(out io.Writer, total int) *progress {
+	return &progress{out: out, total: total, shown: -1}
+}
+
+func (p *progress) at(n int) {
+	if share := 20 * n / max(1, p.total); p.total >= 5000 && share > p.shown {
+		p.shown = share
+		fmt.Fprintf(p.out, "\rrow %d of %d (%d %%)", n, p.total, 5*share)
+	}
+}
+
+func (p *progress) done() {
+	if p.shown >= 0 {
+		fmt.Fprintln(p.out)
+	}
+}
+
+// finite replaces what JSON cannot hold.
+func finite(v float64) any {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return nil
+	}
+	return v
+}

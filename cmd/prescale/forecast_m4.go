@@ -1,0 +1,58 @@
+package main
+
+import (
+	"bufio"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/prescale/prescale/cmd/internal/command"
+	"github.com/prescale/prescale/cmd/internal/seriesfile"
+	"github.com/prescale/prescale/forecaster/batch"
+)
+
+// forecastM4 reads one series a line and writes one line each: id,f1,…,fH and, where an interval is asked for, after them
+// l1,…,lH,u1,…,uH.
+func forecastM4(cmd *cobra.Command, path string, f forecastFlags) error {
+	if f.interval != 0 && !(f.interval > 0 && f.interval < 1) {
+		return command.Inputf("--interval: %v is not within 0 to 1", f.interval)
+	}
+	seasons := []int{24, 168}
+	if len(f.season) > 0 {
+		seasons = seasons[:0]
+		for _, text := range f.season {
+			n, err := strconv.Atoi(text)
+			if err != nil || n < 1 {
+				return command.Inputf("--season: %q; want a whole number of steps with --m4, such as 24", text)
+			}
+			seasons = append(seasons, n)
+		}
+	}
+	in, err := seriesfile.Open(path)
+	if err != nil {
+		return command.Input(err)
+	}
+	defer in.Close()
+	lines, err := seriesfile.ReadM4(in, path, 3)
+	if err != nil {
+		return command.Input(err)
+	}
+	out := bufio.NewWriterSize(cmd.OutOrStdout(), 1<<16)
+	progress := newProgress(cmd.ErrOrStderr(), 100*len(lines))
+	var b []byte
+	for i, line := range lines {
+		if err := cmd.Context().Err(); err != nil {
+			return err
+		}
+		forecast := batch.Forecast(line.Values, batch.Config{Horizon: f.horizon, Seasons: seasons, Interval: f.interval})
+		b = appendValues(append(b[:0], line.ID...), forecast.Points)
+		b = appendValues(appendValues(b, forecast.Lower), forecast.Upper)
+		b = append(b, '\n')
+		if _, err := out.Write(b); err != nil {
+			return err
+		}
+		progress.at(100 * (i + 1))
+	}
+	progress.done()
+	return out.Flush()
+}
