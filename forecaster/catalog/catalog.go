@@ -14,32 +14,71 @@ import (
 	"github.com/prescale/prescale/forecaster/signal"
 )
 
-// New makes the standard model for config, or says what is wrong with config.
-func New(config forecaster.Config) (forecaster.Model, error) {
-	if err := config.Validate(); err != nil {
-		return nil, fmt.Errorf("forecaster: %w", err)
-	}
-	day, week := seasons(config)
-	s := signal.New(day, week, config.MaxSteps)
-	features := ridge.NewFeatures(config.MaxSteps)
+// member is one expert of the pool; make is called at most once per pool.
+type member struct {
+	name string
+	make func() ensemble.Expert
+}
+
+// pool makes the experts, in the order that checkpoints keep.
+func pool(day, steps int) []member {
+	features := ridge.NewFeatures(steps)
 	span := 1440.0
 	if day > 0 {
 		span = float64(day)
 	}
-	return ensemble.New(config, s, []ensemble.Expert{
-		level.Last{},
-		level.Mean{Span: signal.Mean5},
-		level.Mean{Span: signal.Mean15},
-		level.Mean{Span: signal.Mean60},
-		level.Max{Span: 10},
-		level.Median{Span: 11},
-		&level.Trend{},
-		seasonal.Lag{},
-		seasonal.Lag{Week: true},
-		seasonal.Profile{},
-		ridge.New(features, ridge.Settings{Inputs: ridge.Inputs, Memory: 3 * span, Penalty: 1e-3}),
-		ridge.New(features, ridge.Settings{Inputs: ridge.FastInputs, Memory: max(120, span/4), Penalty: 1e-2}),
-	})
+	return []member{
+		{"last", func() ensemble.Expert { return level.Last{} }},
+		{"mean5", func() ensemble.Expert { return level.Mean{Span: signal.Mean5} }},
+		{"mean15", func() ensemble.Expert { return level.Mean{Span: signal.Mean15} }},
+		{"mean60", func() ensemble.Expert { return level.Mean{Span: signal.Mean60} }},
+		{"max10", func() ensemble.Expert { return level.Max{Span: 10} }},
+		{"median11", func() ensemble.Expert { return level.Median{Span: 11} }},
+		{"trend", func() ensemble.Expert { return &level.Trend{} }},
+		{"day", func() ensemble.Expert { return seasonal.Lag{} }},
+		{"week", func() ensemble.Expert { return seasonal.Lag{Week: true} }},
+		{"profile", func() ensemble.Expert { return seasonal.Profile{} }},
+		{"ridge", func() ensemble.Expert {
+			return ridge.New(features, ridge.Settings{Inputs: ridge.Inputs, Memory: 3 * span, Penalty: 1e-3})
+		}},
+		{"ridge-fast", func() ensemble.Expert {
+			return ridge.New(features, ridge.Settings{Inputs: ridge.FastInputs, Memory: max(120, span/4), Penalty: 1e-2})
+		}},
+	}
+}
+
+// New makes the standard model for config, the ensemble of all experts, or says what is wrong with config.
+func New(config forecaster.Config) (forecaster.Model, error) { return build(config, "") }
+
+// Names lists the experts, each of which Only makes a model of its own.
+func Names() []string {
+	var names []string
+	for _, m := range pool(96, 1) {
+		names = append(names, m.name)
+	}
+	return names
+}
+
+// Only returns a maker of models with the named expert alone, for comparisons. An unknown name is an error when called.
+func Only(name string) func(forecaster.Config) (forecaster.Model, error) {
+	return func(config forecaster.Config) (forecaster.Model, error) { return build(config, name) }
+}
+
+func build(config forecaster.Config, only string) (forecaster.Model, error) {
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("forecaster: %w", err)
+	}
+	day, week := seasons(config)
+	var experts []ensemble.Expert
+	for _, m := range pool(day, config.MaxSteps) {
+		if only == "" || only == m.name {
+			experts = append(experts, m.make())
+		}
+	}
+	if len(experts) == 0 {
+		return nil, fmt.Errorf("forecaster: no expert %q; there are %v", only, Names())
+	}
+	return ensemble.New(config, signal.New(day, week, config.MaxSteps), experts)
 }
 
 // seasons returns the two season lengths in steps. Where none is stated a day and a week are assumed: arrivals follow

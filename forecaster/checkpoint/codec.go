@@ -18,6 +18,7 @@ var ErrShort = errors.New("checkpoint ends too early")
 type Codec struct {
 	buffer  []byte
 	reading bool
+	dry     bool
 	err     error
 }
 
@@ -26,6 +27,9 @@ func Writer(b []byte) *Codec { return &Codec{buffer: b} }
 
 // Reader returns a Codec that reads b, which it does not modify.
 func Reader(b []byte) *Codec { return &Codec{buffer: b, reading: true} }
+
+// Checker returns a Codec that goes through b as Reader does, finds the same errors and sets nothing.
+func Checker(b []byte) *Codec { return &Codec{buffer: b, reading: true, dry: true} }
 
 // Bytes returns what was written, or what is left to read.
 func (c *Codec) Bytes() []byte { return c.buffer }
@@ -60,7 +64,7 @@ func (c *Codec) take(n int) []byte {
 func (c *Codec) Uint64(x *uint64) {
 	if !c.reading {
 		c.buffer = binary.LittleEndian.AppendUint64(c.buffer, *x)
-	} else if b := c.take(8); b != nil {
+	} else if b := c.take(8); b != nil && !c.dry {
 		*x = binary.LittleEndian.Uint64(b)
 	}
 }
@@ -99,20 +103,24 @@ func (c *Codec) Float64(x *float64) {
 // Same visits a number that must be equal in the state and in the checkpoint, such as a length or a version.
 func (c *Codec) Same(name string, want int) {
 	got := want
-	c.Int(&got)
+	if !c.reading {
+		c.Int(&got)
+	} else if b := c.take(8); b != nil {
+		got = int(int64(binary.LittleEndian.Uint64(b)))
+	}
 	if c.err == nil && got != want {
-		c.err = fmt.Errorf("checkpoint has %s %d, want %d", name, got, want)
+		c.err = fmt.Errorf("checkpoint has %s of %d, want %d", name, got, want)
 	}
 }
 
 // Float64s visits a slice of fixed length.
 func (c *Codec) Float64s(name string, x []float64) {
-	c.Same("length of "+name, len(x))
+	c.Same(name, len(x))
 	if !c.reading {
 		for _, v := range x {
 			c.buffer = binary.LittleEndian.AppendUint64(c.buffer, math.Float64bits(v))
 		}
-	} else if b := c.take(8 * len(x)); b != nil {
+	} else if b := c.take(8 * len(x)); b != nil && !c.dry {
 		for i := range x {
 			x[i] = math.Float64frombits(binary.LittleEndian.Uint64(b[8*i:]))
 		}
@@ -121,12 +129,12 @@ func (c *Codec) Float64s(name string, x []float64) {
 
 // Float32s visits a slice of fixed length.
 func (c *Codec) Float32s(name string, x []float32) {
-	c.Same("length of "+name, len(x))
+	c.Same(name, len(x))
 	if !c.reading {
 		for _, v := range x {
 			c.buffer = binary.LittleEndian.AppendUint32(c.buffer, math.Float32bits(v))
 		}
-	} else if b := c.take(4 * len(x)); b != nil {
+	} else if b := c.take(4 * len(x)); b != nil && !c.dry {
 		for i := range x {
 			x[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
 		}
@@ -135,12 +143,12 @@ func (c *Codec) Float32s(name string, x []float32) {
 
 // Uint16s visits a slice of fixed length.
 func (c *Codec) Uint16s(name string, x []uint16) {
-	c.Same("length of "+name, len(x))
+	c.Same(name, len(x))
 	if !c.reading {
 		for _, v := range x {
 			c.buffer = binary.LittleEndian.AppendUint16(c.buffer, v)
 		}
-	} else if b := c.take(2 * len(x)); b != nil {
+	} else if b := c.take(2 * len(x)); b != nil && !c.dry {
 		for i := range x {
 			x[i] = binary.LittleEndian.Uint16(b[2*i:])
 		}

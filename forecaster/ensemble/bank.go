@@ -22,6 +22,7 @@ type bank struct {
 	scales  []float32 // ring over time
 	made    []bool    // ring over time
 	finals  []float32 // ring over time: [time][target][level], on the value scale
+	said    []float32 // ring over time: [time][level], what was told of the longest window
 	outcome []float64 // ring over time of y, NaN for a gap
 
 	offset  []float32 // [target][level][expert]: quantile of (z - point) / scale
@@ -32,6 +33,7 @@ type bank struct {
 	density []float64
 	final   []float32 // [target][level]: the conformal offset in units of scale
 	count   []int     // outcomes seen, by target
+	cover   []float64 // [level]: recent coverage of the longest window, as it was told then
 
 	quants []float64 // scratch: the experts' quantiles of one cell
 	scaled []float64 // scratch
@@ -39,7 +41,7 @@ type bank struct {
 
 func (b *bank) init(levels []float64, reach, k int) {
 	b.levels, b.reach, b.k = levels, reach, k
-	for _, w := range []int{(reach + 3) / 4, (reach + 1) / 2, reach} {
+	for _, w := range []int{(reach + 1) / 2, reach} {
 		if w > 1 && !slices.Contains(b.windows, w) {
 			b.windows = append(b.windows, w)
 		}
@@ -50,6 +52,7 @@ func (b *bank) init(levels []float64, reach, k int) {
 	b.scales = make([]float32, n)
 	b.made = make([]bool, n)
 	b.finals = make([]float32, n*b.targets*q)
+	b.said = make([]float32, n*q)
 	b.outcome = make([]float64, n)
 	for i := range b.outcome {
 		b.outcome[i] = math.NaN()
@@ -61,9 +64,10 @@ func (b *bank) init(levels []float64, reach, k int) {
 	b.weight = make([]float32, cells)
 	b.loss = make([]float32, b.targets*q)
 	b.final = make([]float32, b.targets*q)
+	b.cover = slices.Clone(levels)
 	b.count = make([]int, b.targets)
-	b.quants = make([]float64, b.k)
-	b.scaled = make([]float64, b.k)
+	b.quants = make([]float64, max(k, len(levels)))
+	b.scaled = make([]float64, max(k, len(levels)))
 	for _, level := range levels {
 		u := math.Sqrt2 * math.Erfinv(2*level-1)
 		b.density = append(b.density, math.Sqrt(2*math.Pi)*math.Exp(u*u/2))
@@ -121,6 +125,28 @@ func (b *bank) finish(s *signal.Signal) {
 			out[i] = float32(b.combine(at, t, i))
 		}
 	}
+	told := b.quants[:q]
+	b.quantiles(told, s, b.targets-1)
+	for i, v := range told {
+		b.said[at*q+i] = float32(v)
+	}
+}
+
+// coverMemory is over how many outcomes coverage is watched, and coverBand how far it may stray below its level, beyond
+// twice the standard error of as many outcomes, before the forecast is no longer trusted.
+const (
+	coverMemory = 200
+	coverBand   = 0.05
+)
+
+// strayed returns the first level whose recent coverage is under its floor, or -1.
+func (b *bank) strayed() int {
+	for i, tau := range b.levels {
+		if tau >= 0.5 && b.cover[i] < tau-coverBand-2*math.Sqrt(tau*(1-tau)/coverMemory) {
+			return i
+		}
+	}
+	return -1
 }
 
 // combine returns the weighted mean of the experts' quantiles of a cell, on the value scale, and leaves them in quants.
@@ -230,7 +256,7 @@ func (b *bank) settle(at, t int, y float64) {
 				b.scaled[e] = w
 				total += w
 			}
-			for e, w := range b.scaled {
+			for e, w := range b.scaled[:b.k] {
 				b.weight[cell+e] = float32((1-fixedShare)*w/total + fixedShare/float64(b.k))
 			}
 		}
@@ -248,6 +274,13 @@ func (b *bank) settle(at, t int, y float64) {
 				o += step * tau
 			}
 			b.offset[cell+e] = float32(o)
+		}
+		if t == b.targets-1 {
+			hit := 0.0
+			if y <= float64(b.said[(at*q)+i]) {
+				hit = 1
+			}
+			b.cover[i] += (hit - b.cover[i]) / coverMemory
 		}
 		// the final offset, judged on what was said then
 		f := &b.final[t*q+i]
@@ -312,6 +345,8 @@ func (b *bank) visit(c *checkpoint.Codec) {
 	}
 	c.Float32s("finals", b.finals)
 	c.Float64s("outcomes", b.outcome)
+	c.Float64s("coverage", b.cover)
+	c.Float32s("told", b.said)
 	c.Float32s("offsets", b.offset)
 	c.Float32s("regrets", b.regret)
 	c.Float32s("squares", b.square)

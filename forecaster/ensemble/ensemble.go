@@ -23,7 +23,7 @@ import (
 const WarmSamples = 30
 
 // checkpointVersion changes whenever the visited fields, their order or their meaning do.
-const checkpointVersion = 2
+const checkpointVersion = 3
 
 // Expert gives point forecasts on the square-root scale. Observe is called on all experts after the signal took a step,
 // then Points on all of them, each once per step.
@@ -56,6 +56,8 @@ func New(config forecaster.Config, s *signal.Signal, experts []Expert) (*Model, 
 	m.path = make([]float64, config.MaxSteps)
 	return m, nil
 }
+
+const strayedReason = "recent maxima passed their quantiles too often: coverage has left its band"
 
 // maxGap bounds the work of one Observe after a long silence: a gap that is longer counts as one of this many steps.
 const maxGap = 4096
@@ -124,6 +126,9 @@ func (m *Model) Forecast(dst *forecaster.Forecast, steps int) {
 		dst.Max[i] /= m.unit
 	}
 	dst.Warm, dst.Trusted, dst.Reason = dst.Samples >= WarmSamples, true, ""
+	if i := m.bank.strayed(); i >= 0 {
+		dst.Trusted, dst.Reason = false, strayedReason
+	}
 	if !dst.Warm {
 		dst.Reason = fmt.Sprintf("warming up: %d of %d samples", dst.Samples, WarmSamples)
 	}
@@ -146,22 +151,23 @@ func (m *Model) visit(c *checkpoint.Codec) {
 
 // AppendCheckpoint implements forecaster.Model.
 func (m *Model) AppendCheckpoint(b []byte) []byte {
-	c := checkpoint.Writer(b)
+	c := checkpoint.Writer(slices.Grow(b, 68<<10))
 	m.visit(c)
 	return c.Bytes()
 }
 
 // Restore implements forecaster.Model.
 func (m *Model) Restore(b []byte) error {
-	old := m.AppendCheckpoint(nil)
-	c := checkpoint.Reader(b)
+	c := checkpoint.Checker(b)
+	at := m.at
 	m.visit(c)
+	m.at = at
 	if c.Err() == nil && len(c.Bytes()) > 0 {
 		c.Fail(fmt.Errorf("%d bytes too many", len(c.Bytes())))
 	}
 	if err := c.Err(); err != nil {
-		m.visit(checkpoint.Reader(old))
 		return fmt.Errorf("restore forecaster: %w", err)
 	}
+	m.visit(checkpoint.Reader(b))
 	return nil
 }

@@ -14,6 +14,13 @@ const (
 	Inputs     = 22
 )
 
+// Of the inputs, the first shared ones are the same for every step ahead, the next ones own to each, and the rest, the
+// daily waves, depend on the time that is forecast alone, so that they need not be kept.
+const (
+	shared = 8
+	own    = 6
+)
+
 const (
 	inputNow   = 1
 	inputMean5 = 5
@@ -28,7 +35,9 @@ type Features struct {
 	origin  float64
 	rows    [][]float64 // now: step ahead k at k-1
 
-	kept    [][]float64 // ring over time: anchor i's features at i×Inputs
+	kept    [][]float32 // ring over time: the shared ones, then anchor i's own
+	waves   [Inputs - shared - own]float64
+	scratch [Inputs]float64
 	origins []float64
 	filled  []bool
 	steps   int
@@ -63,7 +72,7 @@ func NewFeatures(reach int) *Features {
 		f.rows = append(f.rows, make([]float64, Inputs))
 	}
 	for range reach + 1 {
-		f.kept = append(f.kept, make([]float64, len(f.anchors)*Inputs))
+		f.kept = append(f.kept, make([]float32, shared+len(f.anchors)*own))
 	}
 	f.origins = make([]float64, reach+1)
 	f.filled = make([]bool, reach+1)
@@ -120,17 +129,34 @@ func (f *Features) Update(s *signal.Signal) {
 				x[12], x[13] = v-weekNow, weekNow-e60
 			}
 		}
-		phase := 2 * math.Pi * float64((s.Steps()+k)%day) / float64(day)
-		sin1, cos1 := math.Sincos(phase)
-		sj, cj := 0.0, 1.0
-		for j := range 4 {
-			sj, cj = sj*cos1+cj*sin1, cj*cos1-sj*sin1
-			x[14+2*j], x[15+2*j] = 0.1*sj, 0.1*cj
-		}
+		wave(x[shared+own:], s.Steps()+k, day)
 	}
 	kept := f.kept[at]
+	for i, v := range base[:shared] {
+		kept[i] = float32(v)
+	}
 	for i, h := range f.anchors {
-		copy(kept[i*Inputs:(i+1)*Inputs], f.rows[h-1])
+		for j, v := range f.rows[h-1][shared : shared+own] {
+			kept[shared+i*own+j] = float32(v)
+		}
+	}
+}
+
+// wave writes four daily waves at an absolute step.
+func wave(dst []float64, step, day int) {
+	sin1, cos1 := math.Sincos(2 * math.Pi * float64(step%day) / float64(day))
+	sj, cj := 0.0, 1.0
+	for j := range len(dst) / 2 {
+		sj, cj = sj*cos1+cj*sin1, cj*cos1-sj*sin1
+		dst[2*j], dst[2*j+1] = 0.1*sj, 0.1*cj
+	}
+}
+
+// season prepares the waves of the step that was just taken.
+func (f *Features) season(s *signal.Signal) {
+	clear(f.waves[:])
+	if s.Day() > 0 && s.Steps() >= 2*s.Day() {
+		wave(f.waves[:], s.Steps(), s.Day())
 	}
 }
 
@@ -142,14 +168,23 @@ func three(s *signal.Signal, ago int) float64 {
 	return (a + b + c) / 3
 }
 
-// at returns the features that anchor i had h steps before the coming Update, their origin, and whether they are whole.
+// at returns the features that anchor i had h steps before the coming Update, valid until the next call, their origin, and
+// whether they are whole.
 func (f *Features) at(h, i int) ([]float64, float64, bool) {
 	t := f.steps + 1 - h
 	if t < 1 {
 		return nil, 0, false
 	}
 	at := t % (f.reach + 1)
-	return f.kept[at][i*Inputs : (i+1)*Inputs], f.origins[at], f.filled[at]
+	x, kept := f.scratch[:], f.kept[at]
+	for j, v := range kept[:shared] {
+		x[j] = float64(v)
+	}
+	for j, v := range kept[shared+i*own : shared+(i+1)*own] {
+		x[shared+j] = float64(v)
+	}
+	copy(x[shared+own:], f.waves[:])
+	return x, f.origins[at], f.filled[at]
 }
 
 func (f *Features) ahead(k int) []float64 { return f.rows[k-1] }
@@ -157,11 +192,8 @@ func (f *Features) ahead(k int) []float64 { return f.rows[k-1] }
 func (f *Features) visit(c *checkpoint.Codec) {
 	c.Same("reach", f.reach)
 	c.Float64(&f.origin)
-	for _, r := range f.rows {
-		c.Float64s("features", r)
-	}
 	for _, r := range f.kept {
-		c.Float64s("kept features", r)
+		c.Float32s("kept features", r)
 	}
 	c.Float64s("origins", f.origins)
 	for i := range f.filled {

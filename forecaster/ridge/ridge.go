@@ -26,10 +26,10 @@ type Ridge struct {
 	anchors []int
 	forget  float64
 
-	a     [][]float64 // per anchor: lower triangle of the normal matrix, row by row
-	b     [][]float64 // per anchor: right-hand side
-	theta [][]float64 // per anchor: solution
-	past  [][]float64 // ring over time of predictions per anchor, for the Huber weight
+	a     [][]float32 // per anchor: lower triangle of the normal matrix, row by row
+	b     [][]float32 // per anchor: right-hand side
+	theta [][]float32 // per anchor: solution
+	past  [][]float32 // ring over time of predictions per anchor, for the Huber weight
 	turn  int
 	owner bool // whether this one's checkpoint holds the shared features
 
@@ -42,15 +42,15 @@ func New(feats *Features, set Settings) *Ridge {
 	r.owner, feats.owned = !feats.owned, true
 	d := set.Inputs
 	for range r.anchors {
-		r.a = append(r.a, make([]float64, d*(d+1)/2))
-		r.b = append(r.b, make([]float64, d))
-		theta := make([]float64, d)
+		r.a = append(r.a, make([]float32, d*(d+1)/2))
+		r.b = append(r.b, make([]float32, d))
+		theta := make([]float32, d)
 		theta[inputNow], theta[inputMean5] = 0.5, 0.5
 		r.theta = append(r.theta, theta)
 	}
-	r.past = make([][]float64, feats.reach+1)
+	r.past = make([][]float32, feats.reach+1)
 	for i := range r.past {
-		r.past[i] = make([]float64, len(r.anchors))
+		r.past[i] = make([]float32, len(r.anchors))
 	}
 	r.work = make([]float64, d*(d+1)/2)
 	r.prior = make([]float64, d)
@@ -61,6 +61,7 @@ func New(feats *Features, set Settings) *Ridge {
 func (r *Ridge) Observe(s *signal.Signal) {
 	f := r.feats
 	if s.Gap() == 0 {
+		f.season(s)
 		for i, h := range r.anchors {
 			x, origin, ok := f.at(h, i)
 			if !ok {
@@ -68,7 +69,7 @@ func (r *Ridge) Observe(s *signal.Signal) {
 			}
 			x = x[:r.set.Inputs]
 			target := s.Now() - origin
-			e := math.Abs(target - r.past[(s.Steps()-h)%len(r.past)][i])
+			e := math.Abs(target - float64(r.past[(s.Steps()-h)%len(r.past)][i]))
 			w := 1.0
 			if limit := 4 * s.Scale(); e > limit {
 				w = limit / e
@@ -89,9 +90,9 @@ func (r *Ridge) add(i int, x []float64, target, w float64) {
 		wx := w * xj
 		row := a[p : p+j+1]
 		for k := range row {
-			row[k] = r.forget*row[k] + wx*x[k]
+			row[k] = float32(r.forget*float64(row[k]) + wx*x[k])
 		}
-		b[j] = r.forget*b[j] + wx*target
+		b[j] = float32(r.forget*float64(b[j]) + wx*target)
 		p += j + 1
 	}
 }
@@ -101,16 +102,20 @@ func (r *Ridge) solve(i int) {
 	d := r.set.Inputs
 	trace := 0.0
 	for j := range d {
-		trace += r.a[i][j*(j+1)/2+j]
+		trace += float64(r.a[i][j*(j+1)/2+j])
 	}
 	delta := r.set.Penalty*trace/float64(d) + 1e-9
 	l := r.work
-	copy(l, r.a[i])
+	for j, v := range r.a[i] {
+		l[j] = float64(v)
+	}
 	for j := range d {
 		l[j*(j+1)/2+j] += delta
 	}
 	v := r.prior
-	copy(v, r.b[i])
+	for j, x := range r.b[i] {
+		v[j] = float64(x)
+	}
 	v[inputNow] += 0.5 * delta
 	v[inputMean5] += 0.5 * delta
 	if !cholesky(l, d) {
@@ -122,7 +127,9 @@ func (r *Ridge) solve(i int) {
 			return
 		}
 	}
-	copy(r.theta[i], v)
+	for j, t := range v {
+		r.theta[i][j] = float32(t)
+	}
 }
 
 // Points sets the steps at and between anchors. It is called once per step, after every Observe, for the longest horizon.
@@ -143,7 +150,7 @@ func (r *Ridge) Points(s *signal.Signal, dst []float64) {
 			share := float64(k-r.anchors[i]) / float64(r.anchors[i+1]-r.anchors[i])
 			v += share * (dot(r.theta[i+1], x) - v)
 		} else {
-			row[i] = v
+			row[i] = float32(v)
 		}
 		dst[k-1] = max(0, f.origin+v)
 	}
@@ -152,12 +159,12 @@ func (r *Ridge) Points(s *signal.Signal, dst []float64) {
 // Visit visits the state for a checkpoint.
 func (r *Ridge) Visit(c *checkpoint.Codec) {
 	for i := range r.anchors {
-		c.Float64s("ridge matrix", r.a[i])
-		c.Float64s("ridge vector", r.b[i])
-		c.Float64s("ridge solution", r.theta[i])
+		c.Float32s("ridge matrix", r.a[i])
+		c.Float32s("ridge vector", r.b[i])
+		c.Float32s("ridge solution", r.theta[i])
 	}
 	for _, p := range r.past {
-		c.Float64s("ridge predictions", p)
+		c.Float32s("ridge predictions", p)
 	}
 	c.Int(&r.turn)
 	if r.owner {
@@ -165,11 +172,11 @@ func (r *Ridge) Visit(c *checkpoint.Codec) {
 	}
 }
 
-func dot(theta, x []float64) float64 {
+func dot(theta []float32, x []float64) float64 {
 	sum := 0.0
 	x = x[:len(theta)]
 	for i, t := range theta {
-		sum += t * x[i]
+		sum += float64(t) * x[i]
 	}
 	return sum
 }

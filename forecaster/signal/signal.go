@@ -69,8 +69,8 @@ type Signal struct {
 	ring      []uint16 // bucket means of the last week and a bit, packed
 	sum       float64
 	count     int
-	profile   []float32 // typical day by bucket; 0 for never seen
-	lastSlotS float64   // profile at the last value, to carry levels over a gap
+	profile   []uint16 // typical day by bucket, packed; 0 for never seen
+	lastSlotS float64  // profile at the last value, to carry levels over a gap
 
 	shape []float64 // profile at now, now+1, … now+reach, smoothed; derived
 }
@@ -82,7 +82,7 @@ func New(day, week, reach int) *Signal {
 		s.bucket = (day + maxBuckets - 1) / maxBuckets
 	}
 	if day > 0 {
-		s.profile = make([]float32, (day+s.bucket-1)/s.bucket)
+		s.profile = make([]uint16, (day+s.bucket-1)/s.bucket)
 	}
 	longest := max(day, week)
 	if longest > 0 {
@@ -206,9 +206,10 @@ func (s *Signal) close() {
 		if len(s.profile) > 0 {
 			p := &s.profile[b%len(s.profile)]
 			if *p == 0 {
-				*p = float32(mean)
+				*p = pack(mean)
 			} else {
-				*p += 0.25 * (float32(mean) - *p)
+				typical := unpack(*p)
+				*p = pack(typical + 0.25*(mean-typical))
 			}
 		}
 	}
@@ -243,7 +244,7 @@ func (s *Signal) slotMean(step int) float64 {
 	sum, count := 0.0, 0
 	for i := b - w; i <= b+w; i++ {
 		if p := s.profile[((i%n)+n)%n]; p != 0 {
-			sum += float64(p)
+			sum += unpack(p)
 			count++
 		}
 	}
@@ -268,7 +269,7 @@ func (s *Signal) smooth() {
 		hi := lo
 		for range 2*w + 1 {
 			if p := s.profile[hi]; p != 0 {
-				sum += float64(p)
+				sum += unpack(p)
 				count++
 			}
 			if hi++; hi == n {
@@ -282,11 +283,11 @@ func (s *Signal) smooth() {
 				s.shape[k] = 0
 			}
 			if p := s.profile[lo]; p != 0 {
-				sum -= float64(p)
+				sum -= unpack(p)
 				count--
 			}
 			if p := s.profile[hi]; p != 0 {
-				sum += float64(p)
+				sum += unpack(p)
 				count++
 			}
 			if lo++; lo == n {
@@ -332,7 +333,7 @@ func (s *Signal) Visit(c *checkpoint.Codec) {
 	c.Uint16s("ring", s.ring)
 	c.Float64(&s.sum)
 	c.Int(&s.count)
-	c.Float32s("profile", s.profile)
+	c.Uint16s("profile", s.profile)
 	c.Float64(&s.lastSlotS)
 	c.Float64s("shape", s.shape)
 }

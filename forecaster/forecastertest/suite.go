@@ -1,0 +1,328 @@
+// Package forecastertest is the suite that every model passes: what a forecast promises, on short, constant, broken and
+// absurd histories, and that a restored model answers bit for bit.
+package forecastertest
+
+import (
+	"bytes"
+	"math"
+	"math/rand"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/prescale/prescale/forecaster"
+)
+
+// Make makes a fresh model.
+type Make func(forecaster.Config) (forecaster.Model, error)
+
+// start is when every test's first sample ends.
+var start = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
+
+// Config is what the suite makes models with: a day is 96 steps, so that seasons are reached fast.
+func Config() forecaster.Config {
+	return forecaster.Config{
+		Step: 15 * time.Minute, MaxSteps: 6, Quantiles: []float64{0.5, 0.9, 0.99},
+		Seasons: []time.Duration{24 * time.Hour, 7 * 24 * time.Hour},
+	}
+}
+
+// Run runs the whole suite on models that make gives.
+func Run(t *testing.T, make Make) {
+	for _, tt := range []struct {
+		name string
+		test func(*testing.T, Make)
+	}{
+		{"histories", histories},
+		{"irregular times", irregular},
+		{"constant", constant},
+		{"bounded after a spike", spike},
+		{"checkpoint", checkpoint},
+		{"bad checkpoints", badCheckpoints},
+		{"no allocation", noAllocation},
+		{"cut history", cut},
+	} {
+		t.Run(tt.name, func(t *testing.T) { tt.test(t, make) })
+	}
+}
+
+func must(t *testing.T, make Make) forecaster.Model {
+	t.Helper()
+	m, err := make(Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// Check fails the test where f breaks what every forecast promises: finite, not negative, not falling over rising levels,
+// and the maximum no lower than any step.
+func Check(t testing.TB, f *forecaster.Forecast) {
+	t.Helper()
+	n := len(f.Levels)
+	if len(f.PerStep) != f.Steps*n || len(f.Max) != n {
+		t.Fatalf("%d and %d values for %d steps and %d levels", len(f.PerStep), len(f.Max), f.Steps, n)
+	}
+	row := func(name string, values []float64) {
+		for i, v := range values {
+			if math.IsNaN(v) || math.IsInf(v, 0) || v < 0 {
+				t.Fatalf("%s, level %v: %v", name, f.Levels[i], v)
+			}
+			if i > 0 && v < values[i-1] {
+				t.Fatalf("%s: level %v is %v, under %v at level %v", name, f.Levels[i], v, values[i-1], f.Levels[i-1])
+			}
+		}
+	}
+	for k := range f.Steps {
+		row("step", f.PerStep[k*n:(k+1)*n])
+		for i := range n {
+			if f.PerStep[k*n+i] > f.Max[i] {
+				t.Fatalf("level %v of step %d is %v, over the maximum's %v", f.Levels[i], k+1, f.PerStep[k*n+i], f.Max[i])
+			}
+		}
+	}
+	row("maximum", f.Max)
+}
+
+// daily is a day's curve with Poisson-like noise.
+func daily(rng *rand.Rand, i int) float64 {
+	mean := 100 + 60*math.Sin(2*math.Pi*float64(i)/96)
+	return max(0, mean+math.Sqrt(mean)*rng.NormFloat64())
+}
+
+func histories(t *testing.T, make Make) {
+	for _, tt := range []struct {
+		name  string
+		value func(rng *rand.Rand, i int) float64
+	}{
+		{"daily", daily},
+		{"zeros", func(*rand.Rand, int) float64 { return 0 }},
+		{"gaps", func(rng *rand.Rand, i int) float64 {
+			if rng.Intn(3) == 0 {
+				return math.NaN()
+			}
+			return daily(rng, i)
+		}},
+		{"only gaps", func(*rand.Rand, int) float64 { return math.NaN() }},
+		{"infinities", func(rng *rand.Rand, i int) float64 {
+			if i%50 == 7 {
+				return math.Inf(1)
+			}
+			return daily(rng, i)
+		}},
+		{"huge", func(rng *rand.Rand, i int) float64 { return 1e12 * daily(rng, i) }},
+		{"beyond", func(*rand.Rand, int) float64 { return math.MaxFloat64 }},
+		{"tiny", func(rng *rand.Rand, i int) float64 { return 1e-9 * daily(rng, i) }},
+		{"rare", func(rng *rand.Rand, i int) float64 { return float64(1 / (1 + rng.Intn(20))) }},
+		{"zeros for a day", func(rng *rand.Rand, i int) float64 {
+			if i >= 300 && i < 396 {
+				return 0
+			}
+			return daily(rng, i)
+		}},
+		{"step down by a million", func(rng *rand.Rand, i int) float64 {
+			if i >= 300 {
+				return daily(rng, i) / 1e6
+			}
+			return daily(rng, i)
+		}},
+		{"negative", func(rng *rand.Rand, i int) float64 { return -daily(rng, i) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, rng := must(t, make), rand.New(rand.NewSource(1))
+			var f forecaster.Forecast
+			m.Forecast(&f, 6)
+			Check(t, &f)
+			for i := range 700 {
+				m.Observe(start.Add(time.Duration(i)*Config().Step), tt.value(rng, i))
+				if i < 50 || i%17 == 0 {
+					m.Forecast(&f, 1+i%6)
+					Check(t, &f)
+				}
+			}
+		})
+	}
+}
+
+func irregular(t *testing.T, make Make) {
+	m, rng := must(t, make), rand.New(rand.NewSource(2))
+	var f forecaster.Forecast
+	at := start
+	for i := range 400 {
+		switch rng.Intn(12) {
+		case 0: // duplicate
+		case 1: // backwards
+			m.Observe(at.Add(-time.Duration(rng.Intn(1e6))*time.Second), daily(rng, i))
+		case 2: // a long silence
+			at = at.Add(time.Duration(rng.Intn(400)) * Config().Step)
+		case 3: // jitter
+			at = at.Add(Config().Step + time.Duration(rng.Intn(500))*time.Second)
+		default:
+			at = at.Add(Config().Step)
+		}
+		m.Observe(at, daily(rng, i))
+		m.Forecast(&f, 6)
+		Check(t, &f)
+	}
+	before := f
+	before.PerStep = append([]float64(nil), f.PerStep...)
+	m.Observe(at, 1e9)
+	m.Observe(at.Add(-time.Hour), 1e9)
+	m.Forecast(&f, 6)
+	if !reflect.DeepEqual(before.PerStep, f.PerStep) {
+		t.Error("a sample that is not later than the last one changed the forecast")
+	}
+	m.Observe(at.Add(200*365*24*time.Hour), 50)
+	m.Forecast(&f, 6)
+	Check(t, &f)
+}
+
+func constant(t *testing.T, make Make) {
+	m := must(t, make)
+	for i := range 300 {
+		m.Observe(start.Add(time.Duration(i)*Config().Step), 40)
+	}
+	var f forecaster.Forecast
+	m.Forecast(&f, 6)
+	for i, v := range f.PerStep {
+		if math.Abs(v-40) > 2 {
+			t.Errorf("value %d of a constant 40: %v", i, v)
+		}
+	}
+	if !f.Warm {
+		t.Errorf("not warm after 300 samples: %s", f.Reason)
+	}
+}
+
+// spikeBound is how far, as a multiple of what was ever seen, a quantile may go.
+const spikeBound = 9.5
+
+func spike(t *testing.T, make Make) {
+	m, rng := must(t, make), rand.New(rand.NewSource(3))
+	var f forecaster.Forecast
+	seen := 0.0
+	for i := range 900 {
+		v := daily(rng, i)
+		if i == 400 {
+			v *= 1e6
+		}
+		seen = max(seen, v)
+		m.Observe(start.Add(time.Duration(i)*Config().Step), v)
+		m.Forecast(&f, 6)
+		Check(t, &f)
+		if top := f.Max[len(f.Max)-1]; top > spikeBound*seen+1e-3 {
+			t.Fatalf("step %d: %v forecast where no more than %v was ever seen", i, top, seen)
+		}
+	}
+}
+
+// RunRecovery adds what the standard model promises and a season's naive forecast alone cannot: it finds the new level
+// after a lasting change.
+func RunRecovery(t *testing.T, make Make) {
+	t.Run("recovers after a step", func(t *testing.T) { recovers(t, make) })
+}
+
+// RecoverySamples is within how many samples after a lasting change of level by a factor of a hundred the median is within
+// a quarter of it.
+const RecoverySamples = 60
+
+func recovers(t *testing.T, make Make) {
+	for _, factor := range []float64{100, 0.01} {
+		m, rng := must(t, make), rand.New(rand.NewSource(4))
+		var f forecaster.Forecast
+		for i := range 300 + RecoverySamples {
+			v := 1000 + 20*rng.NormFloat64()
+			if i >= 300 {
+				v *= factor
+			}
+			m.Observe(start.Add(time.Duration(i)*Config().Step), v)
+		}
+		m.Forecast(&f, 6)
+		Check(t, &f)
+		if q := f.Quantile(1, 0); math.Abs(q-1000*factor) > 250*factor {
+			t.Errorf("%d samples after a change from 1000 to %v the median is %v", RecoverySamples, 1000*factor, q)
+		}
+	}
+}
+
+func checkpoint(t *testing.T, make Make) {
+	for _, samples := range []int{0, 1, 5, 150, 800} {
+		one, two := must(t, make), must(t, make)
+		rng := rand.New(rand.NewSource(5))
+		for i := range samples {
+			one.Observe(start.Add(time.Duration(i)*Config().Step), daily(rng, i))
+		}
+		if err := two.Restore(one.AppendCheckpoint(nil)); err != nil {
+			t.Fatalf("%d samples: %v", samples, err)
+		}
+		for i := range 60 {
+			at, v := start.Add(time.Duration(samples+i)*Config().Step), daily(rng, i)
+			one.Observe(at, v)
+			two.Observe(at, v)
+		}
+		var a, b forecaster.Forecast
+		one.Forecast(&a, 6)
+		two.Forecast(&b, 6)
+		if !reflect.DeepEqual(a, b) {
+			t.Errorf("%d samples: a restored model forecasts %v, the first %v", samples, b.PerStep, a.PerStep)
+		}
+		if !bytes.Equal(one.AppendCheckpoint(nil), two.AppendCheckpoint(nil)) {
+			t.Errorf("%d samples: checkpoints differ", samples)
+		}
+	}
+}
+
+func badCheckpoints(t *testing.T, make Make) {
+	m, rng := must(t, make), rand.New(rand.NewSource(6))
+	for i := range 200 {
+		m.Observe(start.Add(time.Duration(i)*Config().Step), daily(rng, i))
+	}
+	good := m.AppendCheckpoint(nil)
+	for _, cut := range []int{0, 1, 7, 100, len(good) / 2, len(good) - 1} {
+		if err := m.Restore(good[:cut]); err == nil {
+			t.Errorf("a checkpoint cut to %d of %d bytes was restored", cut, len(good))
+		}
+	}
+	if err := m.Restore(append(bytes.Clone(good), 1)); err == nil {
+		t.Error("a checkpoint with a byte too many was restored")
+	}
+	if !bytes.Equal(good, m.AppendCheckpoint(nil)) {
+		t.Error("a refused checkpoint changed the model")
+	}
+}
+
+func noAllocation(t *testing.T, make Make) {
+	m, rng := must(t, make), rand.New(rand.NewSource(7))
+	i := 0
+	var f forecaster.Forecast
+	step := func() {
+		m.Observe(start.Add(time.Duration(i)*Config().Step), daily(rng, i))
+		m.Forecast(&f, 6)
+		i++
+	}
+	for range 300 {
+		step()
+	}
+	if n := testing.AllocsPerRun(100, step); n != 0 {
+		t.Errorf("%v allocations per sample", n)
+	}
+}
+
+// cut checks that a forecast depends on nothing after it and on nothing but the samples.
+func cut(t *testing.T, make Make) {
+	var a, b forecaster.Forecast
+	for round, f := range []*forecaster.Forecast{&a, &b} {
+		m, rng := must(t, make), rand.New(rand.NewSource(8))
+		for i := range 250 {
+			m.Observe(start.Add(time.Duration(i)*Config().Step), daily(rng, i))
+			if round == 1 && i%3 == 0 {
+				var other forecaster.Forecast
+				m.Forecast(&other, 1+i%6)
+			}
+		}
+		m.Forecast(f, 6)
+	}
+	if !reflect.DeepEqual(a, b) {
+		t.Error("asking for forecasts on the way changed the last one")
+	}
+}
