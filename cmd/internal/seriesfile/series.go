@@ -11,6 +11,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -78,6 +79,7 @@ func ReadCSV(r io.Reader, name string, o Options) (*Series, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	header = slices.Clone(header) // the reader uses its record again
 	s := &Series{Name: name}
 	if _, _, err := parseTime(header[0]); err == nil {
 		return nil, fmt.Errorf("%s: line 1: %q is a time; want a header line such as t_s,value first", name, header[0])

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/prescale/prescale/cmd/internal/command"
+)
+
+// forecastOf runs `prescale forecast` and returns what it wrote.
+func forecastOf(args ...string) (stdout, stderr string, err error) {
+	var out, diagnostics bytes.Buffer
+	err = run(context.Background(), append([]string{"forecast"}, args...), &out, &diagnostics)
+	return out.String(), diagnostics.String(), err
+}
+
+func writeFile(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// wavy is n rows of a wave of 48 steps.
+func wavy(n int) string {
+	var b strings.Builder
+	b.WriteString("t_s,requests\n")
+	for i := range n {
+		fmt.Fprintf(&b, "%d,%.0f\n", 60*i, 100+50*math.Sin(2*math.Pi*float64(i)/48)+float64(i*7919%13))
+	}
+	return b.String()
+}
+
+func TestForecastRefusesBadInput(t *testing.T) {
+	for _, tt := range []struct {
+		name, file string
+		args       []string
+		want       string
+	}{
+		{"empty", "", nil, "empty; want a header"},
+		{"header only", "t_s,requests\n", nil, "0 rows; want at least 2"},
+		{"no header", "0,1\n60,2\n", nil, `line 1: "0" is a time; want a header`},
+		{"one column", "t_s\n0\n60\n", nil, "one column only"},
+		{"missing column", wavy(5), []string{"--column", "bytes"}, `no value column "bytes"; there are: requests`},
+		{"text in a number", "t_s,requests\n0,1\n60,many\n", nil, `line 3 (row 1): requests: "many" is no number`},
+		{"negative", "t_s,requests\n0,1\n60,-2\n", nil, `line 3 (row 1): requests: "-2" is negative`},
+		{"bad time", "t_s,requests\n0,1\nnoon,2\n", nil, `line 3 (row 1): t_s: "noon" is no time`},
+		{"times fall", "t_s,requests\n0,1\n60,2\n30,3\n", nil, `line 4 (row 2): t_s: "30" is not later`},
+		{"times repeat", "t_s,requests\n0,1\n60,2\n60,3\n", nil, `line 4 (row 2): t_s: "60" is not later`},
+		{"mixed steps", "t_s,requests\n0,1\n60,2\n150,3\n", nil, "line 4 (row 2): 1m30s after the row before; want a multiple of the step of 1m0s"},
+		{"short row", "t_s,requests\n0,1\n60\n", nil, "line 3 (row 1): requests: the row has 1 fields"},
+		{"origin past the end", wavy(50), []string{"--rolling", "--from", "50"}, "row 50 is not in"},
+		{"no stride", wavy(50), []string{"--rolling", "--every", "0"}, "--every: 0; want at least 1"},
+		{"levels fall", wavy(50), []string{"--quantiles", "0.9,0.5"}, "quantiles[1]: 0.5 does not rise above 0.9"},
+		{"level of 1", wavy(50), []string{"--quantiles", "0.5,1"}, "quantiles[1]: 1 is not within (0, 1)"},
+		{"horizon", wavy(50), []string{"--horizon", "0"}, "--horizon: 0 is not within"},
+		{"season", wavy(50), []string{"--season", "daily"}, `--season: "daily"; want a duration`},
+		{"output", wavy(50), []string{"-o", "pdf"}, `--output: "pdf"; want csv, json or html`},
+		{"m4 text", "H1,1,2,3\nH2,1,x,3\n", []string{"--m4"}, `line 2: series "H2": value 2: "x" is no number`},
+		{"m4 twice", "H1,1,2,3\nH1,1,2,3\n", []string{"--m4"}, `series "H1" stands on line 1 already`},
+		{"m4 short", "H1,1,2\n", []string{"--m4"}, "2 values; want at least 3"},
+		{"too short to score", wavy(20), []string{"--score"}, "20 rows; --score wants at least 70"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := writeFile(t, "in.csv", tt.file)
+			stdout, _, err := forecastOf(append(tt.args, path)...)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("got error %v, want one with %q", err, tt.want)
+			}
+			if command.ExitCode(err) != 2 {
+				t.Errorf("exit code %d, want 2", command.ExitCode(err))
+			}
+			if stdout != "" {
+				t.Errorf("half printed: %q", stdout)
+			}
+		})
+	}
+	if _, _, err := forecastOf(filepath.Join(t.TempDir(), "none.csv")); command.ExitCode(err) != 2 {
+		t.Errorf("a file that is not there: %v", err)
+	}
+}
+
+func TestBadOriginsFile(t *testing.T) {
+	path := writeFile(t, "in.csv", wavy(50))
+	for _, tt := range []struct{ text, want string }{
+		{"", "no origins"},
+		{"10\nx\n", `line 2: "x" is no row index`},
+		{"10\n50\n", "line 2: origin 50 is not in"},
+		{"10\n10\n", "line 2: origin 10 does not rise above 10"},
+	} {
+		stdout, _, err := forecastOf(path, "--rolling", "--origins", writeFile(t, "origins", tt.text))
+		if err == nil || !strings.Contains(err.Error(), tt.want) || stdout != "" {
+			t.Errorf("origins %q: got %v and %q, want %q", tt.text, err, stdout, tt.want)
+		}
+	}
+}
+
+func TestRollingDependsOnThePastAlone(t *testing.T) {
+	long := writeFile(t, "long.csv", wavy(400))
+	short := writeFile(t, "short.csv", wavy(301))
+	origins := writeFile(t, "origins", "100\n250\n300\n")
+	one, _, err := forecastOf(long, "--rolling", "--origins", origins, "--horizon", "4", "--season", "48")
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, _, err := forecastOf(short, "--rolling", "--origins", origins, "--horizon", "4", "--season", "48")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if one != two {
+		t.Error("cutting the file after the last origin changed the forecasts")
+	}
+	lines := strings.Split(strings.TrimSpace(one), "\n")
+	if lines[0] != "origin,step,q0.5,q0.9,q0.95,q0.99" {
+		t.Errorf("header %q", lines[0])
+	}
+	if len(lines) != 1+3*5 {
+		t.Fatalf("%d lines, want a header and 3 origins of 4 steps and a maximum", len(lines))
+	}
+	if !strings.HasPrefix(lines[5], "100,max,") || !strings.HasPrefix(lines[1], "100,1,") {
+		t.Errorf("first origin: %q … %q", lines[1], lines[5])
+	}
+	end, _, err := forecastOf(short, "--horizon", "4", "--season", "48")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fromEnd := strings.Split(strings.Split(strings.TrimSpace(end), "\n")[1], ",")[2:]
+	if got := strings.Split(lines[11], ",")[2:]; strings.Join(got, ",") != strings.Join(fromEnd, ",") {
+		t.Errorf("from the end %v, rolling at the last row %v", fromEnd, got)
+	}
+}
+
+func TestM4LinesHoldPointsThenBounds(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("H1")
+	for i := range 200 {
+		fmt.Fprintf(&b, ",%.3f", 50+20*math.Sin(2*math.Pi*float64(i)/24))
+	}
+	out, _, err := forecastOf("--m4", writeFile(t, "train.csv", b.String()+"\n"), "--horizon", "12", "--season", "24", "--interval", "0.95")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Split(strings.TrimSpace(out), ",")
+	if len(fields) != 1+3*12 || fields[0] != "H1" {
+		t.Fatalf("%d fields, first %q; want id, 12 points, 12 lower and 12 upper bounds", len(fields), fields[0])
+	}
+	number := func(i int) float64 {
+		v, err := strconv.ParseFloat(fields[i], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	for k := 1; k <= 12; k++ {
+		want := 50 + 20*math.Sin(2*math.Pi*float64(199+k)/24)
+		if math.Abs(number(k)-want) > 2 {
+			t.Errorf("step %d of a pure wave: got %v, want %v", k, number(k), want)
+		}
+		if number(12+k) > number(k) || number(24+k) < number(k) {
+			t.Errorf("step %d: %v is not within %v to %v", k, number(k), number(12+k), number(24+k))
+		}
+	}
+}
+
+func TestOutputsAndScore(t *testing.T) {
+	path := writeFile(t, "in.csv", wavy(400))
+	for _, tt := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"-o", "json", "--horizon", "2"}, []string{`"samples": 400`, `"0.95"`, `"warm": true`}},
+		{[]string{"-o", "html", "--horizon", "2"}, []string{"<svg", "quantile 0.99", "</html>"}},
+		{[]string{"--score", "--season", "48"}, []string{"last value", "season ago", "origins in the last"}},
+	} {
+		out, _, err := forecastOf(append(tt.args, path)...)
+		if err != nil {
+			t.Fatalf("%v: %v", tt.args, err)
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(out, want) {
+				t.Errorf("%v: no %q in %.300s", tt.args, want, out)
+			}
+		}
+		if strings.Contains(out, "http://") || strings.Contains(out, "https://") {
+			t.Errorf("%v: the output refers elsewhere", tt.args)
+		}
+	}
+}
