@@ -21,7 +21,7 @@ func forecastOf(args ...string) (stdout, stderr string, err error) {
 	return out.String(), diagnostics.String(), err
 }
 
-func writeFile(t *testing.T, name, text string) string {
+func writeInput(t *testing.T, name, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -71,7 +71,7 @@ func TestForecastRefusesBadInput(t *testing.T) {
 		{"too short to score", wavy(20), []string{"--score"}, "20 rows; --score wants at least 70"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			path := writeFile(t, "in.csv", tt.file)
+			path := writeInput(t, "in.csv", tt.file)
 			stdout, _, err := forecastOf(append(tt.args, path)...)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Fatalf("got error %v, want one with %q", err, tt.want)
@@ -90,14 +90,14 @@ func TestForecastRefusesBadInput(t *testing.T) {
 }
 
 func TestBadOriginsFile(t *testing.T) {
-	path := writeFile(t, "in.csv", wavy(50))
+	path := writeInput(t, "in.csv", wavy(50))
 	for _, tt := range []struct{ text, want string }{
 		{"", "no origins"},
 		{"10\nx\n", `line 2: "x" is no row index`},
 		{"10\n50\n", "line 2: origin 50 is not in"},
 		{"10\n10\n", "line 2: origin 10 does not rise above 10"},
 	} {
-		stdout, _, err := forecastOf(path, "--rolling", "--origins", writeFile(t, "origins", tt.text))
+		stdout, _, err := forecastOf(path, "--rolling", "--origins", writeInput(t, "origins", tt.text))
 		if err == nil || !strings.Contains(err.Error(), tt.want) || stdout != "" {
 			t.Errorf("origins %q: got %v and %q, want %q", tt.text, err, stdout, tt.want)
 		}
@@ -105,9 +105,9 @@ func TestBadOriginsFile(t *testing.T) {
 }
 
 func TestRollingDependsOnThePastAlone(t *testing.T) {
-	long := writeFile(t, "long.csv", wavy(400))
-	short := writeFile(t, "short.csv", wavy(301))
-	origins := writeFile(t, "origins", "100\n250\n300\n")
+	long := writeInput(t, "long.csv", wavy(400))
+	short := writeInput(t, "short.csv", wavy(301))
+	origins := writeInput(t, "origins", "100\n250\n300\n")
 	one, _, err := forecastOf(long, "--rolling", "--origins", origins, "--horizon", "4", "--season", "48")
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +145,7 @@ func TestM4LinesHoldPointsThenBounds(t *testing.T) {
 	for i := range 200 {
 		fmt.Fprintf(&b, ",%.3f", 50+20*math.Sin(2*math.Pi*float64(i)/24))
 	}
-	out, _, err := forecastOf("--m4", writeFile(t, "train.csv", b.String()+"\n"), "--horizon", "12", "--season", "24", "--interval", "0.95")
+	out, _, err := forecastOf("--m4", writeInput(t, "train.csv", b.String()+"\n"), "--horizon", "12", "--season", "24", "--interval", "0.95")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestM4LinesHoldPointsThenBounds(t *testing.T) {
 }
 
 func TestOutputsAndScore(t *testing.T) {
-	path := writeFile(t, "in.csv", wavy(400))
+	path := writeInput(t, "in.csv", wavy(400))
 	for _, tt := range []struct {
 		args []string
 		want []string
