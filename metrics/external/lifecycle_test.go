@@ -44,7 +44,7 @@ func TestReadinessIsTheSources(t *testing.T) {
 // answered, and then Run returns.
 func TestShutdownWithdrawsReadinessFirst(t *testing.T) {
 	cfg := external.DefaultConfig()
-	cfg.ShutdownDelay = 500 * time.Millisecond
+	cfg.ShutdownDelay = 5 * time.Second
 	server, err := external.New(cfg, newMemory(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
