@@ -108,8 +108,8 @@ func generate() ([]byte, error) {
 		WithPanel(plot("Requests", "By result, per second.", rate, 8,
 			query{"sum by (result) (rate(prescale_inference_requests_total[$__rate_interval]))", "{{result}}"})).
 		WithPanel(plot("Latency from Kafka", "From the client's request to the committed prediction.", seconds, 8,
-			query{`histogram_quantile(0.5, sum by (le) (rate(prescale_inference_latency_seconds_bucket{path="kafka"}[$__rate_interval])))`, "median"},
-			query{`histogram_quantile(0.99, sum by (le) (rate(prescale_inference_latency_seconds_bucket{path="kafka"}[$__rate_interval])))`, "p99"})).
+			query{`histogram_quantile(0.5, sum by (le) (rate(prescale_inference_request_duration_seconds_bucket{path="kafka"}[$__rate_interval])))`, "median"},
+			query{`histogram_quantile(0.99, sum by (le) (rate(prescale_inference_request_duration_seconds_bucket{path="kafka"}[$__rate_interval])))`, "p99"})).
 		WithPanel(plot("Busy", "Mean share of time that a replica works.", ratio, 8,
 			query{"avg(rate(prescale_inference_busy_seconds_total[$__rate_interval]))", "busy"})).
 		WithPanel(plot("Model version", "More than one while a new one takes over.", count, 12,

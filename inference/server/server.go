@@ -129,7 +129,7 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "prescale_inference_latency_seconds",
+			Name:    "prescale_inference_request_duration_seconds",
 			Help:    "From request to answer, by path: kafka (the client's request to the committed prediction) or http (of the call).",
 			Buckets: batch.LatencyBuckets,
 		}, []string{"path"}),
