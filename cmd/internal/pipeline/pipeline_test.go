@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,16 +20,31 @@ import (
 
 // scripted is a collector whose answer the test changes.
 type scripted struct {
-	targets []collector.Target
 	results func(now time.Time, targets []collector.Target) ([]collector.Result, error)
+
+	mu      sync.Mutex
+	targets []collector.Target
 	times   []time.Time
 }
 
-func (s *scripted) SetTargets(t []collector.Target) { s.targets = t }
+func (s *scripted) SetTargets(t []collector.Target) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.targets = t
+}
 
-func (s *scripted) Collect(ctx context.Context, now time.Time) ([]collector.Result, error) {
+func (s *scripted) Collect(_ context.Context, now time.Time) ([]collector.Result, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.times = append(s.times, now)
 	return s.results(now, s.targets)
+}
+
+// ticks returns the times at which it was asked.
+func (s *scripted) ticks() []time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.times)
 }
 
 func policy(name string) Policy {
@@ -61,9 +79,9 @@ func observed(lag float64) collector.Result {
 func TestTicksFallOnTheIntervalAndOutagesAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		source := &scripted{}
-		broken := false
+		var broken atomic.Bool
 		source.results = func(now time.Time, targets []collector.Target) ([]collector.Result, error) {
-			if broken {
+			if broken.Load() {
 				return nil, errors.New("dial kafka:9092: connection refused")
 			}
 			results := make([]collector.Result, len(targets))
@@ -78,7 +96,7 @@ func TestTicksFallOnTheIntervalAndOutagesAge(t *testing.T) {
 		go func() { done <- p.Run(ctx) }()
 
 		time.Sleep(40 * time.Second)
-		for i, at := range source.times {
+		for i, at := range source.ticks() {
 			if i > 0 && at.Sub(at.Truncate(15*time.Second)) != 0 {
 				t.Errorf("tick %d at %v, want a multiple of 15s", i, at)
 			}
@@ -91,7 +109,7 @@ func TestTicksFallOnTheIntervalAndOutagesAge(t *testing.T) {
 			t.Errorf("ready replicas: got %v, want the two members", a.Observation.ReadyReplicas)
 		}
 
-		broken = true
+		broken.Store(true)
 		time.Sleep(35 * time.Second)
 		if _, err := store.Get("ai/a"); err != nil {
 			t.Errorf("within three ticks: %v", err)
@@ -101,7 +119,7 @@ func TestTicksFallOnTheIntervalAndOutagesAge(t *testing.T) {
 		if _, err := store.Get("ai/a"); !errors.As(err, &stale) || !strings.Contains(err.Error(), "connection refused") {
 			t.Errorf("after three ticks without the broker: got %v, want stale with its cause", err)
 		}
-		broken = false
+		broken.Store(false)
 		time.Sleep(15 * time.Second)
 		if _, err := store.Get("ai/a"); err != nil {
 			t.Errorf("after the broker came back: %v", err)
@@ -172,10 +190,10 @@ func TestTicksFollowTheClock(t *testing.T) {
 			t.Fatal(err)
 		}
 		// 3 s are 60 s of the clock: one tick at once and four on multiples of 15 s.
-		if len(source.times) != 5 {
-			t.Fatalf("ticks: got %v, want 5", source.times)
+		if len(source.ticks()) != 5 {
+			t.Fatalf("ticks: got %v, want 5", source.ticks())
 		}
-		if got := source.times[4].Sub(source.times[1]); got != 45*time.Second {
+		if got := source.ticks()[4].Sub(source.ticks()[1]); got != 45*time.Second {
 			t.Errorf("three ticks took %v of the clock, want 45s", got)
 		}
 	})
