@@ -26,6 +26,8 @@ func Decode(data []byte, into any) error {
 }
 
 // KeyError is one problem of one key.
+//
+// +kubebuilder:object:generate=false
 type KeyError struct {
 	// Path leads to the key: spec.replicas.max, policies[0].metadata.
 	Path string
