@@ -16,18 +16,23 @@ import (
 )
 
 func newExplainCommand() *cobra.Command {
-	var policy, observations, history, output string
+	var policy, observations, history, output, server string
 	var at float64
 	c := &cobra.Command{
-		Use:   "explain --policy FILE --observations FILE.jsonl",
+		Use:   "explain NAMESPACE/NAME | explain --policy FILE --observations FILE.jsonl",
 		Short: "Say why the answer was this number, and what would change it",
-		Long: `Replay observations, as prescale decide takes them, up to one moment, and say why the answer there was this number:
-what was seen, the quantiles of the forecast, what each rule asked for, what bound, and what would change it.`,
-		Example: "  prescale explain --policy policy.yaml --observations observations.jsonl --at 1767225600",
-		Args:    positional(cobra.NoArgs),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Long: `Say why the answer is this number: what was seen, the quantiles of the forecast, what each rule asked for, and what bound.
+With a policy's name, of the newest decision of a running daemon. With files, of a replayed moment: observations, as prescale
+decide takes them, are replayed up to it, and what would change the answer is said too.`,
+		Example: "  prescale explain ai/inference --server http://127.0.0.1:8080\n" +
+			"  prescale explain --policy policy.yaml --observations observations.jsonl --at 1767225600",
+		Args: positional(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if output != "text" && output != "json" {
 				return command.Inputf("--output: %q: want text or json", output)
+			}
+			if len(args) == 1 {
+				return explainLive(cmd.Context(), cmd.OutOrStdout(), server, args[0], output)
 			}
 			p, config, err := readPolicy(policy)
 			if err != nil {
@@ -55,6 +60,7 @@ what was seen, the quantiles of the forecast, what each rule asked for, what bou
 			return e.print(cmd.OutOrStdout())
 		},
 	}
+	c.Flags().StringVar(&server, "server", "http://127.0.0.1:8080", "the daemon's http.listen address, for NAMESPACE/NAME")
 	c.Flags().StringVar(&policy, "policy", "", "ScalePolicy file (required)")
 	c.Flags().StringVar(&observations, "observations", "", "file of observations, one JSON object a line; - is stdin (required)")
 	c.Flags().StringVar(&history, "history", "", "CSV of past arrivals to warm up with")
@@ -152,6 +158,9 @@ func (e *explanation) print(w io.Writer) error {
 			mark = ">"
 		}
 		fmt.Fprintf(w, "%s %-14s %4d  %s\n", mark, t.Name, t.Replicas, t.Detail)
+	}
+	if len(e.WhatIf) == 0 {
+		return nil
 	}
 	fmt.Fprintf(w, "\nwhat would change it\n")
 	for _, x := range e.WhatIf {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -104,7 +105,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) (err error)
 		Listener:   listener,
 		Gatherer:   prometheus.Gatherers{registry, line},
 		Ready:      ready(store),
-		Pages:      page,
+		Pages:      pages(page, store),
 		OnShutdown: page.Close,
 		Logger:     logger,
 	})
@@ -128,6 +129,14 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) (err error)
 		return err
 	}
 	return nil
+}
+
+// pages serves the live page and, for prescale explain, the newest answers.
+func pages(page http.Handler, store *readmodel.Store) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/api/v1/", readmodel.Handler(store))
+	mux.Handle("/", page)
+	return mux
 }
 
 // metricsAPIConfig puts the file's terms in the server's.

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prescale/prescale/cmd/internal/command"
+	"github.com/prescale/prescale/cmd/internal/readmodel"
+)
+
+// liveTimeout bounds the question to a daemon, which answers from memory.
+const liveTimeout = 10 * time.Second
+
+// askLive asks a running daemon for the newest decision of a policy, "namespace/name".
+func askLive(ctx context.Context, server, policy string) (*readmodel.StatusMessage, error) {
+	if namespace, name, ok := strings.Cut(policy, "/"); !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
+		return nil, command.Inputf("policy %q: want namespace/name", policy)
+	}
+	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(server, "/")+"/api/v1/policies/"+policy, nil)
+	if err != nil {
+		return nil, command.Inputf("--server: %q: want a URL such as http://127.0.0.1:8080", server)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("ask the daemon: %w", err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 16<<20))
+	if err != nil {
+		return nil, fmt.Errorf("ask the daemon: %w", err)
+	}
+	if response.StatusCode == http.StatusNotFound {
+		return nil, command.Inputf("the daemon at %s knows no policy %s", server, policy)
+	}
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the daemon at %s answers %s: %s", server, response.Status, body)
+	}
+	var message readmodel.StatusMessage
+	if err := json.Unmarshal(body, &message); err != nil {
+		return nil, fmt.Errorf("the daemon at %s: %w", server, err)
+	}
+	return &message, nil
+}
+
+// explainLive prints a running daemon's newest decision, and first of all why queries for it fail, if they do.
+func explainLive(ctx context.Context, w io.Writer, server, policy, output string) error {
+	message, err := askLive(ctx, server, policy)
+	if err != nil {
+		return err
+	}
+	if output == "json" {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(message)
+	}
+	if message.Error != "" {
+		fmt.Fprintf(w, "NOT ANSWERED NOW: %s\n\n", message.Error)
+	}
+	if message.Entry == nil {
+		return nil
+	}
+	e := explanation{T: float64(message.Entry.At.UnixMilli()) / 1000, Decision: message.Entry.Decision}
+	return e.print(w)
+}

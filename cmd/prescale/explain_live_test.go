@@ -1,0 +1,56 @@
+package main
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prescale/prescale/cmd/internal/command"
+	"github.com/prescale/prescale/cmd/internal/readmodel"
+	"github.com/prescale/prescale/metrics/series"
+	"github.com/prescale/prescale/scaler"
+)
+
+func TestExplainOfARunningDaemon(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	now := at
+	store := readmodel.NewStore(func() time.Time { return now })
+	store.Publish(readmodel.Entry{
+		Policy: "ai/a", At: at, Interval: 15 * time.Second, Usable: true,
+		Decision: scaler.Decision{
+			Policy: "ai/a", At: at, DesiredReplicas: 7, Reason: scaler.ReasonForecast, LagRecords: series.Of(12),
+			Terms: []scaler.Term{{Name: "plan", Replicas: 7, Detail: "because of the noon rush"}},
+		},
+	})
+	daemon := httptest.NewServer(pages(http.NotFoundHandler(), store))
+	defer daemon.Close()
+	explain := func(args ...string) (string, error) {
+		var out bytes.Buffer
+		err := run(t.Context(), append([]string{"explain", "--server", daemon.URL}, args...), &out, &out)
+		return out.String(), err
+	}
+	out, err := explain("ai/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"7 replicas, because of Forecast", "12 records", "because of the noon rush"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in:\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "NOT ANSWERED") {
+		t.Errorf("fresh, and said not to be:\n%s", out)
+	}
+	now = at.Add(time.Hour)
+	if out, err := explain("ai/a"); err != nil || !strings.Contains(out, "NOT ANSWERED NOW") {
+		t.Errorf("stale: got %v and\n%s", err, out)
+	}
+	for _, name := range []string{"ai/nobody", "a", "ai/a/b"} {
+		if _, err := explain(name); command.ExitCode(err) != 2 {
+			t.Errorf("%s: got %v, want the user's mistake", name, err)
+		}
+	}
+}
