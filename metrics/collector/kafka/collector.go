@@ -30,10 +30,12 @@ type Collector struct {
 	targets   []target
 	selection Selection
 
-	tick   int
-	line   *timeline
-	topics map[string]*topic
-	groups map[string]*group
+	tick int
+	// tickTime is the time of the present tick.
+	tickTime time.Time
+	line     *timeline
+	topics   map[string]*topic
+	groups   map[string]*group
 	// listed is what the latest complete ListGroups said, by group.
 	listed map[string]listedGroup
 	// nodes lists the brokers of the cluster, sorted.
@@ -141,6 +143,7 @@ func (c *Collector) Collect(ctx context.Context, now time.Time) ([]collector.Res
 	at := func() time.Time { return now.Add(c.config.Clock.At(c.wall()).Sub(c.config.Clock.At(began))) }
 
 	c.tick++
+	c.tickTime = now
 	clear(c.nodeProblems)
 	err := c.sample(ctx, now, at)
 	readAt := at()

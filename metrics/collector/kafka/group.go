@@ -33,6 +33,8 @@ type group struct {
 	// readTick is the tick at which the positions were last read; problem is why they were not read at this one.
 	readTick int
 	problem  error
+	// emptySince is since when the answers hold no commit of a group that had some; zero when they do.
+	emptySince time.Time
 
 	members        []member
 	membersKnown   bool

@@ -3,10 +3,12 @@ package kafka
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -257,9 +259,40 @@ func (s *commitSink) groupDone(code int16) {
 			return
 		}
 	}
+	if g.vanished(s.collector.tick, s.collector.tickTime) {
+		g.problem = errors.New("fetch its offsets: the coordinator answers with none, though there were some: not believed before it has said so for 30 s")
+		g.coordinator = -1
+		return
+	}
 	g.problem = nil
 	g.readTick = s.collector.tick
 	g.forgetUnseen(s.collector.tick)
+}
+
+// vanishedFor is how long a coordinator must say that it knows no commit of a group that had some before it is believed.
+// While brokers die and return, one may answer so of a group for many seconds; commits that really are deleted count from the
+// reset policy this much later, and are missing until then.
+const vanishedFor = 30 * time.Second
+
+// vanished reports whether the answer of this tick holds nothing of a group that had commits, and is not to be believed yet.
+func (g *group) vanished(tick int, now time.Time) bool {
+	had := false
+	for _, gt := range g.topics {
+		if gt.seenTick == tick {
+			g.emptySince = time.Time{}
+			return false
+		}
+		for _, position := range gt.position {
+			had = had || position != unknown
+		}
+	}
+	if !had {
+		return false
+	}
+	if g.emptySince.IsZero() {
+		g.emptySince = now
+	}
+	return now.Sub(g.emptySince) < vanishedFor
 }
 
 // idle reports whether the group had members and is known to have none now, so that nothing consumes. A group that never
