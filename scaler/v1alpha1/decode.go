@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -109,8 +110,8 @@ func (d *decoder) object(data json.RawMessage, v reflect.Value, path string) {
 	}
 	fields := map[string]reflect.Value{}
 	collectFields(v, fields)
-	known := sortedKeys(fields)
-	for _, key := range sortedKeys(members) {
+	known := slices.Sorted(maps.Keys(fields))
+	for _, key := range slices.Sorted(maps.Keys(members)) {
 		field, ok := fields[key]
 		if !ok {
 			d.problem(join(path, key), "unknown key; known here: %s", strings.Join(known, ", "))
@@ -144,7 +145,7 @@ func (d *decoder) dictionary(data json.RawMessage, v reflect.Value, path string)
 	if v.IsNil() {
 		v.Set(reflect.MakeMap(v.Type()))
 	}
-	for _, key := range sortedKeys(members) {
+	for _, key := range slices.Sorted(maps.Keys(members)) {
 		element := reflect.New(v.Type().Elem()).Elem()
 		d.value(members[key], element, join(path, key))
 		v.SetMapIndex(reflect.ValueOf(key).Convert(v.Type().Key()), element)
@@ -169,13 +170,4 @@ func join(path, key string) string {
 		return key
 	}
 	return path + "." + key
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

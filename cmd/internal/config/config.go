@@ -5,6 +5,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -134,7 +135,7 @@ func (c *Config) Validate() error {
 	if len(c.Clusters) == 0 {
 		add("clusters: none: name at least one Kafka cluster, such as main: {brokers: [kafka:9092]}")
 	}
-	for _, name := range sortedKeys(c.Clusters) {
+	for _, name := range slices.Sorted(maps.Keys(c.Clusters)) {
 		cluster := c.Clusters[name]
 		errs = append(errs, prefixEach("clusters."+name+".", cluster.Validate()))
 	}
@@ -191,7 +192,7 @@ func (c *Config) policy(p *v1alpha1.ScalePolicy) (pipeline.Policy, error) {
 		cluster = "main"
 	}
 	if _, ok := c.Clusters[cluster]; !ok {
-		errs = append(errs, fmt.Errorf("kafka.cluster: %q: not among clusters: %v", cluster, sortedKeys(c.Clusters)))
+		errs = append(errs, fmt.Errorf("kafka.cluster: %q: not among clusters: %v", cluster, slices.Sorted(maps.Keys(c.Clusters))))
 	}
 	if kafka.Group == "" {
 		errs = append(errs, errors.New("kafka.group: missing: name the consumer group"))
@@ -257,13 +258,4 @@ func flatten(err error) []error {
 		errs = append(errs, flatten(e)...)
 	}
 	return errs
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -3,7 +3,9 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -77,7 +79,7 @@ func (c *Config) EventLogConfig() (eventlog.Config, string) {
 	cluster := e.Cluster
 	if cluster == "" {
 		cluster = "main"
-		if names := sortedKeys(c.Clusters); len(names) == 1 {
+		if names := slices.Sorted(maps.Keys(c.Clusters)); len(names) == 1 {
 			cluster = names[0]
 		}
 	}
@@ -99,7 +101,7 @@ func (c *Config) validateEventLog() error {
 	cfg, cluster := c.EventLogConfig()
 	errs := []error{prefixEach("eventLog.", cfg.Validate())}
 	if _, ok := c.Clusters[cluster]; !ok && len(c.Clusters) > 0 {
-		errs = append(errs, fmt.Errorf("eventLog.cluster: %q: not among clusters: %v", cluster, sortedKeys(c.Clusters)))
+		errs = append(errs, fmt.Errorf("eventLog.cluster: %q: not among clusters: %v", cluster, slices.Sorted(maps.Keys(c.Clusters))))
 	}
 	return errors.Join(errs...)
 }
