@@ -226,16 +226,14 @@ func (f *fetcher) skipToStart(ctx context.Context, c *cursor, partition int32) e
 	if err != nil {
 		return fmt.Errorf("ask where the log starts: %w", err)
 	}
-	start, ok := starts.Lookup(f.topic, partition)
-	switch {
-	case !ok:
-		return errors.New("ask where the log starts: no answer")
-	case start.Err != nil:
-		return fmt.Errorf("ask where the log starts: %w", start.Err)
-	case start.Offset <= c.next:
+	start, err := offsetOf(starts, f.topic, partition)
+	if err != nil {
+		return err
+	}
+	if start <= c.next {
 		return fmt.Errorf("offset %d is beyond the end: the partition lost committed records", c.next)
 	}
-	c.next, c.skippedTo = start.Offset, start.Offset
+	c.next, c.skippedTo = start, start
 	return nil
 }
 
@@ -247,16 +245,23 @@ func stableEnds(ctx context.Context, client *kgo.Client, topic string, partition
 	}
 	ends := make(map[int32]int64, len(partitions))
 	for _, p := range partitions {
-		end, ok := listed.Lookup(topic, p)
-		switch {
-		case !ok:
-			return nil, fmt.Errorf("%s has no partition %d", topic, p)
-		case end.Err != nil:
-			return nil, fmt.Errorf("ask for the end of %s partition %d: %w", topic, p, end.Err)
+		if ends[p], err = offsetOf(listed, topic, p); err != nil {
+			return nil, err
 		}
-		ends[p] = end.Offset
 	}
 	return ends, nil
+}
+
+// offsetOf returns what the brokers said of one partition.
+func offsetOf(listed kadm.ListedOffsets, topic string, partition int32) (int64, error) {
+	o, ok := listed.Lookup(topic, partition)
+	switch {
+	case !ok:
+		return 0, fmt.Errorf("%s has no partition %d", topic, partition)
+	case o.Err != nil:
+		return 0, fmt.Errorf("ask for an offset of %s partition %d: %w", topic, partition, o.Err)
+	}
+	return o.Offset, nil
 }
 
 // sleep waits for d or the end of ctx, whose error it returns.

@@ -119,14 +119,9 @@ func (f *Follower) start(ctx context.Context, client *kgo.Client, now time.Time)
 	}
 	from := map[int32]int64{}
 	for n := range int32(f.cfg.Shards) {
-		o, ok := listed.Lookup(f.cfg.decisions(), n)
-		switch {
-		case !ok:
-			return nil, fmt.Errorf("%s has no partition %d", f.cfg.decisions(), n)
-		case o.Err != nil:
-			return nil, fmt.Errorf("ask for the offset of %s partition %d: %w", f.cfg.decisions(), n, o.Err)
+		if from[n], err = offsetOf(listed, f.cfg.decisions(), n); err != nil {
+			return nil, err
 		}
-		from[n] = o.Offset
 	}
 	return from, nil
 }
