@@ -52,7 +52,6 @@ func (cs *clusters) collector(name string, interval time.Duration) (pipeline.Col
 	cfg := kafka.DefaultConfig()
 	cfg.Cluster, cfg.Security = name, cs.open[name].security
 	cfg.RequestTimeout = min(cfg.RequestTimeout, interval)
-	cfg.ExactAbove = min(cfg.ExactAbove, interval)
 	labelled := prometheus.WrapRegistererWith(prometheus.Labels{"interval": interval.String()}, cs.registry)
 	return kafka.New(cfg, cs.open[name].client, labelled, cs.logger)
 }

@@ -47,6 +47,8 @@ type Collector struct {
 	versionsChecked                      bool
 	// checks are the exact checks wished for at this tick.
 	checks []check
+	// refinements are the observations that those checks can make better.
+	refinements []refinement
 }
 
 // New returns a Collector that asks through client, which stays the caller's to close. registerer receives its own
@@ -149,7 +151,10 @@ func (c *Collector) Collect(ctx context.Context, now time.Time) ([]collector.Res
 	readAt := at()
 	results := c.observe(now, readAt, err)
 	if err == nil {
-		c.observeAgain(c.checkExact(ctx), readAt, results)
+		told := c.checkExact(ctx)
+		c.refine()
+		c.observeAgain(told, readAt, results)
+		c.refinements = c.refinements[:0] // the second look's wishes are granted at the next tick
 	}
 	c.telemetry.tickDone(c.wall().Sub(began), c, results, now, err)
 	return results, err

@@ -35,7 +35,7 @@ type Config struct {
 	// ExactChecks is how many partitions a tick may look up by fetching a batch, for the age of a record that the samples
 	// do not tell well. Default 200; 0 turns exact checks off, for example where the right to read topics is not given.
 	ExactChecks int
-	// ExactAbove is the error bound from which an exact check is worth a request. Default 15 s.
+	// ExactAbove is the error bound from which an exact check is worth a request. Default 1 s.
 	ExactAbove time.Duration
 	// Clock is the time that Collect's argument is of, where that is not the wall's: recorded traffic may be replayed
 	// faster. Nil is the wall's.
@@ -69,7 +69,7 @@ func DefaultConfig() Config {
 		Samples:          40,
 		SampleAge:        24 * time.Hour,
 		ExactChecks:      200,
-		ExactAbove:       15 * time.Second,
+		ExactAbove:       time.Second,
 	}
 }
 

@@ -164,9 +164,12 @@ type lagSum struct {
 	oldestTopic           *groupTopic
 	oldestPartition       int
 	waiting, secondsKnown bool
+	unsure                []waiting // whose ages have a wide bound; more than unsureAtMost means that there are too many
+	oldestSure            moment    // of the others
+	sureWaiting           bool
 	nowNanos              int64
 	partitions            []series.Value
-	seconds, bound        float64 // the largest age that partitionAt gave
+	others                age // the largest that partitionAt gave
 	committed             bool
 	reset                 resetPolicy
 	now                   time.Time
@@ -201,19 +204,24 @@ func (c *Collector) observeLag(t *target, g *group, topics []*topic, now time.Ti
 		o.LagRecords = series.OfInt(sum.records)
 	}
 	if sum.secondsKnown && sum.recordsKnown {
-		age := age{seconds: sum.seconds, bound: sum.bound}
-		if sum.waiting {
-			if other := sum.oldest.age(sum.nowNanos); other.seconds >= age.seconds {
-				age = other
-			}
-		}
-		o.LagSeconds, o.LagSecondsError = series.Of(age.seconds), series.Of(age.bound)
-		c.wantOldest(&sum, g)
+		sum.seconds(o)
+		c.wantUnsure(&sum, g, o)
 	}
 	o.Partitions, o.PartitionLagRecords = series.Missing, nil
 	if partitionsKnown {
 		o.Partitions, o.PartitionLagRecords = series.OfInt(partitions), sum.partitions
 	}
+}
+
+// seconds fills in the age of the oldest waiting record.
+func (s *lagSum) seconds(o *series.Observation) {
+	age := s.others
+	if s.waiting {
+		if plain := s.oldest.age(s.nowNanos); plain.seconds >= age.seconds {
+			age = plain
+		}
+	}
+	o.LagSeconds, o.LagSecondsError = series.Of(age.seconds), series.Of(age.bound)
 }
 
 // sumTopic adds one topic's partitions. Nearly all of them have a commit inside the log and nothing wrong, and are done
@@ -260,9 +268,7 @@ func (c *Collector) sumPlain(sum *lagSum, g *group, gt *groupTopic, p int, from,
 		if !m.known {
 			return false
 		}
-		if !sum.waiting || m.likely < sum.oldest.likely {
-			sum.oldest, sum.waiting, sum.oldestTopic, sum.oldestPartition = m, true, gt, p
-		}
+		c.noteWaiting(sum, gt, p, from, m)
 		if sum.committed && lag <= residueAtMost {
 			c.wantResidue(g, gt, p, from, end)
 		}
@@ -286,8 +292,8 @@ func (c *Collector) sumOther(sum *lagSum, g *group, gt *groupTopic, p int, at *p
 		sum.secondsKnown = false
 		c.wantUnknown(g, gt, p, at.from)
 		return
-	case at.age.seconds > sum.seconds || at.age.seconds == sum.seconds && at.age.bound > sum.bound:
-		sum.seconds, sum.bound = at.age.seconds, at.age.bound
+	case at.age.seconds > sum.others.seconds || at.age.seconds == sum.others.seconds && at.age.bound > sum.others.bound:
+		sum.others = at.age
 	}
 	if at.age.bound > c.wideAt(at.age.seconds) {
 		c.wantWide(g, gt, p, at.from, at.age.bound)

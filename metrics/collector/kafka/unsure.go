@@ -1,0 +1,79 @@
+package kafka
+
+import "github.com/prescale/prescale/metrics/series"
+
+// The samples place a record between two ticks. Of a group that keeps up, every waiting record came since the latest tick,
+// so that its seconds behind would be about half a tick whatever it is. Where few partitions wait, their oldest records
+// are looked up in the very tick that tells of them, and the seconds behind are those of the batches' timestamps.
+
+// unsureAtMost is the number of partitions of a target that are looked up for this. With more of them the age of the oldest
+// of many records is told well enough by the samples.
+const unsureAtMost = 64
+
+// waiting is the oldest record that waits in a partition, of which the samples tell the age roughly.
+type waiting struct {
+	place  *groupTopic
+	p      int
+	offset int64
+	at     moment
+}
+
+// refinement is an observation whose seconds behind are taken again once the batches of unsure records were read.
+type refinement struct {
+	o      *series.Observation
+	sum    lagSum
+	unsure []waiting
+}
+
+// noteWaiting takes the oldest waiting record of a partition into the sum.
+func (c *Collector) noteWaiting(sum *lagSum, gt *groupTopic, p int, offset int64, m moment) {
+	if !sum.waiting || m.likely < sum.oldest.likely {
+		sum.oldest, sum.waiting, sum.oldestTopic, sum.oldestPartition = m, true, gt, p
+	}
+	if bound := max(m.likely-m.earliest, m.latest-m.likely); bound <= max(c.config.ExactAbove.Nanoseconds(), (sum.nowNanos-m.likely)/4) {
+		if !sum.sureWaiting || m.likely < sum.oldestSure.likely {
+			sum.oldestSure, sum.sureWaiting = m, true
+		}
+		return
+	}
+	if len(sum.unsure) <= unsureAtMost {
+		sum.unsure = append(sum.unsure, waiting{gt, p, offset, m})
+	}
+}
+
+// wantUnsure asks for the records that decide a target's seconds behind: all that are unsure where they are few, otherwise
+// the one that seems the oldest.
+func (c *Collector) wantUnsure(sum *lagSum, g *group, o *series.Observation) {
+	if len(sum.unsure) > unsureAtMost {
+		c.wantOldest(sum, g)
+		return
+	}
+	if len(sum.unsure) == 0 || c.config.ExactChecks == 0 {
+		return
+	}
+	for i, w := range sum.unsure {
+		// Among targets, each one's first wishes come before any one's last.
+		c.wantCheck(check{g, w.place, w.p, w.offset, w.at.age(sum.nowNanos).bound / float64(i+1)})
+	}
+	c.refinements = append(c.refinements, refinement{o, *sum, sum.unsure})
+}
+
+// refine takes the seconds behind again where batches were read for them.
+func (c *Collector) refine() {
+	for i := range c.refinements {
+		r := &c.refinements[i]
+		r.sum.oldest, r.sum.waiting = r.sum.oldestSure, r.sum.sureWaiting
+		for _, w := range r.unsure {
+			m := w.at
+			if e, ok := w.place.exact[int32(w.p)]; ok && e.known && e.offset == w.offset {
+				m = moment{e.earliest, e.latest, e.likely, true}
+			}
+			if !r.sum.waiting || m.likely < r.sum.oldest.likely {
+				r.sum.oldest, r.sum.waiting = m, true
+			}
+		}
+		r.sum.seconds(r.o)
+	}
+	clear(c.refinements)
+	c.refinements = c.refinements[:0]
+}
