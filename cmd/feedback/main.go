@@ -4,25 +4,13 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
-	"log/slog"
-	"net"
-	"net/http"
 	"os"
-	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kgo"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/prescale/prescale/cmd/internal/command"
-	"github.com/prescale/prescale/cmd/internal/kafkaclient"
 	"github.com/prescale/prescale/cmd/internal/kafkatopic"
+	"github.com/prescale/prescale/cmd/internal/telemetry"
+	"github.com/prescale/prescale/cmd/internal/workload"
 	"github.com/prescale/prescale/feedback"
 	"github.com/prescale/prescale/inference/model"
 )
@@ -31,39 +19,17 @@ func main() { os.Exit(command.Main("feedback", run)) }
 
 // settings are what the flags say.
 type settings struct {
+	workload.Flags
 	feedback     feedback.Config
 	architecture string
-	kafkaFile    string
-	brokers      []string
-	listen       string
-	partitions   int32
-	create       bool
-	level        slog.Level
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	s := settings{feedback: feedback.DefaultConfig()}
-	root := &cobra.Command{
-		Use:           "feedback",
-		Short:         "Learn from outcomes and publish better model versions, exactly once",
-		Long:          "Learn from outcomes and publish better model versions, exactly once.\n\nEvery flag can be set by an environment variable: --learning-rate is FEEDBACK_LEARNING_RATE.",
-		Args:          cobra.NoArgs,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := command.Environment(cmd.Flags(), "FEEDBACK"); err != nil {
-				return err
-			}
-			return serve(cmd.Context(), s, stderr)
-		},
-	}
+	s := settings{Flags: workload.Flags{Name: "feedback", Listen: ":8001"}, feedback: feedback.DefaultConfig()}
+	root := s.Command("Learn from outcomes and publish better model versions, exactly once", args, stdout, stderr,
+		func(ctx context.Context) error { return serve(ctx, s, stderr) })
 	c, t := &s.feedback, &s.feedback.Train
-	c.Instance = command.Instance()
 	f := root.Flags()
-	f.StringSliceVar(&s.brokers, "brokers", nil, "Kafka bootstrap addresses, host:port, of a cluster without authentication (default localhost:9092)")
-	f.StringVar(&s.kafkaFile, "kafka-config", "", "YAML file with brokers, tls and sasl, as in the clusters of prescale's own config")
-	f.StringVar(&s.listen, "listen", ":8001", "address of HTTP: /livez, /readyz, /metrics")
-	f.StringVar(&c.Instance, "instance", c.Instance, "what tells this instance from the others; best kept over a restart (default $POD_NAME, else host and process)")
 	f.StringVar(&t.Registry.Name, "model", t.Registry.Name, "model name in the registry")
 	f.StringVar(&t.Registry.Topic, "models-topic", t.Registry.Topic, "the registry's topic")
 	f.StringVar(&s.architecture, "architecture", "3-16-16-2", "widths of new models, from features to classes")
@@ -79,84 +45,39 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.StringVar(&c.Join.Examples, "examples-topic", c.Join.Examples, "topic of joined examples, one partition")
 	f.DurationVar(&c.Join.MaxAge, "max-age", c.Join.MaxAge, "how long a prediction waits for its outcome")
 	f.IntVar(&c.BatchRecords, "batch-records", c.BatchRecords, "most records of one transaction")
-	f.BoolVar(&s.create, "create-topics", true, "create topics that do not exist")
-	f.Int32Var(&s.partitions, "partitions", 12, "partitions of topics that are created")
-	f.TextVar(&s.level, "log-level", slog.LevelInfo, "DEBUG, INFO, WARN or ERROR")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return command.Input(err) })
-	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
 	return root.ExecuteContext(ctx)
 }
 
 func serve(ctx context.Context, s settings, stderr io.Writer) error {
-	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: s.level}))
+	logger := s.Logger(stderr)
 	architecture, err := model.ParseArchitecture(s.architecture)
 	if err != nil {
-		return command.Input(fmt.Errorf("--architecture: %w", err))
+		return command.Inputf("--architecture: %w", err)
 	}
 	s.feedback.Train.Architecture = architecture
+	s.feedback.Instance = s.Instance
 	if err := s.feedback.Validate(); err != nil {
 		return command.Input(err)
 	}
-	cluster, err := kafkaclient.Flags(s.brokers, s.kafkaFile)
+	cluster, kafka, err := s.Kafka()
 	if err != nil {
-		return command.Input(err)
+		return err
 	}
-	kafka := append(cluster.Options(), kgo.ClientID("prescale-feedback"))
-	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics := telemetry.NewRegistry()
 	service, err := feedback.New(s.feedback, logger, metrics, kafka...)
 	if err != nil {
 		return err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.listen)
-	if err != nil {
-		return command.Input(fmt.Errorf("--listen %s: %w", s.listen, err))
-	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { probe(w, service.Live(time.Now())) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { probe(w, service.Ready()) })
-	web := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-
-	logger.Info("feedback: starting", "listen", listener.Addr().String(), "brokers", cluster.Brokers, "security", cluster.Security(), "instance", s.feedback.Instance, "architecture", s.architecture)
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
-	group.Go(func() error {
-		if s.create {
-			kafkatopic.EnsureUntilDone(ctx, logger, kafka, topics(s)...)
-		}
-		return service.Run(ctx)
-	})
-	group.Go(func() error {
-		<-ctx.Done()
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-		defer cancel()
-		return web.Shutdown(grace)
-	})
-	return group.Wait()
-}
-
-func probe(w http.ResponseWriter, problem error) {
-	if problem != nil {
-		http.Error(w, problem.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	fmt.Fprintln(w, "ok")
+	logger.Info("feedback: starting", "brokers", cluster.Brokers, "security", cluster.Security(), "instance", s.Instance, "architecture", s.architecture)
+	return s.Serve(ctx, logger, metrics, kafka, topics(s), service, nil)
 }
 
 func topics(s settings) []kafkatopic.Topic {
 	c := s.feedback
 	return []kafkatopic.Topic{
-		{Name: c.Join.Predictions, Partitions: s.partitions},
-		{Name: c.Join.Outcomes, Partitions: s.partitions},
-		{Name: c.JoinStateTopic, Partitions: s.partitions, Compact: true},
+		{Name: c.Join.Predictions, Partitions: s.Partitions},
+		{Name: c.Join.Outcomes, Partitions: s.Partitions},
+		{Name: c.JoinStateTopic, Partitions: s.Partitions, Compact: true},
 		{Name: c.Join.Examples, Partitions: 1},
 		{Name: c.TrainStateTopic, Partitions: 1, Compact: true},
 		{Name: c.Train.Registry.Topic, Partitions: 1, Compact: true},

@@ -9,12 +9,12 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Environment sets every flag that was not given on the command line from the variable prefix_FLAG_NAME, where there is
-// one, and notes the variable's name in the flag's help. All bad values are reported at once.
-func Environment(flags *pflag.FlagSet, prefix string) error {
+// Environment sets every flag that was not given on the command line from its variable (see EnvironmentName), where there
+// is one. All bad values are reported at once.
+func Environment(flags *pflag.FlagSet, binary string) error {
 	var errs []error
 	flags.VisitAll(func(f *pflag.Flag) {
-		name := EnvironmentName(prefix, f.Name)
+		name := EnvironmentName(binary, f.Name)
 		value, ok := os.LookupEnv(name)
 		if !ok || f.Changed {
 			return
@@ -26,8 +26,8 @@ func Environment(flags *pflag.FlagSet, prefix string) error {
 	return Input(errors.Join(errs...))
 }
 
-// EnvironmentName returns the variable that stands for a flag: "service-time" with prefix "INFERENCE" is
+// EnvironmentName returns the variable that stands for a flag: "service-time" of the binary "inference" is
 // INFERENCE_SERVICE_TIME.
-func EnvironmentName(prefix, flag string) string {
-	return prefix + "_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+func EnvironmentName(binary, flag string) string {
+	return strings.ToUpper(strings.ReplaceAll(binary+"_"+flag, "-", "_"))
 }

@@ -29,7 +29,7 @@ func NewRegistry() *prometheus.Registry {
 }
 
 // shutdownGrace is how long open requests may take once the server stops.
-const shutdownGrace = 3 * time.Second
+const shutdownGrace = 10 * time.Second
 
 // Config is what a Server is made with.
 type Config struct {
