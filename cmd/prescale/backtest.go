@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -22,11 +21,8 @@ import (
 
 // backtestFlags are what the user may say and ask.
 type backtestFlags struct {
-	input, column     string
-	step              time.Duration
-	prometheus, query string
-	start, end        string
-	policy            string
+	source historySource
+	policy string
 
 	capacity, price  float64
 	need             float64
@@ -51,7 +47,7 @@ func newBacktestCommand() *cobra.Command {
 		Short: "Try the shipped rule and its competitors on your own history",
 		Long: `Try the shipped rule and its competitors on your own history, in a simulated consumer group.
 
-The history is a CSV file of times (seconds or dates) and counts of records per step, or a Prometheus range query. The table
+The history is a CSV file of times (seconds or dates) and counts of records per step, a Prometheus range query, or a Kafka topic. The table
 gives each rule's cost as a multiple of the least that any rule could pay, the share of records later than the objective,
 the 99th percentile of seconds behind, and changes and partition moves a day. --html writes one self-contained page.
 
@@ -64,13 +60,8 @@ Every what-if is a flag: a longer --lead-time, more --partitions, another --obje
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&f.input, "input", "", "CSV file with the history, .gz allowed")
-	flags.StringVar(&f.column, "column", "", "name of the column with the counts; the second by default")
-	flags.DurationVar(&f.step, "step", 0, "time between rows; found from the file by default")
-	flags.StringVar(&f.prometheus, "prometheus", "", "address of a Prometheus server to take the history from")
-	flags.StringVar(&f.query, "query", "", "PromQL of the arrivals in records per second")
-	flags.StringVar(&f.start, "start", "", "begin of the range, RFC 3339")
-	flags.StringVar(&f.end, "end", "", "end of the range, RFC 3339")
+	flags.StringVar(&f.source.file, "input", "", "CSV file with the history, .gz allowed")
+	f.source.bind(flags)
 	flags.StringVar(&f.policy, "policy", "", "ScalePolicy file; flags given beside it win")
 	flags.Float64Var(&f.capacity, "capacity", 0, "records per second that a replica can do; 0: such that --need replicas are busy on average")
 	flags.Float64Var(&f.need, "need", 8, "mean need in replicas where --capacity is not given")
@@ -166,25 +157,16 @@ func (f *backtestFlags) run(ctx context.Context, stdout, stderr io.Writer, chang
 	return result.print(stdout, f.price > 0)
 }
 
-func (f *backtestFlags) history(ctx context.Context) (*history, error) {
-	switch {
-	case f.input != "" && f.prometheus != "":
-		return nil, errors.New("--input and --prometheus: want one of the two")
-	case f.input != "":
-		return readTrace(f.input, f.column, f.step.Seconds())
-	case f.prometheus != "":
-		step := f.step
-		if step == 0 {
-			step = time.Minute
-		}
-		return queryPrometheus(ctx, f.prometheus, f.query, f.start, f.end, step)
-	default:
-		return nil, errors.New("--input: is missing: name a CSV file, or give --prometheus and --query")
+func (f *backtestFlags) history(ctx context.Context) (*arrivals, error) {
+	s, err := f.source.read(ctx, time.Now())
+	if err != nil {
+		return nil, err
 	}
+	return newArrivals(s)
 }
 
 // trace turns a history into arrivals; a gap keeps the rate before it, since nobody knows better.
-func (h *history) trace() (*sim.Trace, int, error) {
+func (h *arrivals) trace() (*sim.Trace, int, error) {
 	rates := h.rates()
 	gaps, last := 0, 0.0
 	for i, r := range rates {

@@ -75,13 +75,13 @@ func TestBacktestRefusesBadInput(t *testing.T) {
 		args []string
 		want string
 	}{
-		{nil, "--input"},
+		{nil, "name a CSV file"},
 		{[]string{"--input", good, "--assignor", "x"}, "assignor"},
 		{[]string{"--input", good, "--need", "0"}, "--need"},
 		{[]string{"--input", good, "-o", "xml"}, "--output"},
 		{[]string{"--input", good, "--column", "nothere"}, "nothere"},
-		{[]string{"--input", writeFile(t, "a.csv", "0,1\n0,2\n")}, "row 2"},
-		{[]string{"--input", writeFile(t, "b.csv", "0,1\n60,-2\n")}, "row 2"},
+		{[]string{"--input", writeFile(t, "a.csv", "0,1\n0,2\n")}, "line 2"},
+		{[]string{"--input", writeFile(t, "b.csv", "0,1\n60,-2\n")}, "line 2"},
 		{[]string{"--input", writeFile(t, "c.csv", "0,0\n60,0\n")}, "nothing ever arrives"},
 		{[]string{"--prometheus", "http://x", "--query", "q", "--start", "yesterday"}, "--start"},
 	} {

@@ -47,7 +47,7 @@ The policy file is a ScalePolicy or its spec. Where it states no interval, the f
 			}
 			d := &deciding{policy: p, config: config, stderr: cmd.ErrOrStderr()}
 			if history != "" {
-				if d.history, err = readTrace(history, "", 0); err != nil {
+				if d.history, err = readArrivals(history); err != nil {
 					return command.Input(err)
 				}
 			}
@@ -176,7 +176,7 @@ type answerLine struct {
 type deciding struct {
 	policy  *v1alpha1.ScalePolicy
 	config  scaler.Config
-	history *history
+	history *arrivals
 	stderr  io.Writer
 
 	autoscaler *scaler.Autoscaler

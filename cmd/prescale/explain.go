@@ -40,7 +40,7 @@ decide takes them, are replayed up to it, and what would change the answer is sa
 			}
 			d := &deciding{policy: p, config: config, stderr: cmd.ErrOrStderr()}
 			if history != "" {
-				if d.history, err = readTrace(history, "", 0); err != nil {
+				if d.history, err = readArrivals(history); err != nil {
 					return command.Input(err)
 				}
 			}

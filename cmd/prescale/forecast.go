@@ -12,16 +12,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/prescale/prescale/cmd/internal/command"
-	"github.com/prescale/prescale/cmd/internal/seriesfile"
+	"github.com/prescale/prescale/cmd/internal/history"
 	"github.com/prescale/prescale/forecaster"
 	"github.com/prescale/prescale/forecaster/catalog"
 )
 
 // forecastFlags are what `prescale forecast` was asked.
 type forecastFlags struct {
-	step      time.Duration
+	source    historySource
 	horizon   int
-	column    string
 	season    []string
 	quantiles []float64
 	output    string
@@ -40,10 +39,10 @@ type forecastFlags struct {
 func newForecastCommand() *cobra.Command {
 	var f forecastFlags
 	cmd := &cobra.Command{
-		Use:   "forecast FILE",
+		Use:   "forecast FILE | forecast --prometheus URL --query PROMQL | forecast --topic TOPIC",
 		Short: "Forecast a series from its history: quantiles per step and of the maximum",
 		Long: `Forecast reads history from a CSV file (t_s,value or timestamp,value under a header line; .gz and - for standard input
-too) and forecasts the steps after its end: the quantiles of each step, and of the maximum over all of them, which is
+too), a Prometheus server or a Kafka topic's timestamps, and forecasts the steps after its end: the quantiles of each step, and of the maximum over all of them, which is
 what an autoscaler must have room for.
 
 With --rolling it goes through the file once, as a daemon would, and forecasts at every origin row from the rows up to it
@@ -53,16 +52,19 @@ the last part of the file: is forecasting worth it here?`,
   prescale forecast requests.csv --horizon 10 -o html > forecast.html
   prescale forecast requests.csv --rolling --from 20000 --every 60
   prescale forecast --m4 Hourly-train.csv --horizon 48 --season 24 --interval 0.95
-  prescale forecast requests.csv --score`,
-		Args: positional(cobra.ExactArgs(1)),
+  prescale forecast requests.csv --score
+  prescale forecast --topic orders --brokers kafka:9092 --step 1m --start 168h --score`,
+		Args: positional(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runForecast(cmd, args[0], f)
+			if len(args) > 0 {
+				f.source.file = args[0]
+			}
+			return runForecast(cmd, f)
 		},
 	}
 	flags := cmd.Flags()
-	flags.DurationVar(&f.step, "step", 0, "sampling interval (default: the shortest distance between rows)")
+	f.source.bind(flags)
 	flags.IntVar(&f.horizon, "horizon", 10, "steps to forecast")
-	flags.StringVar(&f.column, "column", "", "value column (default: the second)")
 	flags.StringSliceVar(&f.season, "season", nil, "season lengths, shortest first: durations, or whole numbers of steps (default: 24h,168h)")
 	flags.Float64SliceVar(&f.quantiles, "quantiles", []float64{0.5, 0.9, 0.95, 0.99}, "quantile levels, rising")
 	flags.StringVarP(&f.output, "output", "o", "csv", "csv, json or html")
@@ -76,28 +78,23 @@ the last part of the file: is forecasting worth it here?`,
 	return cmd
 }
 
-func runForecast(cmd *cobra.Command, path string, f forecastFlags) error {
+func runForecast(cmd *cobra.Command, f forecastFlags) error {
 	if f.output != "csv" && f.output != "json" && f.output != "html" {
 		return command.Inputf("--output: %q; want csv, json or html", f.output)
 	}
 	if f.horizon < 1 || f.horizon > forecaster.MaxHorizonSteps {
 		return command.Inputf("--horizon: %d is not within 1 to %d", f.horizon, forecaster.MaxHorizonSteps)
 	}
-	if f.step < 0 {
-		return command.Inputf("--step: %v is negative", f.step)
+	if f.source.step < 0 {
+		return command.Inputf("--step: %v is negative", f.source.step)
 	}
 	if f.m4 {
-		return forecastM4(cmd, path, f)
+		return forecastM4(cmd, f)
 	}
 	if f.interval != 0 {
 		return command.Inputf("--interval goes with --m4; give --quantiles instead")
 	}
-	in, err := seriesfile.Open(path)
-	if err != nil {
-		return command.Input(err)
-	}
-	defer in.Close()
-	s, err := seriesfile.ReadCSV(in, path, seriesfile.Options{Column: f.column, Step: f.step, MinRows: 2})
+	s, err := f.source.read(cmd.Context(), time.Now())
 	if err != nil {
 		return command.Input(err)
 	}
@@ -113,7 +110,7 @@ func runForecast(cmd *cobra.Command, path string, f forecastFlags) error {
 	case f.score:
 		return scoreHistory(cmd, s, config)
 	case f.rolling || f.origins != "":
-		origins, err := readOrigins(f, len(s.Times), path)
+		origins, err := readOrigins(f, len(s.Times), s.Name)
 		if err != nil {
 			return command.Input(err)
 		}
@@ -156,7 +153,7 @@ func readOrigins(f forecastFlags, rows int, path string) ([]int, error) {
 		}
 		return out, nil
 	}
-	in, err := seriesfile.Open(f.origins)
+	in, err := history.Open(f.origins)
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +186,7 @@ func readOrigins(f forecastFlags, rows int, path string) ([]int, error) {
 }
 
 // observe gives the model a row as a rate per second, which is what models take.
-func observe(m forecaster.Model, s *seriesfile.Series, row int) {
+func observe(m forecaster.Model, s *history.Series, row int) {
 	m.Observe(s.Times[row], s.Values[row]/s.Step.Seconds())
 }
 
@@ -221,7 +218,7 @@ func appendValues(b []byte, values []float64) []byte {
 	return b
 }
 
-func forecastRolling(cmd *cobra.Command, s *seriesfile.Series, config forecaster.Config, origins []int) error {
+func forecastRolling(cmd *cobra.Command, s *history.Series, config forecaster.Config, origins []int) error {
 	model, err := catalog.New(config)
 	if err != nil {
 		return command.Input(err)

@@ -12,13 +12,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/prescale/prescale/cmd/internal/command"
-	"github.com/prescale/prescale/cmd/internal/seriesfile"
+	"github.com/prescale/prescale/cmd/internal/history"
 	"github.com/prescale/prescale/forecaster"
 	"github.com/prescale/prescale/forecaster/catalog"
 )
 
 // forecastEnd forecasts the steps after the file's last row.
-func forecastEnd(cmd *cobra.Command, s *seriesfile.Series, config forecaster.Config, output string) error {
+func forecastEnd(cmd *cobra.Command, s *history.Series, config forecaster.Config, output string) error {
 	model, err := catalog.New(config)
 	if err != nil {
 		return command.Input(err)
@@ -51,7 +51,7 @@ func forecastEnd(cmd *cobra.Command, s *seriesfile.Series, config forecaster.Con
 	return err
 }
 
-func forecastCSV(s *seriesfile.Series, f *forecaster.Forecast) string {
+func forecastCSV(s *history.Series, f *forecaster.Forecast) string {
 	n := len(f.Levels)
 	b := []byte("step,time," + levelNames(f.Levels) + "\n")
 	for k := range f.Steps {
@@ -64,7 +64,7 @@ func forecastCSV(s *seriesfile.Series, f *forecaster.Forecast) string {
 	return string(appendNumbers(b, f.Max))
 }
 
-func forecastJSON(s *seriesfile.Series, f *forecaster.Forecast) (string, error) {
+func forecastJSON(s *history.Series, f *forecaster.Forecast) (string, error) {
 	type step struct {
 		Step      int            `json:"step"`
 		Time      string         `json:"time"`
@@ -102,7 +102,7 @@ func forecastJSON(s *seriesfile.Series, f *forecaster.Forecast) (string, error) 
 }
 
 // forecastHTML draws the end of the history and the forecast's fan: one page, no script, nothing loaded from elsewhere.
-func forecastHTML(s *seriesfile.Series, f *forecaster.Forecast) string {
+func forecastHTML(s *history.Series, f *forecaster.Forecast) string {
 	const width, height, left, bottom, top = 960.0, 420.0, 70.0, 40.0, 20.0
 	shown := min(len(s.Values), max(60, 8*f.Steps))
 	past, times := s.Values[len(s.Values)-shown:], s.Times[len(s.Values)-shown:]

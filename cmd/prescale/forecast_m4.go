@@ -7,13 +7,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/prescale/prescale/cmd/internal/command"
-	"github.com/prescale/prescale/cmd/internal/seriesfile"
+	"github.com/prescale/prescale/cmd/internal/history"
 	"github.com/prescale/prescale/forecaster/batch"
 )
 
 // forecastM4 reads one series a line and writes one line each: id,f1,…,fH and, where an interval is asked for, after them
 // l1,…,lH,u1,…,uH.
-func forecastM4(cmd *cobra.Command, path string, f forecastFlags) error {
+func forecastM4(cmd *cobra.Command, f forecastFlags) error {
 	if f.interval != 0 && !(f.interval > 0 && f.interval < 1) {
 		return command.Inputf("--interval: %v is not within 0 to 1", f.interval)
 	}
@@ -28,12 +28,15 @@ func forecastM4(cmd *cobra.Command, path string, f forecastFlags) error {
 			seasons = append(seasons, n)
 		}
 	}
-	in, err := seriesfile.Open(path)
+	if f.source.file == "" {
+		return command.Inputf("--m4: name a file of one series a line: id,v1,v2,…")
+	}
+	in, err := history.Open(f.source.file)
 	if err != nil {
 		return command.Input(err)
 	}
 	defer in.Close()
-	lines, err := seriesfile.ReadM4(in, path, 3)
+	lines, err := history.ReadM4(in, f.source.file, 3)
 	if err != nil {
 		return command.Input(err)
 	}

@@ -7,14 +7,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/prescale/prescale/cmd/internal/command"
-	"github.com/prescale/prescale/cmd/internal/seriesfile"
+	"github.com/prescale/prescale/cmd/internal/history"
 	"github.com/prescale/prescale/forecaster"
 	"github.com/prescale/prescale/forecaster/catalog"
 	"github.com/prescale/prescale/forecaster/score"
 )
 
 // scoreHistory compares the model with naive methods on the last 30 % of the rows and says whether it is worth it.
-func scoreHistory(cmd *cobra.Command, s *seriesfile.Series, config forecaster.Config) error {
+func scoreHistory(cmd *cobra.Command, s *history.Series, config forecaster.Config) error {
 	const least = 60
 	if len(s.Times) < least+config.MaxSteps {
 		return command.Inputf("%s: %d rows; --score wants at least %d", s.Name, len(s.Times), least+config.MaxSteps)

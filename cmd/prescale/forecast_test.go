@@ -48,7 +48,8 @@ func TestForecastRefusesBadInput(t *testing.T) {
 	}{
 		{"empty", "", nil, "empty; want a header"},
 		{"header only", "t_s,requests\n", nil, "0 rows; want at least 2"},
-		{"no header", "0,1\n60,2\n", nil, `line 1: "0" is a time; want a header`},
+		{"column without a header", "0,1\n60,2\n", []string{"--column", "n"}, `line 1: no value column "n": "0" is a time, so there is no header`},
+		{"bad time in the first line", "noon,1\n60,2\n", nil, `line 1: "noon" is no time and "1" no name`},
 		{"one column", "t_s\n0\n60\n", nil, "one column only"},
 		{"missing column", wavy(5), []string{"--column", "bytes"}, `no value column "bytes"; there are: requests`},
 		{"text in a number", "t_s,requests\n0,1\n60,many\n", nil, `line 3 (row 1): requests: "many" is no number`},

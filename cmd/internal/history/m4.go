@@ -1,4 +1,4 @@
-package seriesfile
+package history
 
 import (
 	"bufio"

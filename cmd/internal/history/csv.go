@@ -1,0 +1,236 @@
+package history
+
+import (
+	"bufio"
+	"compress/gzip"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Options say how to read a CSV file.
+type Options struct {
+	// Column names the value column; empty means the first that is not the time.
+	Column string
+	// Step is the sampling interval; 0 means the shortest distance between rows.
+	Step time.Duration
+}
+
+// Open opens path for reading, unpacked where its name ends in .gz; "-" is standard input.
+func Open(path string) (io.ReadCloser, error) {
+	if path == "-" {
+		return io.NopCloser(bufio.NewReader(os.Stdin)), nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.HasSuffix(path, ".gz") {
+		return f, nil
+	}
+	z, err := gzip.NewReader(bufio.NewReader(f))
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &unpacked{Reader: z, file: f}, nil
+}
+
+type unpacked struct {
+	*gzip.Reader
+	file *os.File
+}
+
+func (u *unpacked) Close() error { return errors.Join(u.Reader.Close(), u.file.Close()) }
+
+// ReadFile reads a CSV file as ReadCSV does.
+func ReadFile(path string, o Options) (*Series, error) {
+	in, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	return ReadCSV(in, path, o)
+}
+
+// ReadCSV reads rows of a time and values. A header line may name them: the time is the column t, t_s, time or timestamp,
+// else the first. Times are seconds, milliseconds since 1970, RFC 3339 or "2006-01-02 15:04:05", and must rise; their
+// distances must be multiples of the step. A value is a number of 0 or more, or a gap: an empty field, NaN or null.
+func ReadCSV(r io.Reader, name string, o Options) (*Series, error) {
+	in := csv.NewReader(r)
+	in.FieldsPerRecord = -1
+	in.TrimLeadingSpace = true
+	in.ReuseRecord = true
+	s := &Series{Name: name}
+	var t *table
+	for {
+		fields, err := in.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		line, _ := in.FieldPos(0)
+		if t == nil {
+			var header bool
+			if t, header, err = newTable(fields, o.Column); err != nil {
+				return nil, fmt.Errorf("%s: line %d: %w", name, line, err)
+			}
+			s.Column = t.valueName
+			if header {
+				continue
+			}
+		}
+		if column, err := t.read(s, fields); err != nil {
+			return nil, fmt.Errorf("%s: line %d (row %d): %s: %w", name, line, len(s.Times), column, err)
+		}
+		s.lines = append(s.lines, line)
+	}
+	if t == nil {
+		return nil, fmt.Errorf("%s: empty; want a header line such as t_s,value and rows under it", name)
+	}
+	if len(s.Times) < 2 {
+		return nil, fmt.Errorf("%s: %d rows; want at least 2", name, len(s.Times))
+	}
+	if err := s.findStep(o.Step); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// table is where a file's time and values stand.
+type table struct {
+	time, value         int
+	timeName, valueName string
+}
+
+// newTable looks at a file's first line, and reports whether it is a header.
+func newTable(first []string, column string) (*table, bool, error) {
+	names := make([]string, len(first))
+	for i, n := range first {
+		names[i] = strings.TrimSpace(strings.TrimPrefix(n, "\ufeff")) // Excel's byte order mark
+	}
+	if len(names) < 2 {
+		return nil, false, fmt.Errorf("one column only; want a time and a value, such as t_s,value")
+	}
+	if _, _, err := parseTime(names[0]); err == nil {
+		if column != "" {
+			return nil, false, fmt.Errorf("no value column %q: %q is a time, so there is no header line; want one such as t_s,%s first", column, names[0], column)
+		}
+		return &table{time: 0, value: 1, timeName: "time", valueName: "value"}, false, nil
+	}
+	if _, err := strconv.ParseFloat(names[1], 64); err == nil {
+		return nil, false, fmt.Errorf("%q is no time and %q no name of a column; want a header line such as t_s,value, or a time and a value", names[0], names[1])
+	}
+	t := &table{time: max(0, slices.IndexFunc(names, func(n string) bool {
+		return slices.Contains([]string{"t", "t_s", "time", "timestamp"}, strings.ToLower(n))
+	}))}
+	if t.value = 1; t.time == 1 {
+		t.value = 0
+	}
+	if column != "" {
+		t.value = slices.Index(names, column)
+		if t.value < 0 {
+			t.value = slices.IndexFunc(names, func(n string) bool { return strings.EqualFold(n, column) })
+		}
+		if t.value < 0 || t.value == t.time {
+			others := slices.Delete(slices.Clone(names), t.time, t.time+1)
+			return nil, false, fmt.Errorf("no value column %q; there are: %s", column, strings.Join(others, ", "))
+		}
+	}
+	t.timeName, t.valueName = names[t.time], names[t.value]
+	return t, true, nil
+}
+
+// read appends one row to s. On error it names the column.
+func (t *table) read(s *Series, fields []string) (column string, err error) {
+	if len(fields) <= max(t.time, t.value) {
+		return t.valueName, fmt.Errorf("the row has %d fields, want at least %d", len(fields), max(t.time, t.value)+1)
+	}
+	text := strings.TrimSpace(fields[t.time])
+	at, dated, err := parseTime(strings.TrimPrefix(text, "\ufeff"))
+	if err != nil {
+		return t.timeName, err
+	}
+	if n := len(s.Times); n == 0 {
+		s.Dated = dated
+	} else if dated != s.Dated {
+		return t.timeName, fmt.Errorf("%q is of another kind than the times before", text)
+	} else if !at.After(s.Times[n-1]) {
+		return t.timeName, fmt.Errorf("%q is not later than the row before; want rising times", text)
+	}
+	value, err := parseValue(fields[t.value])
+	if err != nil {
+		return t.valueName, err
+	}
+	s.Times, s.Values = append(s.Times, at), append(s.Values, value)
+	return "", nil
+}
+
+// ParseMoment reads a time such as 2026-01-31T09:00:00Z or seconds since 1970, or how long before now, such as 336h.
+func ParseMoment(text string, now time.Time) (time.Time, error) {
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+		return now.Add(-ago), nil
+	}
+	at, _, err := parseTime(text)
+	if err != nil {
+		return at, fmt.Errorf("%q: want a time such as 2026-01-31T09:00:00Z, or how long ago, such as 336h", text)
+	}
+	return at, nil
+}
+
+var layouts = []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05.999999999", "2006-01-02 15:04", "2006-01-02"}
+
+// The bounds of what a bare number can mean as a time: seconds up to the year 5138, beyond that milliseconds.
+const (
+	maxSeconds      = 1e11
+	maxMilliseconds = 1e14
+)
+
+func parseTime(text string) (at time.Time, dated bool, err error) {
+	text = strings.TrimSpace(text)
+	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
+		switch {
+		case !(math.Abs(seconds) <= maxMilliseconds):
+			return at, false, fmt.Errorf("%q is out of range; want seconds", text)
+		case math.Abs(seconds) >= maxSeconds:
+			return time.UnixMilli(int64(seconds)).UTC(), true, nil
+		}
+		whole := math.Floor(seconds)
+		return time.Unix(int64(whole), int64(math.Round((seconds-whole)*1e9))).UTC(), false, nil
+	}
+	for _, layout := range layouts {
+		if at, err := time.Parse(layout, text); err == nil {
+			return at.UTC(), true, nil
+		}
+	}
+	return at, false, fmt.Errorf("%q is no time; want seconds, or a time such as 2026-01-31T09:00:00Z", text)
+}
+
+// parseValue reads a number that is not negative, or a gap.
+func parseValue(text string) (float64, error) {
+	text = strings.TrimSpace(text)
+	if text == "" || strings.EqualFold(text, "null") {
+		return math.NaN(), nil
+	}
+	v, err := strconv.ParseFloat(text, 64)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%q is no number; leave the field empty where the value is missing", text)
+	case math.IsNaN(v):
+		return v, nil
+	case math.IsInf(v, 0):
+		return 0, fmt.Errorf("%q is infinite; leave the field empty where the value is missing", text)
+	case v < 0:
+		return 0, fmt.Errorf("%q is negative; want arrivals, which are 0 or more", text)
+	}
+	return v, nil
+}
