@@ -3,6 +3,7 @@ package catalog_test
 import (
 	"encoding/binary"
 	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -32,6 +33,31 @@ func TestMemory(t *testing.T) {
 	}
 	if n := len(m.AppendCheckpoint(nil)); n > 64<<10 {
 		t.Errorf("a series takes %d bytes, want at most %d", n, 64<<10)
+	}
+}
+
+// TestALoadThatBegins: a consumer is deployed, and its load begins some ticks later. Those few misses, as large as the load
+// itself against a scale learned of nothing, must not leave an upper quantile of many times the load for hours: 9 times it was,
+// and the scaler paid for it.
+func TestALoadThatBegins(t *testing.T) {
+	m, err := catalog.New(forecaster.Config{Step: 2 * time.Second, MaxSteps: 12, Quantiles: []float64{0.5, 0.9, 0.95, 0.99}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	var forecast forecaster.Forecast
+	at := time.Unix(0, 0)
+	for i := range 60 {
+		rate := 0.0
+		if i >= 7 {
+			rate = 50 + 5*random.NormFloat64()
+		}
+		at = at.Add(2 * time.Second)
+		m.Observe(at, rate)
+		m.Forecast(&forecast, 8)
+		if top := forecast.Max[3]; forecast.Warm && top > 4*50 {
+			t.Fatalf("%d ticks after a load of 50 began the 0.99 quantile of its maximum is %.0f, want at most 200", i-7, top)
+		}
 	}
 }
 

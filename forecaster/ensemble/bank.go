@@ -197,7 +197,7 @@ func (b *bank) learn(s *signal.Signal, y float64) {
 				continue
 			}
 		}
-		b.settle(at, t, truth)
+		b.settle(s, at, t, truth)
 	}
 }
 
@@ -216,9 +216,12 @@ const (
 // learned, and a tracker that went on would wind up through every quiet night.
 var zeroZ = signal.Forward(0) + 1e-6
 
-func (b *bank) settle(at, t int, y float64) {
+func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 	q := len(b.levels)
 	scale := float64(b.scales[at])
+	// A first burst out of nothing is huge in units of the scale before it: what it teaches is taken in units of the scale
+	// that it leaves behind.
+	unit := max(scale, s.Scale())
 	z := signal.Forward(y)
 	b.count[t]++
 	memory := float64(min(b.count[t]+newborn, offsetSpan))
@@ -271,7 +274,8 @@ func (b *bank) settle(at, t int, y float64) {
 			if z <= said {
 				o += step * (tau - 1)
 			} else {
-				o += step * tau
+				// A miss teaches no more than what would have covered it.
+				o = max(o, min(o+step*tau, (z-float64(p[e]))/unit))
 			}
 			b.offset[cell+e] = float32(o)
 		}
