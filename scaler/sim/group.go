@@ -1,6 +1,10 @@
 package sim
 
-import "math"
+import (
+	"cmp"
+	"math"
+	"slices"
+)
 
 // member is a replica that is in the group.
 type member struct {
@@ -10,25 +14,28 @@ type member struct {
 	backlog  float64 // scratch
 	served   float64 // scratch: share of the backlog served in a step
 	worked   float64 // replica-seconds of work since the last observation
-	// Scratch: the partition whose wait is taken in a step, the record it is of, and the records it stands for.
+	// Scratch: the class whose wait is taken in a step, the record it is of, and the records it stands for.
 	sample            int
 	sampleAt, sampled float64
 }
 
 // group is the consumer group in fluid form.
 type group struct {
-	trace    *Trace
-	weights  []float64 // share of the arrivals per partition
-	owner    []int     // index into members per partition, -1: none
-	consumed []float64 // cumulative records per partition; valid while not clear
-	hint     []int
-	stopped  []float64 // partitions that move stop until then
-	members  []member
-	allStop  float64 // everyone stops until then
-	now      float64
-	clear    bool // nothing waits
+	trace   *Trace
+	weights []float64 // share of the arrivals per partition
+	owner   []int     // index into members per partition, -1: none
+	stopped []float64 // partitions that move stop until then
+	members []member
+	allStop float64 // everyone stops until then
+	now     float64
+	clear   bool // nothing waits
 	// spareRate is the highest arrival rate that leaves nothing waiting.
 	spareRate float64
+
+	// A consumer drains its partitions evenly, so those that were in step stay in step; all that is stepped is these classes.
+	classes  []class
+	progress []float64 // per partition, of its class when the classes were last formed
+	order    []int     // partitions by class
 
 	objective float64
 	counting  bool
@@ -73,13 +80,24 @@ func (w *waits) quantile(level float64) float64 {
 	return math.Inf(1)
 }
 
+// class is the partitions of one consumer that are served alike.
+type class struct {
+	owner    int     // index into members, -1: none
+	weight   float64 // share of the arrivals
+	progress float64 // how many records of the whole topic had arrived when the next record to be served arrived
+	stopped  float64 // stands still until then
+	from, to int     // range of group.order
+	hint     int     // the step of the trace that progress was in
+}
+
 func newGroup(trace *Trace, partitions int, weights []float64, objective float64) *group {
 	g := &group{
-		trace: trace, weights: weights, owner: make([]int, partitions), consumed: make([]float64, partitions),
-		hint: make([]int, partitions), stopped: make([]float64, partitions), clear: true, objective: objective,
+		trace: trace, weights: weights, owner: make([]int, partitions), stopped: make([]float64, partitions),
+		progress: make([]float64, partitions), order: make([]int, partitions), clear: true, objective: objective,
 	}
 	for p := range g.owner {
 		g.owner[p] = -1
+		g.order[p] = p
 	}
 	return g
 }
@@ -87,6 +105,7 @@ func newGroup(trace *Trace, partitions int, weights []float64, objective float64
 // regroup recomputes what follows from members and owners.
 func (g *group) regroup() {
 	g.materialise()
+	g.classify()
 	for i := range g.members {
 		g.members[i].load = 0
 	}
@@ -107,15 +126,45 @@ func (g *group) regroup() {
 	}
 }
 
+// classify forms the classes anew.
+func (g *group) classify() {
+	for i := range g.classes {
+		c := &g.classes[i]
+		for _, p := range g.order[c.from:c.to] {
+			g.progress[p] = c.progress
+			if g.stopped[p] <= g.now {
+				g.stopped[p] = 0
+			}
+		}
+	}
+	slices.SortFunc(g.order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(g.owner[a], g.owner[b]), cmp.Compare(g.stopped[a], g.stopped[b]), cmp.Compare(g.progress[a], g.progress[b]), cmp.Compare(a, b))
+	})
+	g.classes = g.classes[:0]
+	for i, p := range g.order {
+		last := len(g.classes) - 1
+		if i == 0 || g.classes[last].owner != g.owner[p] || g.classes[last].stopped != g.stopped[p] || g.classes[last].progress != g.progress[p] {
+			g.classes = append(g.classes, class{owner: g.owner[p], stopped: g.stopped[p], progress: g.progress[p], from: i, hint: int(g.now / g.trace.Step)})
+			last++
+		}
+		g.classes[last].weight += g.weights[p]
+		g.classes[last].to = i + 1
+	}
+}
+
+// materialise makes the classes' progress valid where it was not kept because nothing waited.
 func (g *group) materialise() {
 	if !g.clear {
 		return
 	}
 	arrived := g.trace.Arrived(g.now)
-	for p, w := range g.weights {
-		g.consumed[p] = w * arrived
+	for i := range g.classes {
+		g.classes[i].progress = arrived
 	}
 	g.clear = false
+	if len(g.classes) > 2*len(g.members) {
+		g.classify()
+	}
 }
 
 // advance runs the group to `until`.
@@ -159,9 +208,9 @@ func (g *group) step(dt float64) {
 			working = 0
 		}
 	}
-	for p, o := range g.owner {
-		if o >= 0 && g.stopped[p] <= g.now {
-			g.members[o].backlog += g.weights[p]*arrived - g.consumed[p]
+	for i := range g.classes {
+		if c := &g.classes[i]; c.owner >= 0 && c.stopped <= g.now {
+			g.members[c.owner].backlog += c.weight * (arrived - c.progress)
 		}
 	}
 	for i := range g.members {
@@ -179,29 +228,33 @@ func (g *group) step(dt float64) {
 		}
 	}
 	waiting := false
-	for p, o := range g.owner {
-		w := g.weights[p]
-		backlog := w*arrived - g.consumed[p]
-		if o < 0 || g.stopped[p] > g.now {
+	for i := range g.classes {
+		c := &g.classes[i]
+		backlog := c.weight * (arrived - c.progress)
+		if c.owner < 0 || c.stopped > g.now {
 			waiting = waiting || backlog > 1e-9
 			continue
 		}
-		d := backlog * g.members[o].served
-		if g.members[o].served < 1 {
+		m := &g.members[c.owner]
+		if m.served < 1 {
 			waiting = waiting || backlog > 1e-9
 		}
-		from := g.consumed[p]
-		g.consumed[p] += d
+		from := c.progress
+		d := backlog * m.served
+		if m.served < 1 {
+			c.progress += (arrived - from) * m.served
+		} else {
+			c.progress = arrived
+		}
 		g.consumedN += d
 		if g.counting && d > 0 {
 			g.total += d
-			if limit := w * due; limit > from {
-				g.late += min(d, limit-from)
+			if due > from {
+				g.late += min(d, c.weight*(due-from))
 			}
-			// A consumer drains its partitions evenly, so the wait on one of them stands for all.
-			m := &g.members[o]
+			// The wait of one class stands for all of its consumer.
 			if m.sample < 0 {
-				m.sample, m.sampleAt = p, (from+d/2)/w
+				m.sample, m.sampleAt = i, (from+c.progress)/2
 			}
 			m.sampled += d
 		}
@@ -209,8 +262,8 @@ func (g *group) step(dt float64) {
 	if g.counting {
 		for i := range g.members {
 			if m := &g.members[i]; m.sampled > 0 {
-				at := 0.0
-				at, g.hint[m.sample] = g.trace.arrivalTime(m.sampleAt, g.hint[m.sample])
+				at, c := 0.0, &g.classes[m.sample]
+				at, c.hint = g.trace.arrivalTime(m.sampleAt, c.hint)
 				g.waits.add(max(0, g.now-at), m.sampled)
 			}
 		}
@@ -221,7 +274,7 @@ func (g *group) step(dt float64) {
 	}
 }
 
-// lag returns the backlog in records and the age of the oldest waiting record.
+// lag returns the backlog in records and the age of the oldest waiting record, and fills in the backlog per partition.
 func (g *group) lag(partitions []float64) (records, age float64) {
 	if g.clear {
 		clear(partitions)
@@ -229,14 +282,17 @@ func (g *group) lag(partitions []float64) (records, age float64) {
 	}
 	arrived := g.trace.Arrived(g.now)
 	oldest := math.Inf(1)
-	for p, w := range g.weights {
-		l := max(0, w*arrived-g.consumed[p])
+	for i := range g.classes {
+		c := &g.classes[i]
+		behind := max(0, arrived-c.progress)
 		if partitions != nil {
-			partitions[p] = l
+			for _, p := range g.order[c.from:c.to] {
+				partitions[p] = g.weights[p] * behind
+			}
 		}
-		if l > 1e-6 {
+		if l := c.weight * behind; l > 1e-6 {
 			records += l
-			oldest = min(oldest, g.consumed[p]/w)
+			oldest = min(oldest, c.progress)
 		}
 	}
 	if math.IsInf(oldest, 1) {
