@@ -68,7 +68,7 @@ func (a *Autoscaler) Tick(now time.Time, o series.Observation) Decision {
 func (a *Autoscaler) TickInto(d *Decision, now time.Time, o *series.Observation) {
 	if a.state.At.IsZero() || o.At.After(a.state.At) {
 		if a.model != nil {
-			a.model.Observe(o.At, o.ArrivalRate().NaN())
+			a.model.Observe(o.At, a.state.arrivalRate(o).NaN())
 		}
 		a.state.Learn(&a.config, o)
 	}

@@ -86,6 +86,7 @@ type world struct {
 	starting   []int // ticks left, one each
 	lag        float64
 	tick       int
+	hide       func(*series.Observation) // makes facts missing
 	lags       []float64
 	counts     []int
 }
@@ -123,6 +124,9 @@ func (w *world) step(rate float64) Decision {
 		ArrivalRecords: series.Of(arrived), ConsumedRecords: series.Of(consumed), LagRecords: series.Of(w.lag),
 		LagSeconds: series.Of(w.lag / max(rate, 1)), ReadyReplicas: series.OfInt(w.ready),
 		StartingReplicas: series.OfInt(len(w.starting)), Partitions: series.OfInt(w.partitions), BusyRatio: busy, StartupSeconds: started,
+	}
+	if w.hide != nil {
+		w.hide(&o)
 	}
 	d := w.a.Tick(o.At, o)
 	now := w.ready + len(w.starting)
@@ -232,5 +236,54 @@ func TestMissingIsNeverZero(t *testing.T) {
 		if d.DesiredReplicas != n || d.Reason != ReasonStale {
 			t.Fatalf("tick %d without data: got %d because of %s, want %d and Stale", i, d.DesiredReplicas, d.Reason, n)
 		}
+	}
+}
+
+func TestAnyFactMayBeMissing(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		hide func(*series.Observation)
+	}{
+		{"arrivals", func(o *series.Observation) { o.ArrivalRecords = series.Missing }},
+		{"consumed", func(o *series.Observation) { o.ConsumedRecords = series.Missing }},
+		{"lag in records", func(o *series.Observation) { o.LagRecords = series.Missing }},
+		{"lag in seconds", func(o *series.Observation) { o.LagSeconds = series.Missing }},
+		{"all of the lag", func(o *series.Observation) { o.LagRecords, o.LagSeconds = series.Missing, series.Missing }},
+		{"ready", func(o *series.Observation) { o.ReadyReplicas = series.Missing }},
+		{"starting", func(o *series.Observation) { o.StartingReplicas = series.Missing }},
+		{"ready and starting", func(o *series.Observation) { o.ReadyReplicas, o.StartingReplicas = series.Missing, series.Missing }},
+		{"partitions", func(o *series.Observation) { o.Partitions = series.Missing }},
+		{"busy ratio", func(o *series.Observation) { o.BusyRatio = series.Missing }},
+		{"busy ratio, ready and starting", func(o *series.Observation) {
+			o.BusyRatio, o.ReadyReplicas, o.StartingReplicas = series.Missing, series.Missing, series.Missing
+		}},
+		{"start-ups", func(o *series.Observation) { o.StartupSeconds = nil }},
+	} {
+		w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 48, ready: 8, hide: tt.hide}
+		for range 600 {
+			w.step(700)
+		}
+		// Seven replicas' work: with what is left to be seen, it must neither fall behind nor run to a bound.
+		if n := w.counts[599]; n < 7 || n > 16 {
+			t.Errorf("%s: got %d replicas, want 7 to 16: %v", tt.name, n, w.counts[:60])
+		}
+		if w.lag > 700*30 {
+			t.Errorf("%s: %v records behind", tt.name, w.lag)
+		}
+	}
+}
+
+func TestWithoutArrivalsAndConsumptionNothingIsTakenAway(t *testing.T) {
+	w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 48, ready: 8}
+	for range 100 {
+		w.step(700)
+	}
+	n := w.counts[99]
+	w.hide = func(o *series.Observation) { o.ArrivalRecords, o.ConsumedRecords = series.Missing, series.Missing }
+	for range 200 {
+		w.step(50)
+	}
+	if got := w.counts[299]; got < n {
+		t.Errorf("nothing known of the arrivals: got %d replicas, want the %d that there were", got, n)
 	}
 }

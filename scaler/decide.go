@@ -88,7 +88,8 @@ func (d decider) run(now time.Time) {
 		return
 	}
 	perReplica, ok := d.CapacityPerReplica.Get()
-	if !ok || s.Ticks < warmTicks {
+	// A rate that was never seen is not a rate of nothing.
+	if !ok || s.Ticks < warmTicks || s.Arrivals.Count == 0 {
 		d.verdict(VerdictWarmingUp)
 		d.settle(d.coldStart(current, lowest, highest))
 		return
@@ -239,6 +240,7 @@ func presentCount(config *Config, s *State, o *series.Observation) (int, bool) {
 // coldStart keeps the present count until enough is known, except where records are visibly waiting too long.
 func (d decider) coldStart(current, lowest, highest int) (int, Reason) {
 	s, o := d.state, d.o
+	_, settled := s.readyReplicas(d.config, o)
 	waiting := o.LagSeconds.Or(0) > d.config.ObjectiveLag.Seconds()
 	if rate := d.ArrivalRate.Or(0); !waiting && rate > 0 {
 		waiting = o.LagRecords.Or(0) > rate*d.config.ObjectiveLag.Seconds()
@@ -246,7 +248,7 @@ func (d decider) coldStart(current, lowest, highest int) (int, Reason) {
 	switch {
 	case current == 0 && (o.LagRecords.Or(0) > 0 || o.ArrivalRecords.Or(0) > 0):
 		return max(1, lowest), ReasonReactive
-	case waiting && o.ReadyReplicas.Known() && o.StartingReplicas.Or(0) == 0 && current > 0:
+	case waiting && settled && o.StartingReplicas.Or(0) == 0 && current > 0:
 		n, _ := s.Partitions.snap(s.Partitions.work(current) * 1.5)
 		return min(max(n, current), highest), ReasonBacklog
 	default:
@@ -263,6 +265,9 @@ func (d decider) holdDown(current, want int, backlog float64) int {
 	}
 	want = min(want, current)
 	switch {
+	case d.state.blind():
+		d.verdict(VerdictStale)
+		return current
 	case o.Rebalancing:
 		return current
 	case len(o.PartitionLagRecords) > 0 && o.LagRecords.Known():

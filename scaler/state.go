@@ -39,6 +39,9 @@ type State struct {
 	Wanted      [wantedKept]int // the latest counts that were enough, for the window before a decrease
 	WantedAt    int
 	LatencyMore float64 // learned factor on the latency rule's margin
+	// NoArrivals and NoLag count ticks in a row in which arrivals and backlog were not known; LagSeen says that a backlog ever was.
+	NoArrivals, NoLag int
+	LagSeen           bool
 	// IdleTicks counts ticks in a row without arrivals and without a backlog.
 	IdleTicks int
 	// EffectBefore and EffectAt remember the throughput before the last increase, to see whether it helped.
@@ -118,6 +121,36 @@ func (r *rebalances) observe(rebalancing bool, interval, consumedRate, possibleR
 	r.Run = 0
 }
 
+// arrivalRate returns the arrivals in records per second. Where they were not observed, what was consumed and the change of the
+// backlog since the last tick tell them. It must be asked before Learn.
+func (s *State) arrivalRate(o *series.Observation) series.Value {
+	seen := o.ArrivalRate()
+	if seen.Known() || o.Interval <= 0 || !s.LastLag.Known() {
+		return seen
+	}
+	derived, ok := o.ConsumedRecords.Plus(o.LagRecords).Plus(s.LastLag.Times(-1)).Get()
+	if !ok {
+		return series.Missing
+	}
+	return series.Of(max(0, derived) / o.Interval.Seconds())
+}
+
+// readyReplicas returns how many replicas work. Where that is not observed, it is taken to be what was last asked for, from when
+// that has had the time to start.
+func (s *State) readyReplicas(config *Config, o *series.Observation) (float64, bool) {
+	if ready, ok := o.ReadyReplicas.Get(); ok {
+		return ready, true
+	}
+	if s.Changed.IsZero() || o.At.Sub(s.Changed).Seconds() < s.Lead.seconds(config.InitialLeadTime.Seconds(), s.Desired) {
+		return 0, false
+	}
+	return float64(s.Desired), true
+}
+
+// blind reports whether what arrives or what waits has not been known for a while: then a decrease would rest on nothing. A
+// backlog that was never known is not waited for.
+func (s *State) blind() bool { return s.NoArrivals >= staleTicks || s.LagSeen && s.NoLag >= staleTicks }
+
 // Learn updates s with one observation. It must be called once a tick, before Decide. The observation is not kept.
 func (s *State) Learn(config *Config, o *series.Observation) {
 	s.Ticks++
@@ -125,12 +158,20 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	at := o.At.Round(0).UTC()
 	s.At = at
 	interval := o.Interval.Seconds()
-	ready, readyKnown := o.ReadyReplicas.Get()
-	changed := readyKnown && s.LastReady.Known() && s.LastReady != o.ReadyReplicas
+	ready, readyKnown := s.readyReplicas(config, o)
+	arrivals := s.arrivalRate(o)
+	s.NoArrivals++
+	if arrivals.Known() {
+		s.NoArrivals = 0
+	}
+	s.NoLag++
+	if o.LagRecords.Known() || o.LagSeconds.Known() {
+		s.NoLag, s.LagSeen = 0, true
+	}
+	changed := o.ReadyReplicas.Known() && s.LastReady.Known() && s.LastReady != o.ReadyReplicas
 
 	s.Partitions.observe(o.Partitions, o.PartitionArrivalRecords)
-	s.Lead.observe(o.StartupSeconds, o.ProvisionedStartupSeconds, ready, readyKnown, at)
-	arrivals := o.ArrivalRate()
+	s.Lead.observe(o.StartupSeconds, o.ProvisionedStartupSeconds, ready, o.ReadyReplicas.Known(), at)
 	s.Arrivals.observe(arrivals)
 	s.Calibration.observe(arrivals.Times(config.Interval.Seconds()).NaN(), tune.DelayShare*config.ObjectiveLag.Seconds()/config.Interval.Seconds())
 
@@ -175,7 +216,7 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	} else {
 		s.IdleTicks = 0
 	}
-	if readyKnown {
+	if o.ReadyReplicas.Known() {
 		s.LastReady = o.ReadyReplicas
 	}
 	s.LastLag = o.LagRecords
@@ -203,7 +244,7 @@ func (s *State) observeEffect(consumed series.Value, saturated bool, at time.Tim
 // Record notes a decision that is about to be given, so that the next one knows of it.
 func (s *State) Record(d *Decision, o *series.Observation) {
 	at := d.At.Round(0).UTC()
-	if s.HasDesired && d.DesiredReplicas != s.Desired || !s.HasDesired && d.CurrentReplicas.Known() && d.DesiredReplicas != int(d.CurrentReplicas.Or(0)) {
+	if s.HasDesired && d.DesiredReplicas != s.Desired || !s.HasDesired && !d.CurrentReplicas.Known() || !s.HasDesired && d.CurrentReplicas.Known() && d.DesiredReplicas != int(d.CurrentReplicas.Or(0)) {
 		s.Changed = at
 		current, ok := d.CurrentReplicas.Get()
 		s.Increase = d.DesiredReplicas - int(d.CurrentReplicas.Or(float64(s.Desired)))
