@@ -49,18 +49,30 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Behavior is spec.behavior.
+// Behavior is spec.behavior. New fills in what is left out, as the API server does.
 type Behavior struct{ ScaleUp, ScaleDown Rules }
 
 // Rules are the rules of one direction.
 type Rules struct {
 	// Stabilization is the window; nil in ScaleDown means Config.DownscaleStabilization, in ScaleUp none.
 	Stabilization *time.Duration
-	// Select picks among Policies. Default SelectMax: the policy that allows the largest change.
-	Select   Select
+	// Select picks among Policies. Empty means SelectMax: the policy that allows the largest change.
+	Select Select
+	// Policies bound the change; none means those of DefaultBehavior.
 	Policies []Policy
 	// Tolerance replaces Config.Tolerance in this direction; nil keeps it.
 	Tolerance *float64
+}
+
+// orElse returns r with what it leaves out taken from the defaults.
+func (r Rules) orElse(defaults *Rules) Rules {
+	if r.Select == "" {
+		r.Select = defaults.Select
+	}
+	if len(r.Policies) == 0 {
+		r.Policies = defaults.Policies
+	}
+	return r
 }
 
 // Select picks among policies.

@@ -43,9 +43,12 @@ type recommendation struct {
 	at       time.Time
 }
 
+// scaleEvent is a change that was made. The controller reuses the room of events that are older than every policy of their own
+// direction, one for each new event; until then even they count for policies of the other direction that look back further.
 type scaleEvent struct {
-	change int
-	at     time.Time
+	change   int
+	at       time.Time
+	outdated bool
 }
 
 // Controller is one HPA: a state machine stepped by Reconcile. It is not safe for concurrent use.
@@ -59,10 +62,14 @@ type Controller struct {
 	upPast, downPast time.Duration // the longest policy periods
 }
 
-// New returns a controller without history. The config is copied except for Behavior, which must not change.
+// New returns a controller without history. The config is copied except for the Policies, which must not change.
 func New(config Config) (*Controller, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
+	}
+	if b := config.Behavior; b != nil {
+		defaults := DefaultBehavior()
+		config.Behavior = &Behavior{ScaleUp: b.ScaleUp.orElse(&defaults.ScaleUp), ScaleDown: b.ScaleDown.orElse(&defaults.ScaleDown)}
 	}
 	c := &Controller{config: config}
 	c.longest = max(c.upWindow(), c.downWindow())
@@ -141,9 +148,9 @@ func (c *Controller) rescale(now time.Time, current, desired int, r Result) Resu
 	r.Replicas, r.Rescaled = desired, true
 	if c.config.Behavior != nil {
 		if desired > current {
-			c.ups = append(pruneEvents(c.ups, now.Add(-c.upPast)), scaleEvent{desired - current, now})
+			c.ups = storeEvent(c.ups, now.Add(-c.upPast), scaleEvent{change: desired - current, at: now})
 		} else {
-			c.downs = append(pruneEvents(c.downs, now.Add(-c.downPast)), scaleEvent{current - desired, now})
+			c.downs = storeEvent(c.downs, now.Add(-c.downPast), scaleEvent{change: current - desired, at: now})
 		}
 	}
 	c.scaledToZero = c.config.ScaleToZero && desired == 0

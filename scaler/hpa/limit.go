@@ -53,14 +53,21 @@ func (c *Controller) prune(cutoff time.Time) {
 	c.recommendations = kept
 }
 
-func pruneEvents(events []scaleEvent, cutoff time.Time) []scaleEvent {
-	kept := events[:0]
-	for _, e := range events {
-		if e.at.After(cutoff) {
-			kept = append(kept, e)
+// storeEvent puts a new event in the place of the last outdated one, or after all.
+func storeEvent(events []scaleEvent, cutoff time.Time, event scaleEvent) []scaleEvent {
+	at := -1
+	for i := range events {
+		e := &events[i]
+		e.outdated = e.outdated || e.at.Before(cutoff)
+		if e.outdated {
+			at = i
 		}
 	}
-	return kept
+	if at < 0 {
+		return append(events, event)
+	}
+	events[at] = event
+	return events
 }
 
 // limitPlain applies the rule of an HPA without behavior: at most twice the count, or 4, at one sync.
