@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -70,18 +71,19 @@ func (f *Follower) Versions() []int64 { return f.store.versions() }
 // catchUpIdle ends catching up when the log's end has not been seen: compaction may have removed the last records.
 const catchUpIdle = 5 * time.Second
 
+// endsRetry is the pause between two attempts to learn the log's end, each of which lasts as long as the client retries.
+const endsRetry = 2 * time.Second
+
 // Run follows the topic until ctx ends, and returns an error only for a client that cannot be made. It first reads to the
-// end that the log had at the start, so that no champion of the past serves meanwhile.
+// end that the log had at the start, so that no champion of the past serves meanwhile; a cluster that does not answer is
+// waited for.
 func (f *Follower) Run(ctx context.Context) error {
 	client, err := f.client()
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	behind, err := f.ends(ctx, client)
-	if err != nil && ctx.Err() == nil {
-		f.logger.Warn("registry: the end of the log is unknown, champions are taken as they come", "topic", f.config.Topic, "error", err)
-	}
+	behind := f.awaitEnds(ctx, client)
 	for ctx.Err() == nil {
 		f.tick(ctx, client, behind)
 	}
@@ -99,6 +101,25 @@ func (f *Follower) client() (*kgo.Client, error) {
 		return nil, fmt.Errorf("registry: %w", err)
 	}
 	return client, nil
+}
+
+// awaitEnds asks for the ends until they are known; a topic that does not exist has none.
+func (f *Follower) awaitEnds(ctx context.Context, client *kgo.Client) map[int32]int64 {
+	for attempt := 0; ; attempt++ {
+		ends, err := f.ends(ctx, client)
+		if err == nil || ctx.Err() != nil || errors.Is(err, kerr.UnknownTopicOrPartition) {
+			return ends
+		}
+		if attempt == 0 {
+			f.logger.Warn("registry: the end of the log is unknown, asking until it is", "topic", f.config.Topic, "error", err, "pause", endsRetry)
+		}
+		timer := time.NewTimer(endsRetry) //nolint:forbidigo // Run waits
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
 }
 
 // ends returns the end of each partition that is not empty.

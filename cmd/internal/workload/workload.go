@@ -4,11 +4,13 @@ package workload
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,6 +39,7 @@ type Flags struct {
 	brokers   []string
 	create    bool
 	level     slog.Level
+	reach     *kafkaclient.Reach // made by Command
 }
 
 // Command returns the workload's command with the flags bound to f, whose Listen is the default. It calls serve once flags
@@ -62,6 +65,7 @@ func (f *Flags) Command(short string, args []string, stdout, stderr io.Writer, s
 			return serve(cmd.Context())
 		},
 	}
+	f.reach = &kafkaclient.Reach{}
 	flags := root.Flags()
 	flags.StringSliceVar(&f.brokers, "brokers", nil, "Kafka bootstrap addresses, host:port, of a cluster without authentication (default localhost:9092)")
 	flags.StringVar(&f.kafkaFile, "kafka-config", "", "YAML file with brokers, tls and sasl, as in the clusters of prescale's own config")
@@ -82,13 +86,13 @@ func (f *Flags) Logger(stderr io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: f.level}))
 }
 
-// Kafka returns how to reach the cluster. A flag or file that is wrong is an InputError.
+// Kafka returns how to reach the cluster; Serve is not ready while clients made with the options cannot. A flag or file that is wrong is an InputError.
 func (f *Flags) Kafka() (kafkaclient.Config, []kgo.Opt, error) {
 	cluster, err := kafkaclient.Flags(f.brokers, f.kafkaFile)
 	if err != nil {
 		return cluster, nil, command.Input(err)
 	}
-	return cluster, append(cluster.Options(), kgo.ClientID("prescale-"+f.Name)), nil
+	return cluster, append(cluster.Options(), kgo.ClientID("prescale-"+f.Name), kgo.WithHooks(f.reach)), nil
 }
 
 // Service is a workload's inner part.
@@ -101,23 +105,35 @@ type Service interface {
 }
 
 // Serve runs the service and answers HTTP on f.Listen until the context ends, which is a clean end, or one of them fails.
-// Topics that do not exist are created first, unless --create-topics=false; an unreachable cluster is waited for. Pages, where
-// not nil, answers all paths but /livez, /readyz and /metrics.
+// Topics that do not exist are created first, unless --create-topics=false; an unreachable cluster is waited for, not ready
+// and with the cause. Pages, where not nil, answers all paths but /livez, /readyz and /metrics.
 func (f *Flags) Serve(ctx context.Context, logger *slog.Logger, metrics prometheus.Gatherer, kafka []kgo.Opt, topics []kafkatopic.Topic, service Service, pages http.Handler) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.Listen)
 	if err != nil {
 		return command.Inputf("--listen %s: %w", f.Listen, err)
 	}
+	var creating atomic.Pointer[error]
 	web := telemetry.New(telemetry.Config{
 		Listener: listener, Gatherer: metrics, Pages: pages, Logger: logger,
-		Live: func() error { return service.Live(time.Now()) }, Ready: service.Ready,
+		Live: func() error { return service.Live(time.Now()) },
+		Ready: func() error {
+			if err := creating.Load(); err != nil && *err != nil {
+				return *err
+			}
+			return errors.Join(f.reach.Problem(time.Now()), service.Ready())
+		},
 	})
 	logger.Info("listening", "address", listener.Addr().String())
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return web.Run(ctx) })
 	group.Go(func() error {
 		if f.create {
-			kafkatopic.EnsureUntilDone(ctx, logger, kafka, topics...)
+			client, err := kgo.NewClient(kafka...)
+			if err != nil {
+				return err
+			}
+			kafkatopic.EnsureUntilDone(ctx, logger, client, func(err error) { creating.Store(&err) }, topics...)
+			client.Close()
 		}
 		return service.Run(ctx)
 	})

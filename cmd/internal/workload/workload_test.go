@@ -39,7 +39,7 @@ func TestFlagsAndEnvironment(t *testing.T) {
 				return
 			}
 			if err != nil || !served || f.Instance != test.instance || f.Partitions != 12 || f.Listen != ":1" {
-				t.Errorf("got %v, served %v, %+v; want instance %q", err, served, f, test.instance)
+				t.Errorf("got %v, served %v, instance %q; want %q", err, served, f.Instance, test.instance)
 			}
 		})
 	}
