@@ -74,6 +74,11 @@ func (d decider) run(now time.Time) {
 	if known {
 		d.CurrentReplicas = series.OfInt(current)
 	}
+	if o.UnschedulableReplicas.Or(0) > 0 {
+		d.verdict(VerdictUnschedulable)
+	}
+	// What another pool stands in for is not on its way.
+	current = max(current-stuck(o), 0)
 	d.ArrivalRate, d.LagRecords, d.LagSeconds = o.ArrivalRate(), o.LagRecords, o.LagSeconds
 	d.CapacityPerReplica = s.Capacity.perReplica()
 	lead := s.Lead.seconds(config.InitialLeadTime.Seconds(), current)
@@ -320,16 +325,6 @@ func (d decider) settle(n int, reason Reason) {
 	}
 	d.DesiredReplicas, d.Reason = n, reason
 	if len(config.Pools) > 0 {
-		usual := s.Capacity.perReplica().Or(1)
-		var left float64
-		d.Pools, left = splitPools(d.Pools, config.Pools, s.Pools, usual, s.Partitions.work(n)*usual, config.MinReplicas)
-		if left > 1e-9 {
-			d.verdict(VerdictMaxBound)
-		}
-		total := 0
-		for i := range d.Pools {
-			total += d.Pools[i].DesiredReplicas
-		}
-		d.DesiredReplicas = total
+		d.split()
 	}
 }

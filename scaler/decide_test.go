@@ -281,6 +281,49 @@ func TestPoolsFillTheCheapestFirst(t *testing.T) {
 	}
 }
 
+// TestAFullPoolOverflows runs the split in a loop with a cluster that has room for eight GPU replicas: the waiting ones go on
+// being asked for, the CPU pool stands in for them, and that settles.
+func TestAFullPoolOverflows(t *testing.T) {
+	config := testConfig()
+	config.Pools = []Pool{{"gpu", 16, 1}, {"cpu", 8, 3}}
+	state := State{Capacity: capacity{Mean: 100, Samples: 10}}
+	state.derive(&config)
+	tune := config.tuning()
+	const room = 8
+	present := []int{8, 0}
+	for _, tt := range []struct{ want, gpu, cpu, sum int }{
+		{10, 10, 0, 10}, // not known to be full yet
+		{10, 10, 2, 10},
+		{10, 10, 2, 10},
+		{12, 10, 4, 12}, // no more are asked for than wait already
+		{9, 9, 1, 9},
+		{8, 8, 0, 8},
+		{20, 16, 4, 20},
+		{20, 16, 8, 16}, // eight stuck, and eight of sixteen CPU replicas
+		{20, 16, 8, 16},
+	} {
+		stuck := max(0, present[0]-room)
+		o := series.Observation{Pools: []series.PoolObservation{
+			{Name: "cpu", ReadyReplicas: series.OfInt(present[1]), StartingReplicas: series.Of(0), UnschedulableReplicas: series.Of(0)},
+			{Name: "gpu", ReadyReplicas: series.OfInt(present[0] - stuck), StartingReplicas: series.OfInt(stuck), UnschedulableReplicas: series.OfInt(stuck)},
+		}}
+		d := decider{Decision: &Decision{DesiredReplicas: tt.want, Reason: ReasonForecast}, config: &config, state: &state, o: &o, tune: &tune}
+		d.split()
+		if d.Pools[0].DesiredReplicas != tt.gpu || d.Pools[1].DesiredReplicas != tt.cpu || d.DesiredReplicas != tt.sum {
+			t.Fatalf("%d wanted, %v there: got %v, in all %d, want %d, %d, %d", tt.want, present, d.Pools, d.DesiredReplicas, tt.gpu, tt.cpu, tt.sum)
+		}
+		present = []int{d.Pools[0].DesiredReplicas, d.Pools[1].DesiredReplicas}
+	}
+	// What only observes keeps every pool as it is, however it would split.
+	o := series.Observation{Pools: []series.PoolObservation{
+		{Name: "gpu", ReadyReplicas: series.Of(2), StartingReplicas: series.Of(1)}, {Name: "cpu", ReadyReplicas: series.Of(5), StartingReplicas: series.Of(0)},
+	}}
+	d := decider{Decision: &Decision{DesiredReplicas: 8, Reason: ReasonObserve}, config: &config, state: &state, o: &o, tune: &tune}
+	if d.split(); d.Pools[0].DesiredReplicas != 3 || d.Pools[1].DesiredReplicas != 5 || d.DesiredReplicas != 8 {
+		t.Errorf("observing: got %v", d.Pools)
+	}
+}
+
 func BenchmarkDecide(b *testing.B) {
 	w := &world{a: newTest(b, testConfig()), lead: 20, partitions: 48, ready: 8}
 	for i := range 200 {

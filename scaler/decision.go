@@ -32,7 +32,8 @@ type Decision struct {
 	CapacityPerReplica series.Value `json:"capacityPerReplica"`
 	LeadTimeSeconds    series.Value `json:"leadTimeSeconds"`
 
-	// Pools holds the split over targets, in the policy's order, where it names several.
+	// Pools holds the split over targets, in the policy's order, where it names several. It adds up to DesiredReplicas and,
+	// beyond that, those of a full pool that wait for a node.
 	Pools []PoolDecision `json:"pools,omitempty"`
 
 	// What the plan's paths require over horizon ticks, for State.Record.

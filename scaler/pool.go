@@ -1,6 +1,95 @@
 package scaler
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/prescale/prescale/metrics/series"
+)
+
+// stuck returns how many replicas, over all pools, wait for a node that has room.
+func stuck(o *series.Observation) int {
+	sum := 0.0
+	for i := range o.Pools {
+		sum += o.Pools[i].UnschedulableReplicas.Or(0)
+	}
+	return int(sum)
+}
+
+// poolOf returns what was observed of the pool, and whether its replicas are known.
+func poolOf(o *series.Observation, name string) (series.PoolObservation, bool) {
+	for i := range o.Pools {
+		if o.Pools[i].Name == name {
+			return o.Pools[i], o.Pools[i].ReadyReplicas.Known()
+		}
+	}
+	return series.PoolObservation{}, false
+}
+
+// split gives each pool its share of DesiredReplicas, which becomes the sum of those that can run.
+//
+// A pool some of whose replicas no node has room for is full at those that it has, and the others stand in for the rest. The
+// waiting ones go on being asked for, beyond the sum, while the pool would be given them: they are what tells the cluster to
+// add a node, and taking them away would hide that the pool is full.
+func (d decider) split() {
+	s, config := d.state, d.config
+	if d.Reason == ReasonPaused || d.Reason == ReasonObserve || d.Reason == ReasonWarmingUp {
+		if d.keepPools() {
+			return
+		}
+	}
+	usual := s.Capacity.perReplica().Or(1)
+	demand := s.Partitions.work(d.DesiredReplicas) * usual
+	var left float64
+	if stuck(d.o) == 0 {
+		d.Pools, left = splitPools(d.Pools, config.Pools, s.Pools, usual, demand, config.MinReplicas)
+		d.DesiredReplicas = sumOf(d.Pools)
+	} else {
+		capped := slices.Clone(config.Pools)
+		for i := range capped {
+			if p, ok := poolOf(d.o, capped[i].Name); ok && p.UnschedulableReplicas.Or(0) > 0 {
+				working := int(p.ReadyReplicas.Or(0) + p.StartingReplicas.Or(0) - p.UnschedulableReplicas.Or(0))
+				capped[i].MaxReplicas = max(0, min(capped[i].MaxReplicas, working))
+			}
+		}
+		wanted, _ := splitPools(nil, config.Pools, s.Pools, usual, demand, config.MinReplicas)
+		d.Pools, left = splitPools(d.Pools, capped, s.Pools, usual, demand, config.MinReplicas)
+		d.DesiredReplicas = sumOf(d.Pools)
+		for i := range d.Pools {
+			if p, ok := poolOf(d.o, capped[i].Name); ok && p.UnschedulableReplicas.Or(0) > 0 {
+				present := int(p.ReadyReplicas.Or(0) + p.StartingReplicas.Or(0))
+				d.Pools[i].DesiredReplicas = max(d.Pools[i].DesiredReplicas, min(wanted[i].DesiredReplicas, present))
+			}
+		}
+	}
+	if left > 1e-9 {
+		d.verdict(VerdictMaxBound)
+	}
+}
+
+// keepPools gives every pool the count that it has, and reports whether all of them are known.
+func (d decider) keepPools() bool {
+	total := 0
+	for _, pool := range d.config.Pools {
+		p, ok := poolOf(d.o, pool.Name)
+		if !ok {
+			d.Pools = d.Pools[:0]
+			return false
+		}
+		n := int(p.ReadyReplicas.Or(0) + p.StartingReplicas.Or(0))
+		d.Pools = append(d.Pools, PoolDecision{Name: pool.Name, DesiredReplicas: n})
+		total += n
+	}
+	d.DesiredReplicas = total
+	return true
+}
+
+func sumOf(pools []PoolDecision) int {
+	sum := 0
+	for i := range pools {
+		sum += pools[i].DesiredReplicas
+	}
+	return sum
+}
 
 // splitPools divides a demand, in records per second, over pools at least cost: the cheapest per record first, each up to
 // its cap. Pools whose capacity is not known are taken to have `usual`. It appends one PoolDecision a pool, in the policy's

@@ -58,6 +58,9 @@ const (
 	VerdictMaxBound Verdict = "MaxBound"
 	// VerdictBudgetBound: the budget keeps the answer below what the promise needs.
 	VerdictBudgetBound Verdict = "BudgetBound"
+	// VerdictUnschedulable: replicas that were asked for wait for a node with room. Other pools stand in for them where the
+	// policy has any with room; else more nodes are what is missing.
+	VerdictUnschedulable Verdict = "Unschedulable"
 	// VerdictIneffective: replicas were added and the group did not get faster.
 	VerdictIneffective Verdict = "Ineffective"
 	// VerdictLeadTimeTooLong: replicas take longer to start than the objective allows to wait, and the forecast is not
@@ -74,7 +77,7 @@ const (
 // Verdicts returns all verdicts, in the order above.
 func Verdicts() []Verdict {
 	return []Verdict{
-		VerdictPartitionBound, VerdictHotPartition, VerdictMaxBound, VerdictBudgetBound, VerdictIneffective,
-		VerdictLeadTimeTooLong, VerdictForecastUntrusted, VerdictWarmingUp, VerdictStale,
+		VerdictPartitionBound, VerdictHotPartition, VerdictMaxBound, VerdictBudgetBound, VerdictUnschedulable,
+		VerdictIneffective, VerdictLeadTimeTooLong, VerdictForecastUntrusted, VerdictWarmingUp, VerdictStale,
 	}
 }

@@ -100,6 +100,7 @@ type tickLine struct {
 	LagSeconds              series.Value   `json:"lagSeconds"`
 	ReadyReplicas           series.Value   `json:"readyReplicas"`
 	StartingReplicas        series.Value   `json:"startingReplicas"`
+	UnschedulableReplicas   series.Value   `json:"unschedulableReplicas"`
 	Partitions              series.Value   `json:"partitions"`
 	PartitionLagRecords     []series.Value `json:"partitionLagRecords"`
 	PartitionArrivalRecords []series.Value `json:"partitionArrivalRecords"`
@@ -112,12 +113,13 @@ type tickLine struct {
 }
 
 type poolLine struct {
-	Name             string         `json:"name"`
-	ReadyReplicas    series.Value   `json:"readyReplicas"`
-	StartingReplicas series.Value   `json:"startingReplicas"`
-	ConsumedRecords  series.Value   `json:"consumedRecords"`
-	BusyRatio        series.Value   `json:"busyRatio"`
-	StartupSeconds   []series.Value `json:"startupSeconds"`
+	Name                  string         `json:"name"`
+	ReadyReplicas         series.Value   `json:"readyReplicas"`
+	StartingReplicas      series.Value   `json:"startingReplicas"`
+	UnschedulableReplicas series.Value   `json:"unschedulableReplicas"`
+	ConsumedRecords       series.Value   `json:"consumedRecords"`
+	BusyRatio             series.Value   `json:"busyRatio"`
+	StartupSeconds        []series.Value `json:"startupSeconds"`
 }
 
 // maxTime bounds t in seconds either way: year 5138.
@@ -134,7 +136,8 @@ func (l *tickLine) check() error {
 	}{
 		{"intervalSeconds", l.IntervalSeconds}, {"arrivalRecords", l.ArrivalRecords}, {"consumedRecords", l.ConsumedRecords},
 		{"lagRecords", l.LagRecords}, {"lagSeconds", l.LagSeconds}, {"readyReplicas", l.ReadyReplicas},
-		{"startingReplicas", l.StartingReplicas}, {"partitions", l.Partitions}, {"busyRatio", l.BusyRatio}, {"latencySeconds", l.LatencySeconds},
+		{"startingReplicas", l.StartingReplicas}, {"unschedulableReplicas", l.UnschedulableReplicas},
+		{"partitions", l.Partitions}, {"busyRatio", l.BusyRatio}, {"latencySeconds", l.LatencySeconds},
 	} {
 		if x, ok := v.value.Get(); ok && (x < 0 || x > 1e15) {
 			return fmt.Errorf("%s: %g: want between 0 and 1e15, or null where it is not known", v.key, x)
@@ -296,7 +299,7 @@ func (d *deciding) observation(line []byte) (series.Observation, float64, error)
 	o := series.Observation{
 		Policy: name, At: epoch(t), Interval: time.Duration(interval * float64(time.Second)),
 		ArrivalRecords: l.ArrivalRecords, ConsumedRecords: l.ConsumedRecords, LagRecords: l.LagRecords, LagSeconds: l.LagSeconds,
-		ReadyReplicas: l.ReadyReplicas, StartingReplicas: l.StartingReplicas, Partitions: l.Partitions,
+		ReadyReplicas: l.ReadyReplicas, StartingReplicas: l.StartingReplicas, UnschedulableReplicas: l.UnschedulableReplicas, Partitions: l.Partitions,
 		PartitionLagRecords: l.PartitionLagRecords, PartitionArrivalRecords: l.PartitionArrivalRecords,
 		BusyRatio: l.BusyRatio, LatencySeconds: l.LatencySeconds,
 		StartupSeconds: known(l.StartupSeconds), ProvisionedStartupSeconds: known(l.ProvisionedSeconds),
@@ -304,7 +307,7 @@ func (d *deciding) observation(line []byte) (series.Observation, float64, error)
 	}
 	for _, p := range l.Pools {
 		o.Pools = append(o.Pools, series.PoolObservation{
-			Name: p.Name, ReadyReplicas: p.ReadyReplicas, StartingReplicas: p.StartingReplicas, ConsumedRecords: p.ConsumedRecords,
+			Name: p.Name, ReadyReplicas: p.ReadyReplicas, StartingReplicas: p.StartingReplicas, UnschedulableReplicas: p.UnschedulableReplicas, ConsumedRecords: p.ConsumedRecords,
 			BusyRatio: p.BusyRatio, StartupSeconds: known(p.StartupSeconds),
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"github.com/prescale/prescale/cmd/internal/config"
 	"github.com/prescale/prescale/cmd/internal/readmodel"
@@ -27,7 +28,7 @@ func openExternalScaler(c config.ExternalScaler, store *readmodel.Store, logger 
 type wanted struct{ store *readmodel.Store }
 
 // Desired implements externalscaler.Source.
-func (w wanted) Desired(namespace, policy string) (float64, error) {
+func (w wanted) Desired(namespace, policy, pool string) (float64, error) {
 	entry, err := w.store.Get(namespace + "/" + policy)
 	if errors.Is(err, readmodel.ErrUnknown) {
 		return 0, externalscaler.ErrUnknownPolicy
@@ -35,5 +36,17 @@ func (w wanted) Desired(namespace, policy string) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return float64(entry.Decision.DesiredReplicas), nil
+	pools := entry.Decision.Pools
+	if len(pools) == 0 && pool == "" {
+		return float64(entry.Decision.DesiredReplicas), nil
+	}
+	names := make([]string, len(pools))
+	for i, p := range pools {
+		if p.Name == pool {
+			return float64(p.DesiredReplicas), nil
+		}
+		names[i] = p.Name
+	}
+	return 0, fmt.Errorf("%w %q of policy %s, whose pools are [%s]: set metadata.pool in the trigger of the ScaledObject",
+		externalscaler.ErrUnknownPool, pool, policy, strings.Join(names, ", "))
 }

@@ -91,14 +91,15 @@ func appendObservation(b []byte, o *series.Observation, tick time.Time, perParti
 			b = appendValue(b, 3, p.StartingReplicas)
 			b = appendValue(b, 4, p.ConsumedRecords)
 			b = appendValue(b, 5, p.BusyRatio)
-			return appendDoubles(b, 6, p.StartupSeconds)
+			b = appendDoubles(b, 6, p.StartupSeconds)
+			return appendValue(b, 7, p.UnschedulableReplicas)
 		})
 	}
 	for _, p := range o.Problems {
 		b = protowire.AppendTag(b, 20, protowire.BytesType)
 		b = protowire.AppendString(b, p)
 	}
-	return b
+	return appendValue(b, 21, o.UnschedulableReplicas)
 }
 
 // appendValues writes nil as an absent message, so that what is not known and what is empty stay apart.

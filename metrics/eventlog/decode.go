@@ -168,6 +168,8 @@ func decodeObservation(f field, o *series.Observation) error {
 		case 20:
 			o.Problems = append(o.Problems, "")
 			return f.stringTo(&o.Problems[len(o.Problems)-1])
+		case 21:
+			return f.valueTo(&o.UnschedulableReplicas)
 		}
 		return nil
 	})
@@ -188,6 +190,8 @@ func decodePool(f field, p *series.PoolObservation) error {
 			return f.valueTo(&p.BusyRatio)
 		case 6:
 			return f.doublesTo(&p.StartupSeconds)
+		case 7:
+			return f.valueTo(&p.UnschedulableReplicas)
 		}
 		return nil
 	})

@@ -1,8 +1,8 @@
 // Package externalscaler answers KEDA's gRPC interface for external scalers, for clusters in which KEDA owns
 // external.metrics.k8s.io. Its main type is Server, which answers from a Source in memory.
 //
-// A ScaledObject names its policy in the trigger's metadata (policy: NAME; by default the ScaledObject's own name). The metric
-// is the wanted count with a target of one. A policy without a fresh answer is an error, so that KEDA and its HPA keep the
+// A ScaledObject names its policy in the trigger's metadata (policy: NAME; by default the ScaledObject's own name), and
+// its pool where the policy is split over several (pool: NAME). The metric is the wanted count with a target of one. A policy without a fresh answer is an error, so that KEDA and its HPA keep the
 // replicas that there are; what is asked for (GetMetricSpec) is answered from configuration alone, so that a ScaledObject
 // can always be set up. The package decides nothing.
 package externalscaler
@@ -31,18 +31,25 @@ import (
 // MetricName is the name of the one metric that is served.
 const MetricName = "prescale_desired_replicas"
 
-// policyKey is the key of the trigger's metadata that names the policy.
-const policyKey = "policy"
+// policyKey and poolKey are the keys of the trigger's metadata that name the policy, and its pool where it has several.
+const (
+	policyKey = "policy"
+	poolKey   = "pool"
+)
 
 // Source holds the newest decisions. It answers from memory and is called concurrently.
 type Source interface {
-	// Desired returns the wanted replicas of a policy. It returns ErrUnknownPolicy for one that does not exist and any
-	// other error, which says why, when there is no fresh answer.
-	Desired(namespace, policy string) (float64, error)
+	// Desired returns the wanted replicas of a policy, or of one pool of it where it is split over pools; else pool is empty.
+	// It returns ErrUnknownPolicy for one that does not exist, an ErrUnknownPool that says which there are where pool is none
+	// of the policy's, and any other error, which says why, when there is no fresh answer.
+	Desired(namespace, policy, pool string) (float64, error)
 }
 
-// ErrUnknownPolicy says that a Source has no policy of that name.
-var ErrUnknownPolicy = errors.New("unknown policy")
+// ErrUnknownPolicy says that a Source has no policy of that name, ErrUnknownPool that the policy has no such pool.
+var (
+	ErrUnknownPolicy = errors.New("unknown policy")
+	ErrUnknownPool   = errors.New("unknown pool")
+)
 
 // Config says where and to whom a Server answers.
 type Config struct {
@@ -250,10 +257,12 @@ func (s *Server) desired(ref *protocol.ScaledObjectRef) (float64, error) {
 	if err := s.named(ref); err != nil {
 		return 0, err
 	}
-	n, err := s.source.Desired(ref.GetNamespace(), policyOf(ref))
+	n, err := s.source.Desired(ref.GetNamespace(), policyOf(ref), ref.GetScalerMetadata()[poolKey])
 	switch {
 	case errors.Is(err, ErrUnknownPolicy):
 		return 0, status.Errorf(codes.NotFound, "there is no policy %s in namespace %s", policyOf(ref), ref.GetNamespace())
+	case errors.Is(err, ErrUnknownPool):
+		return 0, status.Error(codes.NotFound, err.Error())
 	case err != nil:
 		return 0, status.Error(codes.Unavailable, err.Error())
 	}

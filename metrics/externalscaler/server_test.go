@@ -3,6 +3,7 @@ package externalscaler
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
@@ -29,9 +30,15 @@ func (c *counts) set(policy string, n float64) {
 	c.of[policy] = &n
 }
 
-func (c *counts) Desired(namespace, policy string) (float64, error) {
+func (c *counts) Desired(namespace, policy, pool string) (float64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if pool != "" {
+		policy += "/" + pool
+		if _, ok := c.of[namespace+"/"+policy]; !ok {
+			return 0, fmt.Errorf("%w %s", ErrUnknownPool, pool)
+		}
+	}
 	n, ok := c.of[namespace+"/"+policy]
 	switch {
 	case !ok:
@@ -77,6 +84,9 @@ func ref(name string, metadata ...string) *protocol.ScaledObjectRef {
 	if len(metadata) > 0 {
 		r.ScalerMetadata["policy"] = metadata[0]
 	}
+	if len(metadata) > 1 {
+		r.ScalerMetadata["pool"] = metadata[1]
+	}
 	return r
 }
 
@@ -84,6 +94,7 @@ func TestKEDAsCalls(t *testing.T) {
 	source := &counts{of: map[string]*float64{"ai/stale": nil}}
 	source.set("ai/inference", 7)
 	source.set("ai/idle", 0)
+	source.set("ai/inference/gpu", 5)
 	client := start(t, plaintext(), source, insecure.NewCredentials())
 	for _, test := range []struct {
 		ref    *protocol.ScaledObjectRef
@@ -96,6 +107,8 @@ func TestKEDAsCalls(t *testing.T) {
 		{ref("web", "idle"), codes.OK, 0, false},
 		{ref("web", "stale"), codes.Unavailable, 0, false},
 		{ref("web", "nobody"), codes.NotFound, 0, false},
+		{ref("web", "inference", "gpu"), codes.OK, 5, true},
+		{ref("web", "inference", "tpu"), codes.NotFound, 0, false},
 		{ref(""), codes.InvalidArgument, 0, false},
 	} {
 		metrics, err := client.GetMetrics(t.Context(), &protocol.GetMetricsRequest{ScaledObjectRef: test.ref, MetricName: MetricName})

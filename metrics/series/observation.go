@@ -29,6 +29,8 @@ type Observation struct {
 	// ReadyReplicas is how many replicas are working; StartingReplicas how many were asked for and are not yet.
 	ReadyReplicas    Value
 	StartingReplicas Value
+	// UnschedulableReplicas is how many of the starting ones have long waited for a node with room for them.
+	UnschedulableReplicas Value
 	// Partitions is how many partitions the policy's topics have together.
 	Partitions Value
 	// PartitionLagRecords and PartitionArrivalRecords are in partition order over the policy's topics in sorted order,
@@ -57,12 +59,13 @@ type Observation struct {
 
 // PoolObservation is what one tick learned about one target of a policy with several.
 type PoolObservation struct {
-	Name             string
-	ReadyReplicas    Value
-	StartingReplicas Value
-	ConsumedRecords  Value
-	BusyRatio        Value
-	StartupSeconds   []float64
+	Name                  string
+	ReadyReplicas         Value
+	StartingReplicas      Value
+	UnschedulableReplicas Value
+	ConsumedRecords       Value
+	BusyRatio             Value
+	StartupSeconds        []float64
 }
 
 // ArrivalRate returns the arrivals in records per second over the interval, missing where they cannot be told.

@@ -45,6 +45,12 @@ type ScalePolicyStatus struct {
 	// +optional
 	PendingReplicas *int32 `json:"pendingReplicas,omitempty"`
 
+	// Pools shows each pool of a policy that has several, in the spec's order.
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Pools []PoolStatus `json:"pools,omitempty"`
+
 	// DecidedAt is when the decision was taken. The numbers above are refreshed once a minute at most.
 	// +optional
 	DecidedAt *metav1.Time `json:"decidedAt,omitempty"`
@@ -54,6 +60,17 @@ type ScalePolicyStatus struct {
 	// +listMapKey=type
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// PoolStatus is one pool: how many replicas are wanted of it, how many work, and how many no node has room for.
+type PoolStatus struct {
+	Name string `json:"name"`
+	// +optional
+	DesiredReplicas *int32 `json:"desiredReplicas,omitempty"`
+	// +optional
+	ReadyReplicas *int32 `json:"readyReplicas,omitempty"`
+	// +optional
+	PendingReplicas *int32 `json:"pendingReplicas,omitempty"`
 }
 
 // ForecastStatus is the forecast in one line.

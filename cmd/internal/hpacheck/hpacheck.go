@@ -22,8 +22,11 @@ const DesiredReplicas = "prescale_desired_replicas"
 // metricPrefix begins the name of every metric of ours.
 const metricPrefix = "prescale_"
 
-// policyLabel is the label that names a policy in a metric selector.
-const policyLabel = "policy"
+// policyLabel and poolLabel are the labels that name a policy, and one of its pools, in a metric selector.
+const (
+	policyLabel = "policy"
+	poolLabel   = "pool"
+)
 
 // defaultTolerance is the HPA's own where it is not set: --horizontal-pod-autoscaler-tolerance of kube-controller-manager.
 const defaultTolerance = 0.1
@@ -48,7 +51,7 @@ const (
 	ToleranceTrap Code = "ToleranceTrap"
 	// TargetType: the metric's target does not fit what the metric means.
 	TargetType Code = "TargetType"
-	// AmbiguousSelector: the selector matches several policies, whose values the HPA would add up.
+	// AmbiguousSelector: the selector matches several policies, or several pools of one, whose values the HPA would add up.
 	AmbiguousSelector Code = "AmbiguousSelector"
 	// OtherTarget: the HPA scales something else than the policy watches.
 	OtherTarget Code = "OtherTarget"
@@ -93,6 +96,7 @@ type Facts struct {
 func Check(policy *v1alpha1.ScalePolicy, hpas []*autoscalingv2.HorizontalPodAutoscaler, facts Facts) []Finding {
 	var found []Finding
 	reading := 0
+	read := map[string]bool{} // pools
 	for _, hpa := range hpas {
 		if hpa.Namespace != policy.Namespace {
 			continue
@@ -103,10 +107,22 @@ func Check(policy *v1alpha1.ScalePolicy, hpas []*autoscalingv2.HorizontalPodAuto
 				continue
 			}
 			reading++
+			if use.metric == DesiredReplicas && len(use.pools) == 1 {
+				read[use.pools[0]] = true
+			}
 			found = append(found, checkUse(policy, hpa, use, facts)...)
 		}
 	}
 	found = append(found, twoControllers(policy, hpas)...)
+	for _, pool := range policy.Spec.Pools {
+		if reading > 0 && !read[pool.Name] && len(read) > 0 {
+			found = append(found, Finding{
+				Severity: Broken, Code: NoHPA,
+				Message: fmt.Sprintf("no HPA reads the share of pool %s", pool.Name),
+				Remedy:  fmt.Sprintf("Apply one on the external metric %s with the selector %s=%s,%s=%s and the target AverageValue 1", DesiredReplicas, policyLabel, policy.Name, poolLabel, pool.Name),
+			})
+		}
+	}
 	if reading == 0 {
 		found = append(found, Finding{
 			Severity: Broken, Code: NoHPA,
@@ -124,35 +140,58 @@ type use struct {
 	selector labels.Selector
 	target   autoscalingv2.MetricTarget
 	object   bool
+	// pools are those whose value it gets, where the policy has pools and the metric is split over them.
+	pools []string
 }
 
 // usage returns how the metric spec reads the policy, and whether it does.
 func usage(policy *v1alpha1.ScalePolicy, spec *autoscalingv2.MetricSpec) (use, bool) {
+	var u use
+	var metric autoscalingv2.MetricIdentifier
 	switch {
-	case spec.Type == autoscalingv2.ExternalMetricSourceType && spec.External != nil && strings.HasPrefix(spec.External.Metric.Name, metricPrefix):
-		u := use{metric: spec.External.Metric.Name, target: spec.External.Target, selector: labels.Everything()}
-		if spec.External.Metric.Selector != nil {
-			selector, err := metav1.LabelSelectorAsSelector(spec.External.Metric.Selector)
-			if err != nil {
-				return use{}, false
-			}
-			u.selector = selector
-		}
-		return u, mayMatch(u.selector, policy.Name)
-	case spec.Type == autoscalingv2.ObjectMetricSourceType && spec.Object != nil && strings.HasPrefix(spec.Object.Metric.Name, metricPrefix):
+	case spec.Type == autoscalingv2.ExternalMetricSourceType && spec.External != nil:
+		metric, u.target = spec.External.Metric, spec.External.Target
+	case spec.Type == autoscalingv2.ObjectMetricSourceType && spec.Object != nil:
 		object := spec.Object.DescribedObject
-		u := use{metric: spec.Object.Metric.Name, target: spec.Object.Target, selector: labels.Everything(), object: true}
-		return u, object.Kind == v1alpha1.Kind && object.Name == policy.Name
+		if object.Kind != v1alpha1.Kind || object.Name != policy.Name {
+			return use{}, false
+		}
+		metric, u.target, u.object = spec.Object.Metric, spec.Object.Target, true
 	default:
 		return use{}, false
 	}
+	if !strings.HasPrefix(metric.Name, metricPrefix) {
+		return use{}, false
+	}
+	u.metric, u.selector = metric.Name, labels.Everything()
+	if metric.Selector != nil {
+		selector, err := metav1.LabelSelectorAsSelector(metric.Selector)
+		if err != nil {
+			return use{}, false
+		}
+		u.selector = selector
+	}
+	if u.metric != DesiredReplicas || len(policy.Spec.Pools) == 0 {
+		return u, mayMatch(u.selector, policy.Name, "")
+	}
+	for _, pool := range policy.Spec.Pools {
+		if mayMatch(u.selector, policy.Name, pool.Name) {
+			u.pools = append(u.pools, pool.Name)
+		}
+	}
+	return u, len(u.pools) > 0
 }
 
-// mayMatch reports whether the selector's requirements on the policy label let the name through.
-func mayMatch(selector labels.Selector, policy string) bool {
+// mayMatch reports whether the selector's requirements on the labels policy and pool let the value through. An empty pool
+// stands for a value without that label.
+func mayMatch(selector labels.Selector, policy, pool string) bool {
+	set := labels.Set{policyLabel: policy}
+	if pool != "" {
+		set[poolLabel] = pool
+	}
 	requirements, _ := selector.Requirements()
 	for _, r := range requirements {
-		if r.Key() == policyLabel && !r.Matches(labels.Set{policyLabel: policy}) {
+		if (r.Key() == policyLabel || r.Key() == poolLabel) && !r.Matches(set) {
 			return false
 		}
 	}
@@ -167,7 +206,7 @@ func checkUse(policy *v1alpha1.ScalePolicy, hpa *autoscalingv2.HorizontalPodAuto
 	if !u.object {
 		var matched []string
 		for _, name := range facts.Policies {
-			if mayMatch(u.selector, name) {
+			if name == policy.Name || mayMatch(u.selector, name, "") {
 				matched = append(matched, name)
 			}
 		}
@@ -177,6 +216,11 @@ func checkUse(policy *v1alpha1.ScalePolicy, hpa *autoscalingv2.HorizontalPodAuto
 				fmt.Sprintf("the selector of metric %s matches the policies %s, and an HPA adds up what it gets", u.metric, strings.Join(matched, ", ")),
 				fmt.Sprintf("Add matchLabels: {%s: %s}", policyLabel, policy.Name))
 		}
+	}
+	if len(u.pools) > 1 {
+		add(Broken, AmbiguousSelector,
+			fmt.Sprintf("the selector of metric %s matches the pools %s, and their shares would be added up", u.metric, strings.Join(u.pools, ", ")),
+			fmt.Sprintf("Give each pool an HPA of its own with matchLabels: {%s: %s, %s: %s}", policyLabel, policy.Name, poolLabel, u.pools[0]))
 	}
 	switch {
 	case u.metric == DesiredReplicas && u.target.Type != autoscalingv2.AverageValueMetricType:
@@ -197,12 +241,25 @@ func checkUse(policy *v1alpha1.ScalePolicy, hpa *autoscalingv2.HorizontalPodAuto
 			found = append(found, f)
 		}
 	}
-	if target := policy.Spec.ScaleTargetRef; target != nil && len(policy.Spec.Pools) == 0 && !sameTarget(*target, hpa.Spec.ScaleTargetRef) {
+	if target, who := watched(policy, u); target != nil && !sameTarget(*target, hpa.Spec.ScaleTargetRef) {
 		add(Broken, OtherTarget,
-			fmt.Sprintf("it scales %s %s, and the policy watches %s %s", hpa.Spec.ScaleTargetRef.Kind, hpa.Spec.ScaleTargetRef.Name, target.Kind, target.Name),
+			fmt.Sprintf("it scales %s %s, and the %s watches %s %s", hpa.Spec.ScaleTargetRef.Kind, hpa.Spec.ScaleTargetRef.Name, who, target.Kind, target.Name),
 			"Make the two scaleTargetRefs the same")
 	}
 	return append(found, bounds(policy, hpa, u, facts)...)
+}
+
+// watched returns what an HPA that reads so should scale, nil when that is not said, and who says it.
+func watched(policy *v1alpha1.ScalePolicy, u use) (target *v1alpha1.TargetRef, who string) {
+	if len(policy.Spec.Pools) == 0 {
+		return policy.Spec.ScaleTargetRef, "policy"
+	}
+	for _, pool := range policy.Spec.Pools {
+		if len(u.pools) == 1 && pool.Name == u.pools[0] {
+			return pool.ScaleTargetRef, "pool " + pool.Name
+		}
+	}
+	return nil, ""
 }
 
 // toleranceTrap: an HPA does nothing while |wanted/present - 1| is within its tolerance, so a change of one is ignored from
@@ -268,6 +325,13 @@ func bounds(policy *v1alpha1.ScalePolicy, hpa *autoscalingv2.HorizontalPodAutosc
 			found = append(found, Finding{Hampered, Bounds, hpa.Name,
 				fmt.Sprintf("minReplicas is %d, and the policy may ask for %d", hpaMin, policyMin),
 				"Make minReplicas and spec.replicas.min the same (0 needs Kubernetes 1.37 or the feature gate HPAScaleToZero)"})
+		}
+	}
+	for _, pool := range policy.Spec.Pools {
+		if len(u.pools) == 1 && pool.Name == u.pools[0] && hpa.Spec.MaxReplicas < pool.Max {
+			found = append(found, Finding{Hampered, Bounds, hpa.Name,
+				fmt.Sprintf("maxReplicas is %d, and pool %s may be asked for %d", hpa.Spec.MaxReplicas, pool.Name, pool.Max),
+				"Make maxReplicas and the pool's max the same"})
 		}
 	}
 	if facts.Partitions > 0 && int(hpa.Spec.MaxReplicas) > facts.Partitions {

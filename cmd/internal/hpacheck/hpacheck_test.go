@@ -144,3 +144,42 @@ func TestCheck(t *testing.T) {
 		}
 	}
 }
+
+func TestEachPoolHasItsHPA(t *testing.T) {
+	policy := parse[v1alpha1.ScalePolicy](t, strings.Replace(policyText, "  scaleTargetRef: {kind: Deployment, name: orders}\n",
+		"  pools: [{name: gpu, max: 8, scaleTargetRef: {kind: Deployment, name: orders-gpu}}, {name: cpu, max: 24, scaleTargetRef: {kind: Deployment, name: orders-cpu}}]\n", 1))
+	of := func(pool, target string) string {
+		return strings.NewReplacer("metadata: {name: orders", "metadata: {name: "+target, "kind: Deployment, name: orders", "kind: Deployment, name: "+target,
+			"policy: orders", "policy: orders, pool: "+pool).Replace(goodHPA)
+	}
+	gpu, cpu := of("gpu", "orders-gpu"), of("cpu", "orders-cpu")
+	for _, test := range []struct {
+		name  string
+		hpas  []string
+		codes string
+		words string
+	}{
+		{"one each", []string{gpu, cpu}, "", ""},
+		{"one forgotten", []string{gpu}, "NoHPA", "policy=orders,pool=cpu"},
+		{"none", nil, "NoHPA", "policy=orders"},
+		{"both shares in one", []string{goodHPA, cpu}, "AmbiguousSelector,NoHPA", "gpu, cpu"},
+		{"swapped", []string{of("cpu", "orders-gpu"), of("gpu", "orders-cpu")}, "OtherTarget", "pool cpu watches Deployment orders-cpu"},
+		{"narrow", []string{gpu, strings.Replace(cpu, "maxReplicas: 24", "maxReplicas: 9", 1)}, "Bounds", "pool cpu may be asked for 24"},
+	} {
+		var hpas []*autoscalingv2.HorizontalPodAutoscaler
+		for _, text := range test.hpas {
+			hpas = append(hpas, parse[autoscalingv2.HorizontalPodAutoscaler](t, text))
+		}
+		var codes, texts []string
+		for _, f := range Check(policy, hpas, Facts{ServerMinor: 36, Policies: []string{"orders"}}) {
+			if !slices.Contains(codes, string(f.Code)) {
+				codes = append(codes, string(f.Code))
+			}
+			texts = append(texts, f.String())
+		}
+		text := strings.Join(texts, "\n")
+		if got := strings.Join(codes, ","); got != test.codes || !strings.Contains(text, test.words) {
+			t.Errorf("%s: got %q, want %q with %q: %s", test.name, got, test.codes, test.words, text)
+		}
+	}
+}

@@ -182,7 +182,7 @@ func (c *Controller) tick(ctx context.Context, now time.Time) {
 		if r, ok := c.refused[name]; ok {
 			f.refused = &r
 		} else {
-			f.pods, f.podsOK = c.workloads.Count(name)
+			f.pods, f.pools, f.podsOK = c.workloads.Count(name, now)
 			f.findings = c.checkHPAs(p, f.answer, names[p.Namespace])
 		}
 		status := newStatus(f, now)

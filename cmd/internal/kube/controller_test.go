@@ -337,7 +337,7 @@ func TestStartUpTimesComeFromPods(t *testing.T) {
 	if o.ReadyReplicas != series.Of(3) || o.StartingReplicas != series.Of(2) || fmt.Sprint(o.StartupSeconds) != "[12]" || fmt.Sprint(o.ProvisionedStartupSeconds) != "[150]" {
 		t.Errorf("got ready %v, starting %v, started in %v and with a new node in %v", o.ReadyReplicas, o.StartingReplicas, o.StartupSeconds, o.ProvisionedStartupSeconds)
 	}
-	if c, ok := r.workloads.Count("ai/a"); !ok || c.Pending != 1 {
+	if c, _, ok := r.workloads.Count("ai/a", r.now); !ok || c.Pending != 1 || c.Stuck != 0 {
 		t.Errorf("got %+v, want one pod that no node has room for", c)
 	}
 	again := series.Observation{Policy: "ai/a", At: r.now}
@@ -354,5 +354,48 @@ func TestATargetThatIsNotThereIsAProblemAndNotZero(t *testing.T) {
 	r.workloads.Annotate(r.now, &o)
 	if o.ReadyReplicas.Known() || o.StartingReplicas.Known() || len(o.Problems) != 1 {
 		t.Errorf("got ready %v, starting %v, problems %q", o.ReadyReplicas, o.StartingReplicas, o.Problems)
+	}
+}
+
+func TestPoolsAreCountedApart(t *testing.T) {
+	deployment := func(pool string, replicas int32) *appsv1.Deployment {
+		return &appsv1.Deployment{
+			ObjectMeta: metav1.ObjectMeta{Name: "web-" + pool, Namespace: "ai"},
+			Spec:       appsv1.DeploymentSpec{Replicas: pointer(replicas), Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"pool": pool}}},
+		}
+	}
+	in := func(p *corev1.Pod, pool string) *corev1.Pod { p.Labels = map[string]string{"pool": pool}; return p }
+	working := func(name, pool string) *corev1.Pod {
+		return withCondition(in(pod(name, start, "n"), pool), corev1.PodReady, corev1.ConditionTrue, "", start)
+	}
+	r := newRig(t, []runtime.Object{
+		deployment("gpu", 3), deployment("cpu", 1), working("g1", "gpu"), working("g2", "gpu"), working("c1", "cpu"),
+		withCondition(in(pod("g3", start, ""), "gpu"), corev1.PodScheduled, corev1.ConditionFalse, corev1.PodReasonUnschedulable, start),
+	}, policyObject(t, "a", time.Hour, goodSpec+", pools: [{name: gpu, max: 8, scaleTargetRef: {kind: Deployment, name: web-gpu}}, {name: cpu, max: 4, scaleTargetRef: {kind: Deployment, name: web-cpu}}]"))
+	r.step(t, 0)
+	at := func(d time.Duration) string {
+		o := series.Observation{Policy: "ai/a", At: start.Add(d)}
+		r.workloads.Annotate(o.At, &o)
+		s := fmt.Sprint(o.ReadyReplicas, o.StartingReplicas, o.UnschedulableReplicas)
+		for _, p := range o.Pools {
+			s += fmt.Sprint("; "+p.Name+" ", p.ReadyReplicas, p.StartingReplicas, p.UnschedulableReplicas)
+		}
+		return s
+	}
+	if got, want := at(29*time.Second), "3 1 0; gpu 2 1 0; cpu 1 0 0"; got != want {
+		t.Errorf("at once: got %q, want %q", got, want)
+	}
+	if got, want := at(30*time.Second), "3 1 1; gpu 2 1 1; cpu 1 0 0"; got != want {
+		t.Errorf("after half a minute: got %q, want %q", got, want)
+	}
+	r.cfg.Store.Publish(readmodel.Entry{
+		Policy: "ai/a", At: r.now, Interval: 15 * time.Second, Usable: true,
+		Decision: scaler.Decision{Policy: "ai/a", DesiredReplicas: 4, Verdicts: []scaler.Verdict{scaler.VerdictUnschedulable}, Pools: []scaler.PoolDecision{{Name: "gpu", DesiredReplicas: 3}, {Name: "cpu", DesiredReplicas: 2}}},
+	})
+	r.step(t, 10*time.Second)
+	s := r.status(t, "a")
+	if len(s.Pools) != 2 || *s.Pools[0].DesiredReplicas != 3 || *s.Pools[0].ReadyReplicas != 2 || *s.Pools[0].PendingReplicas != 1 ||
+		*s.Pools[1].DesiredReplicas != 2 || *s.Pools[1].ReadyReplicas != 1 || s.Pools[1].PendingReplicas != nil || s.VerdictSummary != "Unschedulable" {
+		t.Errorf("got %+v and verdicts %q", s.Pools, s.VerdictSummary)
 	}
 }

@@ -36,6 +36,7 @@ type facts struct {
 	refused  *refusal
 	answer   readmodel.Status
 	pods     Count
+	pools    []PoolCount
 	podsOK   bool
 	findings []hpacheck.Finding
 }
@@ -91,11 +92,37 @@ func newStatus(f facts, now time.Time) v1alpha1.ScalePolicyStatus {
 	if f.podsOK && f.pods.Pending > 0 {
 		s.PendingReplicas = pointer(int32(f.pods.Pending))
 	}
+	s.Pools = poolStatuses(f)
 	// An old number without its error beside it would be believed, so a stale policy shows none.
 	if f.answer.Err == nil && f.answer.Has {
 		decisionStatus(&s, f.answer.Entry)
 	}
 	return s
+}
+
+// poolStatuses returns what is known of each pool of the policy: its pods, and its share where the decision is fresh.
+func poolStatuses(f facts) []v1alpha1.PoolStatus {
+	var statuses []v1alpha1.PoolStatus
+	for _, pool := range f.policy.Spec.Pools {
+		s := v1alpha1.PoolStatus{Name: pool.Name}
+		for _, c := range f.pools {
+			if c.Name == pool.Name {
+				s.ReadyReplicas = pointer(int32(c.Ready))
+				if c.Pending > 0 {
+					s.PendingReplicas = pointer(int32(c.Pending))
+				}
+			}
+		}
+		if f.answer.Err == nil && f.answer.Has {
+			for _, d := range f.answer.Entry.Decision.Pools {
+				if d.Name == pool.Name {
+					s.DesiredReplicas = pointer(int32(d.DesiredReplicas))
+				}
+			}
+		}
+		statuses = append(statuses, s)
+	}
+	return statuses
 }
 
 func decisionStatus(s *v1alpha1.ScalePolicyStatus, e readmodel.Entry) {
@@ -180,6 +207,10 @@ func headline(s v1alpha1.ScalePolicyStatus) v1alpha1.ScalePolicyStatus {
 	h := v1alpha1.ScalePolicyStatus{
 		ObservedGeneration: s.ObservedGeneration, DesiredReplicas: s.DesiredReplicas, Reason: s.Reason,
 		VerdictSummary: s.VerdictSummary, PendingReplicas: s.PendingReplicas,
+	}
+	for _, p := range s.Pools {
+		p.ReadyReplicas = nil // a number: it follows
+		h.Pools = append(h.Pools, p)
 	}
 	for _, c := range s.Conditions {
 		// A message may count seconds; its reason is the news.

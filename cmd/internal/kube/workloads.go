@@ -55,6 +55,10 @@ type startup struct {
 	provisioned bool
 }
 
+// stuckAfter is how long a pod may wait for a node with room before other pools stand in for it: an autoscaler of nodes needs
+// minutes, while a pod that is merely overtaken or waits for one that ends is placed within seconds.
+const stuckAfter = 30 * time.Second
+
 // keepStartups is how many start-ups are kept for a policy that nobody asks about: another replica may own it.
 const keepStartups = 256
 
@@ -162,23 +166,40 @@ func (w *Workloads) neededNode(pod *corev1.Pod) bool {
 
 // Count is what is known of a policy's pods now.
 type Count struct {
-	// Wanted is the scaled object's replicas, Ready how many pods work, Pending how many no node has room for.
-	Wanted, Ready, Pending int
+	// Wanted is the scaled object's replicas, Ready how many pods work, Pending how many no node has room for, and Stuck how
+	// many of those have waited long.
+	Wanted, Ready, Pending, Stuck int
 }
 
-// Count returns the pods of all targets of a policy; false when the policy names none or none of them is there.
-func (w *Workloads) Count(policy string) (Count, bool) {
-	var sum Count
-	known := false
+func (c *Count) add(o Count) {
+	c.Wanted += o.Wanted
+	c.Ready += o.Ready
+	c.Pending += o.Pending
+	c.Stuck += o.Stuck
+}
+
+// starting is how many pods are wanted and do not work yet.
+func (c Count) starting() int { return max(c.Wanted-c.Ready, 0) }
+
+// PoolCount is the Count of one pool of a policy.
+type PoolCount struct {
+	Name string
+	Count
+}
+
+// Count returns the pods of all targets of a policy, and of each pool where it has several whose targets are there; false when
+// the policy names none or none of them is there.
+func (w *Workloads) Count(policy string, now time.Time) (sum Count, pools []PoolCount, known bool) {
 	for _, t := range w.targetsOf(policy) {
-		if c, ok := w.count(namespaceOf(policy), t); ok {
+		if c, ok := w.count(namespaceOf(policy), t, now); ok {
 			known = true
-			sum.Wanted += c.Wanted
-			sum.Ready += c.Ready
-			sum.Pending += c.Pending
+			sum.add(c)
+			if t.pool != "" {
+				pools = append(pools, PoolCount{t.pool, c})
+			}
 		}
 	}
-	return sum, known
+	return sum, pools, known
 }
 
 // Annotate fills in what is known of the policy's replicas: those that work and start, and the start-ups that completed since the
@@ -189,18 +210,18 @@ func (w *Workloads) Annotate(now time.Time, o *series.Observation) {
 	var sum Count
 	known := 0
 	for _, t := range targets {
-		c, ok := w.count(namespaceOf(o.Policy), t)
+		c, ok := w.count(namespaceOf(o.Policy), t, now)
 		if !ok {
 			o.Problems = append(o.Problems, fmt.Sprintf("%s %s is not there", t.ref.Kind, t.ref.Name))
 			continue
 		}
 		known++
-		sum.Wanted += c.Wanted
-		sum.Ready += c.Ready
+		sum.add(c)
 		if t.pool != "" {
 			pool := poolOf(o, t.pool)
 			pool.ReadyReplicas = series.OfInt(c.Ready)
-			pool.StartingReplicas = series.OfInt(max(c.Wanted-c.Ready, 0))
+			pool.StartingReplicas = series.OfInt(c.starting())
+			pool.UnschedulableReplicas = series.OfInt(min(c.Stuck, c.starting()))
 			for _, s := range startups {
 				if s.pool == t.pool && !s.provisioned {
 					pool.StartupSeconds = append(pool.StartupSeconds, s.took.Seconds())
@@ -212,7 +233,8 @@ func (w *Workloads) Annotate(now time.Time, o *series.Observation) {
 	// A part of a sum is a wrong sum.
 	if known > 0 && known == len(targets) {
 		o.ReadyReplicas = series.OfInt(sum.Ready)
-		o.StartingReplicas = series.OfInt(max(sum.Wanted-sum.Ready, 0))
+		o.StartingReplicas = series.OfInt(sum.starting())
+		o.UnschedulableReplicas = series.OfInt(min(sum.Stuck, sum.starting()))
 	}
 	for _, s := range startups {
 		// What was seen while another replica owned the policy is in the log already.
@@ -247,7 +269,7 @@ func (w *Workloads) takeStartups(policy string) []startup {
 	return taken
 }
 
-func (w *Workloads) count(namespace string, t target) (Count, bool) {
+func (w *Workloads) count(namespace string, t target, now time.Time) (Count, bool) {
 	selector, wanted, ok := w.scaled(namespace, t.ref)
 	if !ok {
 		return Count{}, false
@@ -262,8 +284,13 @@ func (w *Workloads) count(namespace string, t target) (Count, bool) {
 		case pod.DeletionTimestamp != nil:
 		case ready(pod):
 			c.Ready++
-		case unschedulable(pod):
-			c.Pending++
+		default:
+			if since, waits := unschedulable(pod); waits {
+				c.Pending++
+				if now.Sub(since) >= stuckAfter {
+					c.Stuck++
+				}
+			}
 		}
 	}
 	return c, true
@@ -314,20 +341,22 @@ func poolOf(o *series.Observation, name string) *series.PoolObservation {
 }
 
 func ready(pod *corev1.Pod) bool {
-	return condition(pod, corev1.PodReady, corev1.ConditionTrue, "")
-}
-
-func unschedulable(pod *corev1.Pod) bool {
-	return condition(pod, corev1.PodScheduled, corev1.ConditionFalse, corev1.PodReasonUnschedulable)
-}
-
-func condition(pod *corev1.Pod, kind corev1.PodConditionType, status corev1.ConditionStatus, reason string) bool {
 	for _, c := range pod.Status.Conditions {
-		if c.Type == kind && c.Status == status && (reason == "" || c.Reason == reason) {
-			return true
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
 		}
 	}
 	return false
+}
+
+// unschedulable reports whether no node has room for the pod, and since when.
+func unschedulable(pod *corev1.Pod) (since time.Time, waits bool) {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
+			return c.LastTransitionTime.Time, true
+		}
+	}
+	return time.Time{}, false
 }
 
 func namespaceOf(policy string) string {
