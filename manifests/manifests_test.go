@@ -143,11 +143,11 @@ func TestHPAsAskForMetricsOfPoliciesBesideThem(t *testing.T) {
 		}
 		for _, hpa := range of[*autoscalingv2.HorizontalPodAutoscaler](r) {
 			seen++
-			name := "nobody"
+			name, pool := "nobody", ""
 			for _, metric := range hpa.Spec.Metrics {
 				switch metric.Type {
 				case autoscalingv2.ExternalMetricSourceType:
-					name = metric.External.Metric.Selector.MatchLabels["policy"]
+					name, pool = metric.External.Metric.Selector.MatchLabels["policy"], metric.External.Metric.Selector.MatchLabels["pool"]
 				case autoscalingv2.ObjectMetricSourceType:
 					name = metric.Object.DescribedObject.Name
 				}
@@ -157,8 +157,14 @@ func TestHPAsAskForMetricsOfPoliciesBesideThem(t *testing.T) {
 				t.Errorf("%s: HPA %s asks for policy %q, which is not there", r.dir, hpa.Name, name)
 				continue
 			}
-			if policy.Spec.Replicas.Max != hpa.Spec.MaxReplicas || *policy.Spec.Replicas.Min != *hpa.Spec.MinReplicas {
-				t.Errorf("%s: HPA %s allows %d to %d, its policy %d to %d", r.dir, hpa.Name, *hpa.Spec.MinReplicas, hpa.Spec.MaxReplicas, *policy.Spec.Replicas.Min, policy.Spec.Replicas.Max)
+			most := policy.Spec.Replicas.Max
+			for _, p := range policy.Spec.Pools {
+				if p.Name == pool {
+					most = p.Max
+				}
+			}
+			if most != hpa.Spec.MaxReplicas || *policy.Spec.Replicas.Min != *hpa.Spec.MinReplicas {
+				t.Errorf("%s: HPA %s allows %d to %d, its policy %d to %d", r.dir, hpa.Name, *hpa.Spec.MinReplicas, hpa.Spec.MaxReplicas, *policy.Spec.Replicas.Min, most)
 			}
 			if target := hpa.Namespace + "/" + hpa.Spec.ScaleTargetRef.Name; r.dir != "examples" && !deployments[target] {
 				t.Errorf("%s: HPA %s scales %s, which is not there", r.dir, hpa.Name, target)

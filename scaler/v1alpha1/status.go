@@ -31,6 +31,9 @@ type ScalePolicyStatus struct {
 	LagRecords *int64 `json:"lagRecords,omitempty"`
 	// +optional
 	LagSeconds *float64 `json:"lagSeconds,omitempty"`
+	// Partitions is how many the topics have together.
+	// +optional
+	Partitions *int32 `json:"partitions,omitempty"`
 	// +optional
 	ArrivalRecordsPerSecond *float64 `json:"arrivalRecordsPerSecond,omitempty"`
 	// CapacityRecordsPerSecond is what one replica has been seen to do.

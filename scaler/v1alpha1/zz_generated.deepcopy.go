@@ -294,6 +294,11 @@ func (in *ScalePolicyStatus) DeepCopyInto(out *ScalePolicyStatus) {
 		*out = new(float64)
 		**out = **in
 	}
+	if in.Partitions != nil {
+		in, out := &in.Partitions, &out.Partitions
+		*out = new(int32)
+		**out = **in
+	}
 	if in.ArrivalRecordsPerSecond != nil {
 		in, out := &in.ArrivalRecordsPerSecond, &out.ArrivalRecordsPerSecond
 		*out = new(float64)

@@ -102,7 +102,7 @@ func Check(policy *v1alpha1.ScalePolicy, hpas []*autoscalingv2.HorizontalPodAuto
 			continue
 		}
 		for i := range hpa.Spec.Metrics {
-			use, ok := usage(policy, &hpa.Spec.Metrics[i])
+			use, ok := usage(policy, hpa, &hpa.Spec.Metrics[i])
 			if !ok {
 				continue
 			}
@@ -140,12 +140,14 @@ type use struct {
 	selector labels.Selector
 	target   autoscalingv2.MetricTarget
 	object   bool
+	// keda says that KEDA reads for it, from one policy and pool.
+	keda bool
 	// pools are those whose value it gets, where the policy has pools and the metric is split over them.
 	pools []string
 }
 
 // usage returns how the metric spec reads the policy, and whether it does.
-func usage(policy *v1alpha1.ScalePolicy, spec *autoscalingv2.MetricSpec) (use, bool) {
+func usage(policy *v1alpha1.ScalePolicy, hpa *autoscalingv2.HorizontalPodAutoscaler, spec *autoscalingv2.MetricSpec) (use, bool) {
 	var u use
 	var metric autoscalingv2.MetricIdentifier
 	switch {
@@ -159,6 +161,10 @@ func usage(policy *v1alpha1.ScalePolicy, spec *autoscalingv2.MetricSpec) (use, b
 		metric, u.target, u.object = spec.Object.Metric, spec.Object.Target, true
 	default:
 		return use{}, false
+	}
+	if name, scaledObject, ok := ofKEDA(metric); ok {
+		u.metric, u.selector = name, labels.Everything()
+		return u.throughKEDA(policy, hpa, scaledObject)
 	}
 	if !strings.HasPrefix(metric.Name, metricPrefix) {
 		return use{}, false
@@ -182,6 +188,36 @@ func usage(policy *v1alpha1.ScalePolicy, spec *autoscalingv2.MetricSpec) (use, b
 	return u, len(u.pools) > 0
 }
 
+// kedaSelector is the label by which an HPA that KEDA made asks KEDA's own metrics server.
+const kedaSelector = "scaledobject.keda.sh/name"
+
+// ofKEDA returns the metric of ours that KEDA's external scaler reads for the HPA's metric, and the ScaledObject: KEDA puts the
+// trigger's index before the name, as s0-prescale_desired_replicas.
+func ofKEDA(metric autoscalingv2.MetricIdentifier) (name, scaledObject string, ok bool) {
+	index, name, found := strings.Cut(metric.Name, "-")
+	if !found || len(index) < 2 || index[0] != 's' || strings.Trim(index[1:], "0123456789") != "" || name != DesiredReplicas || metric.Selector == nil {
+		return "", "", false
+	}
+	scaledObject, ok = metric.Selector.MatchLabels[kedaSelector]
+	return name, scaledObject, ok
+}
+
+// throughKEDA tells whose value the HPA gets. The trigger's metadata, which names the policy, is not in the HPA, so the target
+// tells, and for a policy that names none the ScaledObject, whose name is the default for the policy's.
+func (u use) throughKEDA(policy *v1alpha1.ScalePolicy, hpa *autoscalingv2.HorizontalPodAutoscaler, scaledObject string) (use, bool) {
+	u.keda = true
+	for _, pool := range policy.Spec.Pools {
+		if pool.ScaleTargetRef != nil && sameTarget(*pool.ScaleTargetRef, hpa.Spec.ScaleTargetRef) {
+			u.pools = []string{pool.Name}
+			return u, true
+		}
+	}
+	if target := policy.Spec.ScaleTargetRef; target != nil {
+		return u, sameTarget(*target, hpa.Spec.ScaleTargetRef)
+	}
+	return u, len(policy.Spec.Pools) == 0 && scaledObject == policy.Name
+}
+
 // mayMatch reports whether the selector's requirements on the labels policy and pool let the value through. An empty pool
 // stands for a value without that label.
 func mayMatch(selector labels.Selector, policy, pool string) bool {
@@ -203,7 +239,7 @@ func checkUse(policy *v1alpha1.ScalePolicy, hpa *autoscalingv2.HorizontalPodAuto
 	add := func(severity Severity, code Code, message, remedy string) {
 		found = append(found, Finding{Severity: severity, Code: code, HPA: hpa.Name, Message: message, Remedy: remedy})
 	}
-	if !u.object {
+	if !u.object && !u.keda {
 		var matched []string
 		for _, name := range facts.Policies {
 			if name == policy.Name || mayMatch(u.selector, name, "") {
@@ -237,7 +273,7 @@ func checkUse(policy *v1alpha1.ScalePolicy, hpa *autoscalingv2.HorizontalPodAuto
 			"Use type AverageValue with the records that one replica may have before it, or the metric "+DesiredReplicas)
 	}
 	if u.metric == DesiredReplicas {
-		if f, trapped := toleranceTrap(policy, hpa, facts); trapped {
+		if f, trapped := toleranceTrap(policy, hpa, u, facts); trapped {
 			found = append(found, f)
 		}
 	}
@@ -264,7 +300,7 @@ func watched(policy *v1alpha1.ScalePolicy, u use) (target *v1alpha1.TargetRef, w
 
 // toleranceTrap: an HPA does nothing while |wanted/present - 1| is within its tolerance, so a change of one is ignored from
 // n = 1/tolerance replicas on: at ten with the default of 0.1 (kedacore/keda#2908: stuck at 63 of 64).
-func toleranceTrap(policy *v1alpha1.ScalePolicy, hpa *autoscalingv2.HorizontalPodAutoscaler, facts Facts) (Finding, bool) {
+func toleranceTrap(policy *v1alpha1.ScalePolicy, hpa *autoscalingv2.HorizontalPodAutoscaler, u use, facts Facts) (Finding, bool) {
 	var worst float64
 	var where []string
 	of := func(name string, rules *autoscalingv2.HPAScalingRules, highest int32) {
@@ -289,6 +325,9 @@ func toleranceTrap(policy *v1alpha1.ScalePolicy, hpa *autoscalingv2.HorizontalPo
 	}
 	from := int(math.Floor(1/worst + 1e-9))
 	remedy := "Set " + strings.Join(where, " and ") + " to 0"
+	if u.keda {
+		remedy += " under advanced.horizontalPodAutoscalerConfig of the ScaledObject"
+	}
 	switch {
 	case facts.ServerMinor == 0:
 		remedy += " (Kubernetes 1.35 or newer)"

@@ -122,6 +122,9 @@ func TestCheck(t *testing.T) {
 		{"above partitions", []string{goodHPA}, Facts{ServerMinor: 36, Partitions: 16}, "AbovePartitions", "Lower maxReplicas to 16"},
 		{"two on one target", []string{goodHPA, edit("metadata: {name: orders", "metadata: {name: orders-cpu") + "  #"}, facts, "TwoControllers", "orders, orders-cpu"},
 		{"lag as Value", []string{strings.NewReplacer("prescale_desired_replicas", "prescale_kafka_lag_records", `type: AverageValue, averageValue: "1"`, `type: Value, value: "1000"`).Replace(goodHPA)}, facts, "TargetType", "goes on to its maximum"},
+		{"through KEDA", []string{edit("prescale_desired_replicas, selector: {matchLabels: {policy: orders}", "s0-prescale_desired_replicas, selector: {matchLabels: {scaledobject.keda.sh/name: anything}")}, facts, "", ""},
+		{"through KEDA with its tolerance", []string{strings.NewReplacer("prescale_desired_replicas, selector: {matchLabels: {policy: orders}", "s0-prescale_desired_replicas, selector: {matchLabels: {scaledobject.keda.sh/name: anything}", `scaleUp: {tolerance: "0"}, `, "").Replace(goodHPA)}, facts, "ToleranceTrap", "advanced.horizontalPodAutoscalerConfig"},
+		{"another scaler of KEDA", []string{edit("prescale_desired_replicas, selector: {matchLabels: {policy: orders}", "s0-kafka-orders, selector: {matchLabels: {scaledobject.keda.sh/name: orders}")}, facts, "NoHPA", ""},
 		{"object metric", []string{strings.NewReplacer("type: External", "type: Object", "external:", "object:", `metric: {name: prescale_desired_replicas, selector: {matchLabels: {policy: orders}}}`, `{metric: {name: prescale_desired_replicas}, describedObject: {kind: ScalePolicy, name: orders},`, "        target: {type: AverageValue, averageValue: \"1\"}", "        target: {type: AverageValue, averageValue: \"1\"}}").Replace(goodHPA)}, facts, "", ""},
 	} {
 		var hpas []*autoscalingv2.HorizontalPodAutoscaler

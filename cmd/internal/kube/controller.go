@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -146,13 +144,10 @@ func (c *Controller) Run(ctx context.Context) error {
 }
 
 func (c *Controller) askVersion() {
-	version, err := c.cfg.Clients.Kubernetes.Discovery().ServerVersion()
-	if err != nil {
+	var err error
+	if c.minor, err = serverMinor(c.cfg.Clients.Kubernetes); err != nil {
 		c.cfg.Logger.Warn("the cluster's version is not known; advice on HPAs is less exact", "error", err)
-		return
 	}
-	// A vendor may write 36+.
-	c.minor, _ = strconv.Atoi(strings.TrimRight(version.Minor, "+"))
 }
 
 // tick applies changed policies and writes what status has news.

@@ -149,6 +149,9 @@ func decisionStatus(s *v1alpha1.ScalePolicyStatus, e readmodel.Entry) {
 	if n, ok := e.Observation.LagRecords.Get(); ok {
 		s.LagRecords = pointer(int64(n))
 	}
+	if n, ok := e.Observation.Partitions.Get(); ok {
+		s.Partitions = pointer(int32(n))
+	}
 	s.LagSeconds = rounded(e.Observation.LagSeconds)
 	s.ArrivalRecordsPerSecond = rounded(e.Observation.ArrivalRate())
 	s.CapacityRecordsPerSecond = rounded(d.CapacityPerReplica)
