@@ -47,13 +47,15 @@ func newBacktestCommand() *cobra.Command {
 		Short: "Try the shipped rule and its competitors on your own history",
 		Long: `Try the shipped rule and its competitors on your own history, in a simulated consumer group.
 
-The history is a CSV file of times (seconds or dates) and counts of records per step, a Prometheus range query, or a Kafka topic. The table
+The history is a CSV file of times (seconds or dates) and counts of records per step, a Prometheus range query, a Kafka topic, or
+what a daemon recorded of a policy in its event log. The table
 gives each rule's cost as a multiple of the least that any rule could pay, the share of records later than the objective,
 the 99th percentile of seconds behind, and changes and partition moves a day. --html writes one self-contained page.
 
 Every what-if is a flag: a longer --lead-time, more --partitions, another --objective, another --price.`,
 		Example: `  prescale backtest --input arrivals.csv --capacity 500 --lead-time 90s --html report.html
-  prescale backtest --prometheus http://localhost:9090 --query 'sum(rate(kafka_topic_records_in_total[1m]))' --start 2026-01-01T00:00:00Z --end 2026-01-15T00:00:00Z --step 1m`,
+  prescale backtest --prometheus http://localhost:9090 --query 'sum(rate(kafka_topic_records_in_total[1m]))' --start 2026-01-01T00:00:00Z --end 2026-01-15T00:00:00Z --step 1m
+  prescale backtest --from-kafka prescale.yaml --name ai/inference --start 168h`,
 		Args: positional(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), cmd.Flags().Changed)

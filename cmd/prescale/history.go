@@ -17,7 +17,7 @@ import (
 	"github.com/prescale/prescale/scaler"
 )
 
-// historySource is where a user's past arrivals are: a file, a Prometheus server or a Kafka topic.
+// historySource is where a user's past arrivals are: a file, a Prometheus server, a Kafka topic or a daemon's event log.
 type historySource struct {
 	file   string
 	column string
@@ -28,6 +28,8 @@ type historySource struct {
 	topic       string
 	brokers     []string
 	kafkaConfig string
+
+	daemonConfig, name string
 
 	start, end string
 }
@@ -41,15 +43,23 @@ func (h *historySource) bind(flags *pflag.FlagSet) {
 	flags.StringVar(&h.topic, "topic", "", "Kafka topic to take the history from, by the timestamps of its records")
 	flags.StringSliceVar(&h.brokers, "brokers", nil, "bootstrap addresses of the topic's cluster, host:port")
 	flags.StringVar(&h.kafkaConfig, "kafka-config", "", "YAML file with the cluster's brokers, tls and sasl, instead of --brokers")
+	flags.StringVar(&h.daemonConfig, "from-kafka", "", "configuration file of a daemon, to take from its event log what it recorded of a policy")
+	flags.StringVar(&h.name, "name", "", "that policy, as namespace/name")
 	flags.StringVar(&h.start, "start", "", "begin of the range from a server, RFC 3339, or how long ago, such as 336h (default 336h)")
 	flags.StringVar(&h.end, "end", "", "end of that range (default: now)")
 }
 
 // read reads the history. Its errors are the user's to mend.
 func (h *historySource) read(ctx context.Context, now time.Time) (*history.Series, error) {
+	sources := 0
+	for _, source := range []string{h.file, h.prometheus, h.topic, h.daemonConfig} {
+		if source != "" {
+			sources++
+		}
+	}
 	switch {
-	case h.file != "" && (h.prometheus != "" || h.topic != "") || h.prometheus != "" && h.topic != "":
-		return nil, errors.New("a file, --prometheus and --topic: want one of them")
+	case sources > 1:
+		return nil, errors.New("a file, --prometheus, --topic and --from-kafka: want one of them")
 	case h.file != "":
 		return history.ReadFile(h.file, history.Options{Column: h.column, Step: h.step})
 	case h.prometheus != "":
@@ -76,8 +86,17 @@ func (h *historySource) read(ctx context.Context, now time.Time) (*history.Serie
 		}
 		defer client.Close()
 		return history.Topic(ctx, kadm.NewClient(client), h.topic, r)
+	case h.daemonConfig != "":
+		if h.name == "" {
+			return nil, errors.New("--name: is missing: want the policy as namespace/name")
+		}
+		r, err := h.span(now)
+		if err != nil {
+			return nil, err
+		}
+		return recordedArrivals(ctx, h.daemonConfig, h.name, r.From, r.To, h.step)
 	default:
-		return nil, errors.New("no history: name a CSV file, --prometheus and --query, or --topic")
+		return nil, errors.New("no history: name a CSV file, --prometheus and --query, --topic, or --from-kafka and --name")
 	}
 }
 

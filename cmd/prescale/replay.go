@@ -83,10 +83,9 @@ func replay(ctx context.Context, o replayOptions, stdout io.Writer) error {
 	if err != nil {
 		return command.Input(err)
 	}
-	lc, cluster := cfg.EventLogConfig()
-	client, err := kgo.NewClient(cfg.Clusters[cluster].Options()...)
+	client, lc, err := openRecorded(&cfg)
 	if err != nil {
-		return fmt.Errorf("make the client of cluster %s: %w", cluster, err)
+		return err
 	}
 	defer client.Close()
 	replayer := pipeline.NewReplayer(policies)
