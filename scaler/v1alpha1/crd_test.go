@@ -133,6 +133,15 @@ func TestTheAPIServerRefusesWhatTheDaemonWould(t *testing.T) {
 		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, schedules: [{start: '0 8 * * *', duration: 0s, minReplicas: 2}]", false},
 		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, schedules: [{start: '0 8 *', duration: 1h, minReplicas: 2}]", false},
 		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, schedules: [{start: '0 8 * * 1-5', duration: 1h, minReplicas: 2}]", true},
+		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, schedules: [{start: '0 8 * * 1-5', duration: 1h, minReplicas: 5}]", false},
+		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, schedules: [{start: '0 8 * * 1-5', duration: 1h, minReplicas: 0}]", false},
+		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, schedules: [{start: '0 8 1 1 *', duration: 745h, minReplicas: 2}]", false},
+		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, pools: [{name: gpu, max: 2}, {name: cpu, max: 2}]", true},
+		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, vertical: InPlace, verticalMax: {cpu: 2, memory: 1Gi}", true},
+		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, verticalMax: {cpu: 1500m}", true},
+		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, verticalMax: {cpu: 0}", false},
+		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, verticalMax: {memory: -1Gi}", false},
+		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, verticalMax: {memory: lots}", false},
 	} {
 		text := least + "  {" + test.spec + "}\n"
 		_, refused := crd.admit(t, text)

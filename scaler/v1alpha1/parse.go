@@ -125,6 +125,14 @@ func (p *ScalePolicy) ScalerConfig() (scaler.Config, error) {
 	default:
 		errs = append(errs, fmt.Errorf("vertical: %q: want None, Recommend or InPlace", s.Vertical))
 	}
+	if m := s.VerticalMax; m != nil {
+		if m.CPU != nil && m.CPU.Sign() <= 0 {
+			errs = append(errs, fmt.Errorf("verticalMax.cpu: %s: want more than 0, such as 2", m.CPU))
+		}
+		if m.Memory != nil && m.Memory.Sign() <= 0 {
+			errs = append(errs, fmt.Errorf("verticalMax.memory: %s: want more than 0, such as 2Gi", m.Memory))
+		}
+	}
 	errs = append(errs, c.Validate())
 	if err := errors.Join(errs...); err != nil {
 		return scaler.Config{}, err

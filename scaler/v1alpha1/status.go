@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -54,11 +55,16 @@ type ScalePolicyStatus struct {
 	// +optional
 	Pools []PoolStatus `json:"pools,omitempty"`
 
+	// Vertical shows the recommended sizes, where spec.vertical asks for them.
+	// +listType=atomic
+	// +optional
+	Vertical []ContainerSize `json:"vertical,omitempty"`
+
 	// DecidedAt is when the decision was taken. The numbers above are refreshed once a minute at most.
 	// +optional
 	DecidedAt *metav1.Time `json:"decidedAt,omitempty"`
 
-	// Conditions are Ready, Accepted, and HPA.
+	// Conditions are Ready, Accepted, HPA and, where spec.vertical asks for something, Vertical.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
@@ -74,6 +80,23 @@ type PoolStatus struct {
 	ReadyReplicas *int32 `json:"readyReplicas,omitempty"`
 	// +optional
 	PendingReplicas *int32 `json:"pendingReplicas,omitempty"`
+}
+
+// ContainerSize is what one container of a target's pods should request, and the bounds within which it is well enough as it is.
+// A container of a new pod begins with what the target's template says.
+type ContainerSize struct {
+	// Target is the scaled object, such as Deployment/orders.
+	Target    string      `json:"target"`
+	Container string      `json:"container"`
+	Request   ReplicaSize `json:"request"`
+	Lower     ReplicaSize `json:"lower"`
+	Upper     ReplicaSize `json:"upper"`
+}
+
+// ReplicaSize is CPU and memory.
+type ReplicaSize struct {
+	CPU    resource.Quantity `json:"cpu"`
+	Memory resource.Quantity `json:"memory"`
 }
 
 // ForecastStatus is the forecast in one line.
@@ -92,4 +115,6 @@ const (
 	ConditionAccepted = "Accepted"
 	// ConditionHPA: an HPA reads the policy's metric and will do what it says.
 	ConditionHPA = "HPA"
+	// ConditionVertical: usage is known, sizes are recommended and, where the policy says InPlace, carried out.
+	ConditionVertical = "Vertical"
 )

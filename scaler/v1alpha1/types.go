@@ -9,6 +9,7 @@
 package v1alpha1
 
 import (
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -52,6 +53,7 @@ type ScalePolicyList struct {
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.season) || self.season.all(s, duration(s) > duration(has(self.interval) ? self.interval : '15s'))",message="season: want each more than the interval, such as 24h"
 // +kubebuilder:validation:XValidation:rule="!has(self.season) || self.season.all(i, s, i == 0 || duration(self.season[i-1]) <= duration(s))",message="season: want the shortest first"
+// +kubebuilder:validation:XValidation:rule="!has(self.schedules) || self.schedules.all(s, s.minReplicas <= self.replicas.max)",message="schedules: want minReplicas at most replicas.max"
 type ScalePolicySpec struct {
 	// ScaleTargetRef is what the HPA scales. It is only read: for the pods' start-up times and readiness.
 	// +optional
@@ -104,6 +106,20 @@ type ScalePolicySpec struct {
 	// +kubebuilder:default=None
 	// +optional
 	Vertical VerticalMode `json:"vertical,omitempty"`
+	// VerticalMax bounds what a resize in place may give a container. What it leaves out is bounded by the container's present
+	// limit, which then stays as it is.
+	// +optional
+	VerticalMax *ResourceMax `json:"verticalMax,omitempty"`
+}
+
+// ResourceMax is the most that one container may be given, as request and as limit.
+type ResourceMax struct {
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="want more than 0, such as 2"
+	// +optional
+	CPU *resource.Quantity `json:"cpu,omitempty"`
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="want more than 0, such as 2Gi"
+	// +optional
+	Memory *resource.Quantity `json:"memory,omitempty"`
 }
 
 // Pool is one target among several: GPU, CPU or spot nodes.
@@ -133,14 +149,14 @@ type Schedule struct {
 	// Duration is how long the raised bound holds.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="want a positive duration such as 8h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s') && duration(self) <= duration('744h')",message="want more than 0 and at most 744h, such as 8h"
 	Duration metav1.Duration `json:"duration"`
 	// TimeZone is an IANA name. Default UTC.
 	// +kubebuilder:validation:MaxLength=64
 	// +optional
 	TimeZone string `json:"timeZone,omitempty"`
-	// MinReplicas is the raised bound.
-	// +kubebuilder:validation:Minimum=0
+	// MinReplicas is the raised bound, at most replicas.max.
+	// +kubebuilder:validation:Minimum=1
 	MinReplicas int32 `json:"minReplicas"`
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -57,6 +58,8 @@ const (
 	OtherTarget Code = "OtherTarget"
 	// TwoControllers: two HPAs scale one target.
 	TwoControllers Code = "TwoControllers"
+	// VerticalAndCPU: an HPA scales on CPU what the policy resizes in place, and each acts on what the other changes.
+	VerticalAndCPU Code = "VerticalAndCPU"
 	// Bounds: the HPA's bounds are narrower than the policy's.
 	Bounds Code = "Bounds"
 	// AbovePartitions: the HPA allows more replicas than there are partitions.
@@ -114,6 +117,15 @@ func Check(policy *v1alpha1.ScalePolicy, hpas []*autoscalingv2.HorizontalPodAuto
 		}
 	}
 	found = append(found, twoControllers(policy, hpas)...)
+	if policy.Spec.Vertical == v1alpha1.VerticalInPlace {
+		for _, name := range OnCPU(policy, hpas) {
+			found = append(found, Finding{
+				Severity: Broken, Code: VerticalAndCPU, HPA: name,
+				Message: "it scales on CPU, and the policy resizes CPU in place: each acts on what the other changes, so nothing is resized",
+				Remedy:  "Remove the CPU metric, or use vertical: Recommend",
+			})
+		}
+	}
 	for _, pool := range policy.Spec.Pools {
 		if reading > 0 && !read[pool.Name] && len(read) > 0 {
 			found = append(found, Finding{
@@ -401,6 +413,22 @@ func twoControllers(policy *v1alpha1.ScalePolicy, hpas []*autoscalingv2.Horizont
 		}
 	}
 	return found
+}
+
+// OnCPU returns the names of the HPAs, sorted, that scale a target of the policy by its CPU.
+func OnCPU(policy *v1alpha1.ScalePolicy, hpas []*autoscalingv2.HorizontalPodAutoscaler) []string {
+	var names []string
+	for _, hpa := range hpas {
+		scales := slices.ContainsFunc(Targets(policy), func(t v1alpha1.TargetRef) bool { return sameTarget(t, hpa.Spec.ScaleTargetRef) })
+		onCPU := slices.ContainsFunc(hpa.Spec.Metrics, func(m autoscalingv2.MetricSpec) bool {
+			return m.Resource != nil && m.Resource.Name == corev1.ResourceCPU || m.ContainerResource != nil && m.ContainerResource.Name == corev1.ResourceCPU
+		})
+		if hpa.Namespace == policy.Namespace && scales && onCPU {
+			names = append(names, hpa.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // Targets returns what the policy's replicas run in: its target and those of its pools.

@@ -148,6 +148,19 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+func TestVerticalBesideACPUMetric(t *testing.T) {
+	policy := parse[v1alpha1.ScalePolicy](t, policyText+"  vertical: InPlace\n")
+	onCPU := parse[autoscalingv2.HorizontalPodAutoscaler](t, strings.Replace(goodHPA, "  metrics:\n", "  metrics:\n    - {type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 80}}}\n", 1))
+	facts := Facts{ServerMinor: 36, Policies: []string{"orders"}}
+	if found := Check(policy, []*autoscalingv2.HorizontalPodAutoscaler{onCPU}, facts); len(found) != 1 || found[0].Code != VerticalAndCPU {
+		t.Errorf("in place and on CPU: got %v", found)
+	}
+	policy.Spec.Vertical = v1alpha1.VerticalRecommend
+	if found := Check(policy, []*autoscalingv2.HorizontalPodAutoscaler{onCPU}, facts); len(found) != 0 {
+		t.Errorf("only recommended: got %v", found)
+	}
+}
+
 func TestEachPoolHasItsHPA(t *testing.T) {
 	policy := parse[v1alpha1.ScalePolicy](t, strings.Replace(policyText, "  scaleTargetRef: {kind: Deployment, name: orders}\n",
 		"  pools: [{name: gpu, max: 8, scaleTargetRef: {kind: Deployment, name: orders-gpu}}, {name: cpu, max: 24, scaleTargetRef: {kind: Deployment, name: orders-cpu}}]\n", 1))

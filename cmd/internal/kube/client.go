@@ -8,6 +8,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	aggregator "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset"
+	metrics "k8s.io/metrics/pkg/client/clientset/versioned"
 )
 
 // InCluster is the kubeconfig name that stands for the pod's own service account.
@@ -19,6 +20,7 @@ type Clients struct {
 	Kubernetes kubernetes.Interface
 	Dynamic    dynamic.Interface
 	Aggregator aggregator.Interface
+	Metrics    metrics.Interface
 }
 
 // Connect makes the clients for a kubeconfig file, or for InCluster. It reads files and opens no connection.
@@ -36,6 +38,9 @@ func Connect(kubeconfig string) (Clients, error) {
 		return Clients{}, fmt.Errorf("kubeconfig %s: %w", kubeconfig, err)
 	}
 	if clients.Aggregator, err = aggregator.NewForConfig(cfg); err != nil {
+		return Clients{}, fmt.Errorf("kubeconfig %s: %w", kubeconfig, err)
+	}
+	if clients.Metrics, err = metrics.NewForConfig(cfg); err != nil {
 		return Clients{}, fmt.Errorf("kubeconfig %s: %w", kubeconfig, err)
 	}
 	return clients, nil

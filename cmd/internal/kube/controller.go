@@ -47,11 +47,14 @@ type Config struct {
 	// and for numbers alone. WritesPerSecond bounds all together. Defaults 5s, 1m and 20.
 	NewsEvery, NumbersEvery time.Duration
 	WritesPerSecond         float64
+	// SizesEvery is the time between two looks at what pods use, for policies with a vertical mode; at most one pod of a
+	// policy is resized at each. Default 30s.
+	SizesEvery time.Duration
 }
 
 // DefaultConfig holds the defaults; Clients, Store, Apply and Logger are still to be set.
 func DefaultConfig() Config {
-	return Config{Interval: 2 * time.Second, NewsEvery: 5 * time.Second, NumbersEvery: time.Minute, WritesPerSecond: 20}
+	return Config{Interval: 2 * time.Second, NewsEvery: 5 * time.Second, NumbersEvery: time.Minute, WritesPerSecond: 20, SizesEvery: 30 * time.Second}
 }
 
 // Controller follows ScalePolicies and what they scale, and shows what was decided.
@@ -66,6 +69,7 @@ type Controller struct {
 	sink      events.EventBroadcaster
 	limiter   *rate.Limiter
 	minor     int
+	sizer     *sizer
 
 	// Owned by tick.
 	current   []*v1alpha1.ScalePolicy
@@ -99,6 +103,7 @@ func New(cfg Config) (*Controller, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.sizer = newSizer(c)
 	return c, nil
 }
 
@@ -131,6 +136,9 @@ func (c *Controller) Run(ctx context.Context) error {
 	c.factory.WaitForCacheSync(ctx.Done())
 	c.dynamic.WaitForCacheSync(ctx.Done())
 	c.askVersion()
+	sized := make(chan struct{})
+	go func() { defer close(sized); c.sizer.run(ctx) }()
+	defer func() { <-sized }()
 	ticker := time.NewTicker(c.cfg.Interval)
 	defer ticker.Stop()
 	for now := time.Now(); ctx.Err() == nil; {
@@ -178,6 +186,7 @@ func (c *Controller) tick(ctx context.Context, now time.Time) {
 			f.refused = &r
 		} else {
 			f.pods, f.pools, f.podsOK = c.workloads.Count(name, now)
+			f.sizing, f.sizingOK = c.sizer.of(name)
 			f.findings = c.checkHPAs(p, f.answer, names[p.Namespace])
 		}
 		status := newStatus(f, now)
@@ -213,6 +222,7 @@ func (c *Controller) apply(ctx context.Context, policies []*v1alpha1.ScalePolicy
 	}
 	accepted, refused := accept(policies)
 	c.workloads.setPolicies(accepted)
+	c.sizer.setPolicies(accepted)
 	for name, err := range c.cfg.Apply(ctx, accepted) {
 		refused[name] = refusal{reasonUnusable, err.Error()}
 	}

@@ -39,6 +39,9 @@ type rig struct {
 	unusable map[string]error
 	events   *events.FakeRecorder
 	patches  int
+	// usage is the CPU by pod in the metrics API of sizingRig; nil means that there is none. fail is what a resize answers.
+	usage map[string]string
+	fail  error
 }
 
 func policyObject(t *testing.T, name string, age time.Duration, spec string) *unstructured.Unstructured {
@@ -69,7 +72,9 @@ func newRig(t *testing.T, objects []runtime.Object, policies ...*unstructured.Un
 		return false, nil, nil
 	})
 	cfg := DefaultConfig()
-	cfg.Clients = Clients{Kubernetes: fake.NewClientset(objects...), Dynamic: dynamic}
+	kubernetes := fake.NewClientset(objects...)
+	kubernetes.PrependReactor("patch", "pods", func(clienttesting.Action) (bool, runtime.Object, error) { return r.fail != nil, nil, r.fail })
+	cfg.Clients = Clients{Kubernetes: kubernetes, Dynamic: dynamic}
 	cfg.Store = readmodel.NewStore(func() time.Time { return r.now })
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	cfg.Apply = func(_ context.Context, accepted []*v1alpha1.ScalePolicy) map[string]error {

@@ -39,6 +39,8 @@ type facts struct {
 	pools    []PoolCount
 	podsOK   bool
 	findings []hpacheck.Finding
+	sizing   sizing
+	sizingOK bool
 }
 
 // newStatus returns the policy's status as of now. Conditions keep their transition times from the present one.
@@ -63,6 +65,7 @@ func newStatus(f facts, now time.Time) v1alpha1.ScalePolicyStatus {
 		set(v1alpha1.ConditionAccepted, false, f.refused.reason, f.refused.message)
 		set(v1alpha1.ConditionReady, false, reasonRefused, "the policy is not run: see the condition Accepted")
 		meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionHPA)
+		meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionVertical)
 		return s
 	}
 	set(v1alpha1.ConditionAccepted, true, reasonAccepted, "the policy is valid and nobody else claims its target")
@@ -93,6 +96,11 @@ func newStatus(f facts, now time.Time) v1alpha1.ScalePolicyStatus {
 		s.PendingReplicas = pointer(int32(f.pods.Pending))
 	}
 	s.Pools = poolStatuses(f)
+	if v := f.policy.Spec.Vertical; v == v1alpha1.VerticalRecommend || v == v1alpha1.VerticalInPlace {
+		sizingStatus(&s, f, set)
+	} else {
+		meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionVertical)
+	}
 	// An old number without its error beside it would be believed, so a stale policy shows none.
 	if f.answer.Err == nil && f.answer.Has {
 		decisionStatus(&s, f.answer.Entry)

@@ -1,0 +1,403 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
+
+	"github.com/prescale/prescale/cmd/internal/hpacheck"
+	"github.com/prescale/prescale/scaler"
+	"github.com/prescale/prescale/scaler/v1alpha1"
+	"github.com/prescale/prescale/scaler/vertical"
+)
+
+// The reasons of the Vertical condition.
+const (
+	reasonRecommending = "Recommending"
+	reasonResizing     = "InPlace"
+	// reasonWaiting: the kubelet has not carried out a resize yet, because its node has no room.
+	reasonWaiting = "Waiting"
+	// reasonNoUsage: metrics.k8s.io has nothing about the pods.
+	reasonNoUsage = "NoUsage"
+	// reasonCPUMetric: an HPA scales on CPU, which a resize would move.
+	reasonCPUMetric = "CPUMetric"
+	reasonFailed    = "Failed"
+)
+
+const (
+	// resizeAgain is how long a pod keeps a size, so that its effect is seen before the next.
+	resizeAgain = 2 * time.Minute
+	// resizesPerLook bounds the writes of one look over all policies; a policy has one of its pods resized at a time.
+	resizesPerLook = 10
+	// lookTimeout bounds what one look may ask of the cluster.
+	lookTimeout = 20 * time.Second
+)
+
+// sizing is what is known of the sizes of a policy's containers.
+type sizing struct {
+	containers      []v1alpha1.ContainerSize
+	ok              bool
+	reason, message string
+}
+
+// sizer learns what the pods of policies with a vertical mode use, from metrics.k8s.io, recommends sizes and, where the policy
+// says InPlace, gives them to running pods through pods/resize. What it learned is this process's: after a restart its
+// bounds are wide again, and it does nothing until they have narrowed.
+type sizer struct {
+	*Controller
+
+	mu       sync.Mutex
+	policies []*v1alpha1.ScalePolicy
+	results  map[string]sizing
+
+	// Owned by look.
+	learned map[learnedKey]*learned
+	resized map[types.UID]time.Time
+	left    int // writes that this look may still do
+}
+
+type learnedKey struct{ policy, target, container string }
+
+// learned is the usage of one container over all pods of a target.
+type learned struct {
+	*vertical.Usage
+	// seen are the newest sample and the newest death for lack of memory of each pod.
+	seen, killed map[string]time.Time
+}
+
+func newSizer(c *Controller) *sizer {
+	return &sizer{Controller: c, results: map[string]sizing{}, learned: map[learnedKey]*learned{}, resized: map[types.UID]time.Time{}}
+}
+
+// setPolicies replaces what is looked at.
+func (s *sizer) setPolicies(policies []*v1alpha1.ScalePolicy) {
+	var kept []*v1alpha1.ScalePolicy
+	for _, p := range policies {
+		if p.Spec.Vertical == v1alpha1.VerticalRecommend || p.Spec.Vertical == v1alpha1.VerticalInPlace {
+			p = p.DeepCopy()
+			p.SetGroupVersionKind(v1alpha1.GroupVersion().WithKind(v1alpha1.Kind))
+			kept = append(kept, p)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.policies = kept
+}
+
+// of returns what the last look found for a policy; false before the first.
+func (s *sizer) of(policy string) (sizing, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found, ok := s.results[policy]
+	return found, ok
+}
+
+// run looks at every tick until ctx is cancelled.
+func (s *sizer) run(ctx context.Context) {
+	ticker := time.NewTicker(s.cfg.SizesEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			s.look(ctx, now)
+		}
+	}
+}
+
+// look learns from the pods of every policy that is this replica's, and resizes.
+func (s *sizer) look(ctx context.Context, now time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	s.mu.Lock()
+	policies := s.policies
+	s.mu.Unlock()
+	s.left = resizesPerLook
+	results := map[string]sizing{}
+	for _, p := range policies {
+		if s.cfg.Owns == nil || s.cfg.Owns(p.PolicyName()) {
+			results[p.PolicyName()] = s.lookAt(ctx, p, now)
+		}
+	}
+	for key := range s.learned {
+		if _, ok := results[key.policy]; !ok {
+			delete(s.learned, key) // Another replica's now; what is known here would be old when it comes back.
+		}
+	}
+	for uid, at := range s.resized {
+		if now.Sub(at) > resizeAgain {
+			delete(s.resized, uid)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.results = results
+}
+
+// candidate is a pod that should be resized.
+type candidate struct {
+	pod    *corev1.Pod
+	resize resize
+}
+
+func (s *sizer) lookAt(ctx context.Context, p *v1alpha1.ScalePolicy, now time.Time) sizing {
+	var found sizing
+	var candidates []candidate
+	var waiting []string
+	for _, ref := range hpacheck.Targets(p) {
+		selector, _, ok := s.workloads.scaled(p.Namespace, ref)
+		if !ok {
+			return sizing{reason: reasonNoUsage, message: fmt.Sprintf("%s %s is not there", ref.Kind, ref.Name)}
+		}
+		pods, usage, err := s.podsOf(ctx, p.Namespace, selector)
+		if err != nil {
+			return sizing{reason: reasonNoUsage, message: err.Error()}
+		}
+		target := ref.Kind + "/" + ref.Name
+		s.learn(p, target, pods, usage, now)
+		found.containers = append(found.containers, s.recommended(p, target, pods)...)
+		some, wait := s.candidates(p, target, pods, usage, now)
+		candidates, waiting = append(candidates, some...), append(waiting, wait...)
+	}
+	if len(found.containers) == 0 {
+		found.reason, found.message = reasonNoUsage, "metrics.k8s.io has no usage of the target's pods yet"
+		return found
+	}
+	found.ok, found.reason = true, reasonRecommending
+	found.message = "status.vertical shows what the containers should request"
+	if p.Spec.Vertical != v1alpha1.VerticalInPlace {
+		return found
+	}
+	return s.inPlace(ctx, p, found, candidates, waiting, now)
+}
+
+// inPlace resizes at most one of the candidates: the one that is held back most.
+func (s *sizer) inPlace(ctx context.Context, p *v1alpha1.ScalePolicy, found sizing, candidates []candidate, waiting []string, now time.Time) sizing {
+	hpas, err := s.hpas.HorizontalPodAutoscalers(p.Namespace).List(labels.Everything())
+	if err != nil {
+		return sizing{containers: found.containers, reason: reasonFailed, message: err.Error()}
+	}
+	found.reason, found.message = reasonResizing, "running pods are given the recommended sizes, one at a time"
+	switch names := hpacheck.OnCPU(p, hpas); {
+	case len(names) > 0:
+		found.ok, found.reason = false, reasonCPUMetric
+		found.message = fmt.Sprintf("nothing is resized: HPA %s scales on CPU, and both would act on what the other changes; remove that metric or use vertical: Recommend", strings.Join(names, ", "))
+		return found
+	case p.Spec.Paused || p.Spec.Mode == v1alpha1.Observe:
+		found.message = "nothing is resized while the policy is paused or only observes"
+		return found
+	case len(waiting) > 0:
+		found.ok, found.reason, found.message = false, reasonWaiting, strings.Join(waiting, "; ")
+	}
+	if len(candidates) == 0 || s.left == 0 {
+		return found
+	}
+	s.left--
+	chosen := slices.MaxFunc(candidates, func(a, b candidate) int {
+		switch {
+		case a.resize.press < b.resize.press:
+			return -1
+		case a.resize.press > b.resize.press:
+			return 1
+		}
+		return strings.Compare(b.pod.Name, a.pod.Name)
+	})
+	// A refused one is not asked for again at once either.
+	s.resized[chosen.pod.UID] = now
+	patch, err := resizePatch(chosen.resize)
+	if err == nil {
+		_, err = s.cfg.Clients.Kubernetes.CoreV1().Pods(p.Namespace).Patch(ctx, chosen.pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{FieldManager: "prescale"}, "resize")
+	}
+	what := fmt.Sprintf("pod %s, container %s: %s", chosen.pod.Name, chosen.resize.container, chosen.resize.text)
+	switch {
+	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "pods/resize"):
+		err = fmt.Errorf("resize %s: we may not patch pods/resize; add manifests/components/vertical: %w", what, err)
+	case apierrors.IsNotFound(err):
+		err = fmt.Errorf("resize %s: the pod is gone, or the cluster is older than Kubernetes 1.33: %w", what, err)
+	case err != nil:
+		err = fmt.Errorf("resize %s: %w", what, err)
+	}
+	if err != nil {
+		s.recorder.Eventf(p, chosen.pod, corev1.EventTypeWarning, "ResizeFailed", "Resize", "%s", err)
+		found.ok, found.reason, found.message = false, reasonFailed, err.Error()
+		return found
+	}
+	s.cfg.Logger.Info("resized in place", "policy", p.PolicyName(), "pod", chosen.pod.Name, "change", chosen.resize.text)
+	s.recorder.Eventf(p, chosen.pod, corev1.EventTypeNormal, "Resized", "Resize", "%s", what)
+	return found
+}
+
+// podsOf returns the pods that the selector matches and the usage of those that metrics.k8s.io knows, by name.
+func (s *sizer) podsOf(ctx context.Context, namespace string, selector labels.Selector) ([]corev1.Pod, map[string]metricsv1beta1.PodMetrics, error) {
+	// Version 0: from the API server's memory.
+	pods, err := s.cfg.Clients.Kubernetes.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String(), ResourceVersion: "0"})
+	if err != nil {
+		return nil, nil, fmt.Errorf("list pods: %w", err)
+	}
+	list, err := s.cfg.Clients.Metrics.MetricsV1beta1().PodMetricses(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String()})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil, errors.New("the cluster has no metrics.k8s.io: install metrics-server")
+	case apierrors.IsForbidden(err):
+		return nil, nil, fmt.Errorf("we may not read metrics.k8s.io; add manifests/components/vertical: %w", err)
+	case err != nil:
+		return nil, nil, fmt.Errorf("read usage from metrics.k8s.io: %w", err)
+	}
+	usage := map[string]metricsv1beta1.PodMetrics{}
+	for _, m := range list.Items {
+		usage[m.Name] = m
+	}
+	return pods.Items, usage, nil
+}
+
+// learn takes every sample that is new, and every death for lack of memory.
+func (s *sizer) learn(p *v1alpha1.ScalePolicy, target string, pods []corev1.Pod, usage map[string]metricsv1beta1.PodMetrics, now time.Time) {
+	for i := range pods {
+		pod := &pods[i]
+		for j := range pod.Spec.Containers {
+			container := &pod.Spec.Containers[j]
+			key := learnedKey{p.PolicyName(), target, container.Name}
+			l, ok := s.learned[key]
+			if !ok {
+				l = &learned{vertical.NewUsage(), map[string]time.Time{}, map[string]time.Time{}}
+				s.learned[key] = l
+			}
+			if at, size, ok := used(usage[pod.Name], container.Name); ok && at.After(l.seen[pod.Name]) {
+				l.seen[pod.Name] = at
+				l.Observe(at, pod.Name, size.CPUCores, size.MemoryBytes, container.Resources.Requests.Cpu().AsApproximateFloat64())
+			}
+			for _, status := range pod.Status.ContainerStatuses {
+				died := status.LastTerminationState.Terminated
+				if status.Name != container.Name || died == nil || died.Reason != "OOMKilled" || !died.FinishedAt.After(l.killed[pod.Name]) {
+					continue
+				}
+				l.killed[pod.Name] = died.FinishedAt.Time
+				l.OutOfMemory(died.FinishedAt.Time, pod.Name, container.Resources.Limits.Memory().AsApproximateFloat64())
+			}
+		}
+	}
+	for key, l := range s.learned {
+		if key.policy == p.PolicyName() && key.target == target {
+			l.forget(pods, now)
+		}
+	}
+}
+
+func (l *learned) forget(pods []corev1.Pod, now time.Time) {
+	l.Forget(now)
+	for _, times := range []map[string]time.Time{l.seen, l.killed} {
+		for name := range times {
+			if !slices.ContainsFunc(pods, func(p corev1.Pod) bool { return p.Name == name }) {
+				delete(times, name)
+			}
+		}
+	}
+}
+
+// used returns a container's usage and when it was measured.
+func used(m metricsv1beta1.PodMetrics, container string) (time.Time, vertical.Size, bool) {
+	for _, c := range m.Containers {
+		if c.Name == container {
+			return m.Timestamp.Time, vertical.Size{CPUCores: c.Usage.Cpu().AsApproximateFloat64(), MemoryBytes: c.Usage.Memory().AsApproximateFloat64()}, true
+		}
+	}
+	return time.Time{}, vertical.Size{}, false
+}
+
+// recommended returns the sizes of the containers that pods of the target have now, in the pods' order.
+func (s *sizer) recommended(p *v1alpha1.ScalePolicy, target string, pods []corev1.Pod) []v1alpha1.ContainerSize {
+	var sizes []v1alpha1.ContainerSize
+	if len(pods) == 0 {
+		return nil
+	}
+	for _, container := range pods[0].Spec.Containers {
+		l, ok := s.learned[learnedKey{p.PolicyName(), target, container.Name}]
+		if !ok {
+			continue
+		}
+		if rec, ok := l.Recommend(); ok {
+			sizes = append(sizes, v1alpha1.ContainerSize{
+				Target: target, Container: container.Name,
+				Request: replicaSize(rec.Target), Lower: replicaSize(rec.Lower), Upper: replicaSize(rec.Upper),
+			})
+		}
+	}
+	return sizes
+}
+
+// candidates returns the pods that should be resized, and what keeps the kubelet from earlier resizes.
+func (s *sizer) candidates(p *v1alpha1.ScalePolicy, target string, pods []corev1.Pod, usage map[string]metricsv1beta1.PodMetrics, now time.Time) (found []candidate, waiting []string) {
+	answer, err := s.cfg.Store.Get(p.PolicyName())
+	hot := err == nil && slices.Contains(answer.Decision.Verdicts, scaler.VerdictHotPartition)
+	for i := range pods {
+		pod := &pods[i]
+		if pod.DeletionTimestamp != nil || !ready(pod) {
+			continue
+		}
+		if why, ok := resizeUnderWay(pod); ok {
+			if why != "" {
+				waiting = append(waiting, why)
+			}
+			continue
+		}
+		if at, ok := s.resized[pod.UID]; ok && now.Sub(at) < resizeAgain {
+			continue
+		}
+		for j := range pod.Spec.Containers {
+			container := &pod.Spec.Containers[j]
+			l, known := s.learned[learnedKey{p.PolicyName(), target, container.Name}]
+			_, size, measured := used(usage[pod.Name], container.Name)
+			if !known || !measured {
+				continue
+			}
+			rec, ok := l.Recommend()
+			if !ok {
+				continue
+			}
+			// While a partition is hot nobody gets less: which pod will have it next is not known.
+			if r, ok := resizeOf(p, container, rec, size, hot, !hot); ok {
+				found = append(found, candidate{pod, r})
+				break // One container at a time.
+			}
+		}
+	}
+	return found, waiting
+}
+
+// resizeUnderWay reports whether the kubelet still has a resize to carry out, and what keeps it from that.
+func resizeUnderWay(pod *corev1.Pod) (why string, ok bool) {
+	for _, c := range pod.Status.Conditions {
+		if c.Status != corev1.ConditionTrue {
+			continue
+		}
+		switch c.Type {
+		case corev1.PodResizePending:
+			return fmt.Sprintf("the node of pod %s cannot resize it (%s): %s", pod.Name, c.Reason, c.Message), true
+		case corev1.PodResizeInProgress:
+			ok = true
+		}
+	}
+	return "", ok
+}
+
+// sizingStatus puts a sizing in the status's terms; before the first look what stands there stays.
+func sizingStatus(status *v1alpha1.ScalePolicyStatus, f facts, set func(kind string, ok bool, reason, message string)) {
+	if !f.sizingOK {
+		status.Vertical = f.policy.Status.Vertical
+		return
+	}
+	status.Vertical = f.sizing.containers
+	set(v1alpha1.ConditionVertical, f.sizing.ok, f.sizing.reason, f.sizing.message)
+}
