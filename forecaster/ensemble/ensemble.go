@@ -23,7 +23,7 @@ import (
 const WarmSamples = 30
 
 // checkpointVersion changes whenever the visited fields, their order or their meaning do.
-const checkpointVersion = 3
+const checkpointVersion = 4
 
 // Expert gives point forecasts on the square-root scale. Observe is called on all experts after the signal took a step,
 // then Points on all of them, each once per step.
@@ -110,13 +110,22 @@ func (m *Model) Forecast(dst *forecaster.Forecast, steps int) {
 	dst.Levels = append(dst.Levels[:0], m.config.Quantiles...)
 	dst.PerStep = slices.Grow(dst.PerStep[:0], steps*n)[:steps*n]
 	dst.Max = slices.Grow(dst.Max[:0], n)[:n]
+	// No step's quantile is above that of the maximum over the longest window, which is tracked on its own: of many steps'
+	// quantiles the largest is the one whose error is largest.
+	m.bank.quantiles(dst.Max, m.signal, m.bank.targets-1)
 	for k := range steps {
-		m.bank.quantiles(dst.PerStep[k*n:(k+1)*n], m.signal, k)
+		row := dst.PerStep[k*n : (k+1)*n]
+		m.bank.quantiles(row, m.signal, k)
+		for i := range row {
+			row[i] = min(row[i], dst.Max[i])
+		}
 	}
-	m.bank.window(dst.Max, m.signal, steps)
-	for i := range n {
-		for k := range steps {
-			dst.Max[i] = max(dst.Max[i], dst.PerStep[k*n+i])
+	if steps < m.config.MaxSteps {
+		m.bank.window(dst.Max, m.signal, steps)
+		for i := range n {
+			for k := range steps {
+				dst.Max[i] = max(dst.Max[i], dst.PerStep[k*n+i])
+			}
 		}
 	}
 	for i := range dst.PerStep {

@@ -214,10 +214,10 @@ func rolling(data string, names []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%-22s %7s %7s %6s %6s %6s | %6s %6s %6s | %6s %7s %5s\n", "trace", "wql%", "rel", "c90", "c95", "c99", "max90", "max95", "max99",
-		"mxwql", "us/row", "pinball")
+	fmt.Printf("%-22s %7s %7s | %5s %5s %5s | %5s %5s %5s | %7s %6s  %s\n", "trace", "wql%", "rel", "c90", "c95", "c99", "max90", "max95", "max99",
+		"maxwql%", "us/row", "coverage (tolerance: 2 points or twice the standard error)")
 	logs, n, worst := 0.0, 0, 0.0
-	maxLogs := 0.0
+	maxLogs, covered := 0.0, 0
 	for _, name := range names {
 		t, err := readTrace(data, name)
 		if err != nil {
@@ -247,10 +247,13 @@ func rolling(data string, names []string) error {
 		}
 		mx = 100 * 2 * mx / 4 / float64(s.peaks) / (s.sum / float64(s.points))
 		c := func(x float64, n int) float64 { return 100 * x / float64(n) }
-		for l := range levels {
-			bad += fmt.Sprintf(" %.3f", 100*s.pinball[l]/s.sum)
+		if bad == "" {
+			bad = "ok"
+			covered++
+		} else {
+			bad = "off: " + bad
 		}
-		fmt.Printf("%-22s %7.3f %7.4f %6.1f %6.1f %6.1f | %6.1f %6.1f %6.1f | %6.2f %7.2f %s\n", name, s.wql(), rel, c(s.cover[1], s.points), c(s.cover[2], s.points),
+		fmt.Printf("%-22s %7.3f %7.4f | %5.1f %5.1f %5.1f | %5.1f %5.1f %5.1f | %7.2f %6.1f  %s\n", name, s.wql(), rel, c(s.cover[1], s.points), c(s.cover[2], s.points),
 			c(s.cover[3], s.points), c(s.peakCover[1], s.peaks), c(s.peakCover[2], s.peaks), c(s.peakCover[3], s.peaks), mx,
 			float64(took.Microseconds())/float64(len(t.y)), strings.TrimSpace(bad))
 		logs += math.Log(rel)
@@ -258,6 +261,7 @@ func rolling(data string, names []string) error {
 		worst = max(worst, rel)
 		n++
 	}
-	fmt.Printf("geometric mean of rel_wql %.4f, worst %.3f, max wql %.3f\n", math.Exp(logs/float64(n)), worst, math.Exp(maxLogs/float64(n)))
+	fmt.Printf("geometric mean of rel_wql %.4f (bar 0.69), worst %.3f (bar 1.03), of the maximum's wql%% %.3f; coverage within tolerance on %d of %d traces\n",
+		math.Exp(logs/float64(n)), worst, math.Exp(maxLogs/float64(n)), covered, n)
 	return nil
 }
