@@ -78,11 +78,15 @@ func build(config forecaster.Config, only string) (forecaster.Model, error) {
 	if len(experts) == 0 {
 		return nil, fmt.Errorf("forecaster: no expert %q; there are %v", only, Names())
 	}
-	return ensemble.New(config, signal.New(day, week, config.MaxSteps), experts)
+	s := signal.New(day, week, config.MaxSteps)
+	if len(config.Seasons) == 0 {
+		s.Seek()
+	}
+	return ensemble.New(config, s, experts)
 }
 
-// seasons returns the two season lengths in steps. Where none is stated a day and a week are assumed: arrivals follow
-// people, and an expert on a season that is not there loses its weight.
+// seasons returns the two season lengths in steps. Where none is stated a day and a week are assumed, since arrivals follow
+// people, and an expert on a season that is not there loses its weight; a shorter one is looked for.
 func seasons(config forecaster.Config) (day, week int) {
 	given := config.Seasons
 	if len(given) == 0 {

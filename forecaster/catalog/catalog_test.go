@@ -119,3 +119,42 @@ func BenchmarkRestore(b *testing.B) {
 		}
 	}
 }
+
+// TestFindsAnHourlySeason: a job puts its work on the topic every 45 minutes. Nobody has told the model; after some turns it
+// must say so, far better than one that was told of a day alone.
+func TestFindsAnHourlySeason(t *testing.T) {
+	config := forecaster.Config{Step: time.Minute, MaxSteps: 5, Quantiles: []float64{0.5, 0.9}}
+	seeking, err := catalog.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Seasons = []time.Duration{24 * time.Hour}
+	told, err := catalog.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	values := make([]float64, 1000)
+	for i := range values {
+		values[i] = 20 + 2*random.NormFloat64()
+		if i%45 < 5 {
+			values[i] += 300
+		}
+	}
+	errorOf := func(m forecaster.Model) float64 {
+		var f forecaster.Forecast
+		at, sum := time.Unix(0, 0), 0.0
+		for i, v := range values {
+			m.Observe(at, v)
+			at = at.Add(time.Minute)
+			if i >= 600 && i+5 < len(values) {
+				m.Forecast(&f, 5)
+				sum += math.Abs(values[i+5] - f.Quantile(5, 0))
+			}
+		}
+		return sum
+	}
+	if found, blind := errorOf(seeking), errorOf(told); found > 0.3*blind {
+		t.Errorf("five minutes ahead the error is %.0f, of a model without the season %.0f; want at most 0.3 of it", found, blind)
+	}
+}

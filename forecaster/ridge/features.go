@@ -11,14 +11,14 @@ import (
 // Inputs are all features; FastInputs the leading ones, which know nothing of seasons.
 const (
 	FastInputs = 8
-	Inputs     = 22
+	Inputs     = 20
 )
 
 // Of the inputs, the first shared ones are the same for every step ahead, the next ones own to each, and the rest, the
 // daily waves, depend on the time that is forecast alone, so that they need not be kept.
 const (
 	shared = 8
-	own    = 6
+	own    = 8
 )
 
 const (
@@ -109,11 +109,15 @@ func (f *Features) Update(s *signal.Signal) {
 	if week > 0 && s.Steps() > week {
 		weekNow = three(s, week)
 	}
+	turnNow := s.Turn(0)
 	for k := 1; k <= f.reach; k++ {
 		x := f.rows[k-1]
 		copy(x, base[:8])
 		for i := 8; i < Inputs; i++ {
 			x[i] = 0
+		}
+		if v := s.Turn(k); !math.IsNaN(v) && !math.IsNaN(turnNow) {
+			x[14], x[15] = v-turnNow, turnNow-e60
 		}
 		if !seasonal2 {
 			continue
@@ -142,7 +146,7 @@ func (f *Features) Update(s *signal.Signal) {
 	}
 }
 
-// wave writes four daily waves at an absolute step.
+// wave writes daily waves, the longest first, at an absolute step.
 func wave(dst []float64, step, day int) {
 	sin1, cos1 := math.Sincos(2 * math.Pi * float64(step%day) / float64(day))
 	sj, cj := 0.0, 1.0

@@ -15,7 +15,7 @@ type Lag struct{ Week bool }
 // Observe does nothing: the Signal keeps the past.
 func (Lag) Observe(*signal.Signal) {}
 
-// Points sets step k to the value of the same time a season ago.
+// Points sets step k to the value of the same time a season ago. Where no day is known yet the season that was found serves.
 func (l Lag) Points(s *signal.Signal, dst []float64) {
 	season := s.Day()
 	if l.Week {
@@ -25,6 +25,9 @@ func (l Lag) Points(s *signal.Signal, dst []float64) {
 		v := math.NaN()
 		if season > 0 {
 			v = Same(s, season, k+1)
+		}
+		if math.IsNaN(v) && !l.Week {
+			v = s.Turn(k + 1)
 		}
 		if math.IsNaN(v) {
 			v = s.Mean(signal.Mean15)

@@ -72,6 +72,10 @@ type Signal struct {
 	profile   []uint16 // typical day by bucket, packed; 0 for never seen
 	lastSlotS float64  // profile at the last value, to carry levels over a gap
 
+	recent  []uint16 // the latest steps, packed; nil where no season is looked for
+	found   int      // length of the season that was found, 0 for none
+	checkAt int      // steps at which the next look is due
+
 	shape []float64 // profile at now, now+1, … now+reach, smoothed; derived
 }
 
@@ -154,7 +158,11 @@ func (s *Signal) Push(z float64) {
 	}
 	s.lag[s.steps&(lags-1)] = s.z
 	s.remember(z, missing)
+	if s.recent != nil {
+		s.recent[s.steps&(recentSteps-1)] = pack(z)
+	}
 	s.steps++
+	s.look()
 	if s.bucketEnds() {
 		s.close()
 	}
@@ -336,4 +344,7 @@ func (s *Signal) Visit(c *checkpoint.Codec) {
 	c.Uint16s("profile", s.profile)
 	c.Float64(&s.lastSlotS)
 	c.Float64s("shape", s.shape)
+	c.Uint16s("recent", s.recent)
+	c.Int(&s.found)
+	c.Int(&s.checkAt)
 }

@@ -1,0 +1,98 @@
+package signal
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+func TestSeasonIsFoundWhereThereIsOneAndNotElsewhere(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	walk, short := 50.0, 0.0
+	for _, tt := range []struct {
+		name  string
+		value func(i int) float64
+		want  int
+	}{
+		{"wave of 120", func(i int) float64 {
+			return 100 + 40*math.Sin(2*math.Pi*float64(i)/120) + 10*random.NormFloat64()
+		}, 120},
+		{"wave of 48 on a rising level", func(i int) float64 {
+			return 100 + 0.2*float64(i) + 40*math.Sin(2*math.Pi*float64(i)/48) + 10*random.NormFloat64()
+		}, 48},
+		{"a pulse every 60", func(i int) float64 {
+			if i%60 < 3 {
+				return 400 + 20*random.NormFloat64()
+			}
+			return 20 + 3*random.NormFloat64()
+		}, 60},
+		{"a wave and its double", func(i int) float64 {
+			return 100 + 40*math.Sin(2*math.Pi*float64(i)/200) + 25*math.Sin(2*math.Pi*float64(i)/100) + 5*random.NormFloat64()
+		}, 200},
+		{"noise", func(int) float64 { return 100 + 10*random.NormFloat64() }, 0},
+		{"random walk", func(int) float64 { walk = max(1, walk+random.NormFloat64()); return walk }, 0},
+		{"level that wanders", func(int) float64 { short = 0.95*short + random.NormFloat64(); return 100 + 5*short }, 0},
+		{"constant", func(int) float64 { return 40 }, 0},
+		{"zeros", func(int) float64 { return 0 }, 0},
+		{"gaps", func(int) float64 { return math.NaN() }, 0},
+		{"bursts that come by chance", func(int) float64 {
+			if random.IntN(100) == 0 {
+				return 1000
+			}
+			return 10
+		}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := New(5760, 0, 4)
+			s.Seek()
+			for i := range 3000 {
+				if v := tt.value(i); math.IsNaN(v) {
+					s.Push(v)
+				} else {
+					s.Push(Forward(v))
+				}
+				if tt.want == 0 && s.Found() != 0 {
+					t.Fatalf("after %d steps a season of %d was found", i+1, s.Found())
+				}
+			}
+			if got := s.Found(); got != tt.want {
+				t.Errorf("found %d, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestSeasonThatEndsIsForgotten(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	s := New(0, 0, 4)
+	s.Seek()
+	for i := range 6000 {
+		v := 100 + 10*random.NormFloat64()
+		if i < 2500 {
+			v += 40 * math.Sin(2*math.Pi*float64(i)/120)
+		}
+		s.Push(Forward(v))
+		if i == 2499 && s.Found() == 0 {
+			t.Fatal("no season was found while there was one")
+		}
+	}
+	if s.Found() != 0 {
+		t.Errorf("3500 steps after it ended a season of %d is still there", s.Found())
+	}
+}
+
+func TestTurnIsTheSamePhase(t *testing.T) {
+	s := New(0, 0, 12)
+	s.Seek()
+	for i := range 500 {
+		s.Push(float64(1 + i%20))
+	}
+	if s.Found() != 20 {
+		t.Fatalf("found %d, want 20", s.Found())
+	}
+	for k := range 60 { // the latest step is 499, of phase 19
+		if got, want := s.Turn(k), float64(1+(499+k)%20); got != want {
+			t.Errorf("%d steps ahead: %v, want %v", k, got, want)
+		}
+	}
+}
