@@ -134,7 +134,7 @@ func (f *backtestFlags) run(ctx context.Context, stdout, stderr io.Writer, chang
 	if err != nil {
 		return command.Input(err)
 	}
-	s, config, err := f.scenario(trace, changed)
+	s, config, err := f.scenario(trace, h.start(), changed)
 	if err != nil {
 		return command.Input(err)
 	}
@@ -157,6 +157,14 @@ func (f *backtestFlags) run(ctx context.Context, stdout, stderr io.Writer, chang
 		return e.Encode(result)
 	}
 	return result.print(stdout, f.price > 0)
+}
+
+// start returns when the history began, and the zero Time for one that counts its seconds from a beginning of its own.
+func (h *arrivals) start() time.Time {
+	if h.begin < 1e8 {
+		return time.Time{}
+	}
+	return epoch(h.begin)
 }
 
 func (f *backtestFlags) history(ctx context.Context) (*arrivals, error) {
@@ -183,7 +191,8 @@ func (h *arrivals) trace() (*sim.Trace, int, error) {
 	return trace, gaps, err
 }
 
-func (f *backtestFlags) scenario(trace *sim.Trace, changed func(string) bool) (sim.Scenario, scaler.Config, error) {
+// scenario is the world to try the rules in; begin is when the trace began, the zero Time where that is not known.
+func (f *backtestFlags) scenario(trace *sim.Trace, begin time.Time, changed func(string) bool) (sim.Scenario, scaler.Config, error) {
 	config := scaler.DefaultConfig()
 	config.Policy = "default/backtest"
 	fromPolicy := f.policy != ""
@@ -221,6 +230,7 @@ func (f *backtestFlags) scenario(trace *sim.Trace, changed func(string) bool) (s
 	s.Objective, s.Pause = config.ObjectiveLag.Seconds(), f.pause.Seconds()
 	s.Min, s.Max, s.CapacityNoise, s.Seed = config.MinReplicas, config.MaxReplicas, f.noise, f.seed
 	s.Initial = min(max(8, s.Min), s.Max)
+	s.Start = begin
 	assignor, err := sim.ParseAssignor(f.assignor)
 	if err != nil {
 		return s, config, fmt.Errorf("--%w", err)
@@ -243,6 +253,9 @@ func (f *backtestFlags) scenario(trace *sim.Trace, changed func(string) bool) (s
 	}
 	return s, config, s.Validate()
 }
+
+// ours is the name of the shipped rule among the contenders; its ablations begin with it.
+const ours = "prescale"
 
 // contender is a rule to be tried.
 type contender struct {
@@ -301,7 +314,7 @@ func (f *backtestFlags) tryAll(ctx context.Context, s sim.Scenario, config scale
 }
 
 func (f *backtestFlags) contenders(config scaler.Config, recorded *sim.Forecasts) []contender {
-	ours := func(ratio float64, model func(*sim.Scenario) forecaster.Model) func(*sim.Scenario) (sim.Policy, error) {
+	shipped := func(ratio float64, model func(*sim.Scenario) forecaster.Model) func(*sim.Scenario) (sim.Policy, error) {
 		return func(s *sim.Scenario) (sim.Policy, error) {
 			c := config
 			c.ViolationRatio = ratio
@@ -310,13 +323,13 @@ func (f *backtestFlags) contenders(config scaler.Config, recorded *sim.Forecasts
 	}
 	standard := func(*sim.Scenario) forecaster.Model { return recorded.Playback() }
 	all := []contender{
-		{name: "prescale", setting: config.ViolationRatio, make: ours(config.ViolationRatio, standard), plot: true, learns: true},
-		{name: "prescale, perfect forecasts", make: ours(config.ViolationRatio, sim.Perfect), future: true, learns: true},
-		{name: "prescale, persistence", make: ours(config.ViolationRatio, func(*sim.Scenario) forecaster.Model { return nil }), learns: true},
+		{name: ours, setting: config.ViolationRatio, make: shipped(config.ViolationRatio, standard), plot: true, learns: true},
+		{name: "prescale, perfect forecasts", make: shipped(config.ViolationRatio, sim.Perfect), future: true, learns: true},
+		{name: "prescale, persistence", make: shipped(config.ViolationRatio, func(*sim.Scenario) forecaster.Model { return nil }), learns: true},
 	}
 	for _, ratio := range []float64{0.0003, 0.001, 0.003, 0.01, 0.03} {
 		if ratio != config.ViolationRatio {
-			all = append(all, contender{name: "prescale", setting: ratio, make: ours(ratio, standard), learns: true})
+			all = append(all, contender{name: ours, setting: ratio, make: shipped(ratio, standard), learns: true})
 		}
 	}
 	simple := func(name string, plotted float64, settings []float64, make func(*sim.Scenario, float64) sim.Policy) {
@@ -324,11 +337,11 @@ func (f *backtestFlags) contenders(config scaler.Config, recorded *sim.Forecasts
 			all = append(all, contender{name: name, setting: x, plot: x == plotted, make: func(s *sim.Scenario) (sim.Policy, error) { return make(s, x), nil }})
 		}
 	}
-	simple("HPA on rate", 0.7, []float64{0.5, 0.7, 0.9}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewHPARate(s, x) })
+	simple("HPA on rate", 0.7, []float64{0.5, 0.6, 0.7, 0.8, 0.9}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewHPARate(s, x) })
 	simple("KEDA lag, records", 10, []float64{10}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewKEDALag(s, x) })
 	simple("KEDA lag, seconds", 0, []float64{5, 15}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewKEDALag(s, x*s.Capacity) })
 	simple("KPA", 0, []float64{0.5, 0.7}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewKPA(s, x) })
-	simple("rate + drain (Flink)", 0.7, []float64{0.5, 0.7, 0.9}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewRateDrain(s, x, 5*time.Minute) })
+	simple("rate + drain (Flink)", 0.7, []float64{0.5, 0.6, 0.7, 0.8, 0.9}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewRateDrain(s, x, 5*time.Minute) })
 	simple("PHPA linear", 0, []float64{0.7}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewPHPA(s, x, false) })
 	simple("PHPA Holt-Winters", 0, []float64{0.7}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewPHPA(s, x, true) })
 	return all

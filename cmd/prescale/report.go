@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"html/template"
 	"math"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/prescale/prescale/forecaster"
 	"github.com/prescale/prescale/scaler/sim"
@@ -23,6 +26,9 @@ type plot struct {
 	Lines       []plotLine
 	Bands       []plotLine
 	Dots        []plotDot
+	Rules       []plotRule // level lines
+	Posts       []plotRule // upright lines
+	Highest     float64    // at the upper edge
 	XTicks      []tickMark
 	YTicks      []tickMark
 }
@@ -33,9 +39,15 @@ type plotLine struct {
 }
 
 type plotDot struct {
-	X, Y        float64
+	X, Y, R     float64
 	Name, Color string
-	Label       string
+	Label       string // shown when pointed at
+	Text        string // shown beside it
+}
+
+type plotRule struct {
+	X, Y float64
+	Text string
 }
 
 type tickMark struct {
@@ -48,8 +60,8 @@ const (
 	plotBuckets           = 1000
 )
 
-// Colours that stay apart for the colour-blind: Okabe and Ito (2008).
-var palette = []string{"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"}
+// Colours that stay apart for the colour-blind: Okabe and Ito (2008), with two greys for dark and light pages alike.
+var palette = []string{"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#888888", "#B8A000", "#7B4EA3"}
 
 // writeReport writes the page, with everything in it that it needs.
 func writeReport(path string, r *backtestResult) error {
@@ -61,10 +73,17 @@ func writeReport(path string, r *backtestResult) error {
 	if err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
+	whole := span{0, r.scenario.Trace.Duration()}
+	sections := []plotSection{{"What it costs against what comes late", "Each dot is a rule at one setting, and a line joins the settings of one rule. Down and to the left is better: cheaper, and fewer late.", []plot{r.paretoPlot()}}}
+	if busy, ok := r.busiestDay(); ok {
+		sections = append(sections, plotSection{"The busiest day", "From its beginning to its end, at full resolution.", r.overTime(busy)})
+	}
+	sections = append(sections, plotSection{"The whole history", "The highest value of each stretch is drawn, so that no peak is lost.", r.overTime(whole)})
 	data := struct {
 		*backtestResult
-		Plots []plot
-	}{r, []plot{r.paretoPlot(), r.arrivalsPlot(), r.replicasPlot(), r.lagPlot()}}
+		Headline headline
+		Sections []plotSection
+	}{r, r.headline(), sections}
 	if err := page.Execute(f, data); err != nil {
 		f.Close()
 		return fmt.Errorf("write the report: %w", err)
@@ -72,8 +91,99 @@ func writeReport(path string, r *backtestResult) error {
 	return f.Close()
 }
 
+// plotSection is some plots under one heading.
+type plotSection struct {
+	Title, Text string
+	Plots       []plot
+}
+
+// span is a stretch of the history, in seconds since its beginning.
+type span struct{ from, to float64 }
+
+// busiestDay returns the day of the history in which most arrived; false where the history is hardly longer than a day.
+func (r *backtestResult) busiestDay() (span, bool) {
+	const day = 86400.0
+	trace := r.scenario.Trace
+	if trace.Duration() < 2*day {
+		return span{}, false
+	}
+	best, most := span{}, -1.0
+	for from := math.Ceil(r.scenario.CountFrom/day) * day; from+day <= trace.Duration(); from += day {
+		if n := trace.Arrived(from+day) - trace.Arrived(from); n > most {
+			best, most = span{from, from + day}, n
+		}
+	}
+	return best, most >= 0
+}
+
+// headline is the outcome in a few numbers: the rule as promised, against the cheapest other rule that was as punctual.
+type headline struct {
+	Ours, Rival backtestRow
+	// Matched says that there is a Rival with as few or fewer late records; else it is the most punctual of the others.
+	Matched bool
+	// SavedRatio is the share of the Rival's replica-hours that Ours does without; negative where it takes more.
+	SavedRatio float64
+	// PerMonth is what is saved in 30 days, in replica-hours and by the price.
+	HoursPerMonth, PricePerMonth float64
+}
+
+func (r *backtestResult) headline() headline {
+	h := headline{}
+	for _, row := range r.Rows {
+		if row.Policy == ours && row.Setting == r.ViolationRatio {
+			h.Ours = row
+		}
+	}
+	for _, row := range r.Rows {
+		if row.KnowsTheFuture || strings.HasPrefix(row.Policy, ours) {
+			continue
+		}
+		matches := row.LateRatio <= h.Ours.LateRatio
+		switch {
+		case h.Rival.Policy == "", matches && !h.Matched,
+			matches && row.CostRatio < h.Rival.CostRatio,
+			!matches && !h.Matched && row.LateRatio < h.Rival.LateRatio:
+			h.Rival, h.Matched = row, matches
+		}
+	}
+	if h.Rival.ReplicaHours > 0 {
+		h.SavedRatio = 1 - h.Ours.ReplicaHours/h.Rival.ReplicaHours
+	}
+	if r.Days > 0 {
+		counted := (r.scenario.Trace.Duration() - r.scenario.CountFrom) / 86400
+		h.HoursPerMonth = (h.Rival.ReplicaHours - h.Ours.ReplicaHours) / counted * 30
+		h.PricePerMonth = (h.Rival.Price - h.Ours.Price) / counted * 30
+	}
+	return h
+}
+
+// RivalName and the like serve the page.
+func (h headline) RivalName() string { return rowName(h.Rival) }
+
+// Saved returns the saving in per cent.
+func (h headline) Saved() string { return fmt.Sprintf("%.0f", math.Abs(100*h.SavedRatio)) }
+
+// Marks says how the table shows a row.
+func (h headline) Marks(row backtestRow) string {
+	switch {
+	case row.Policy == h.Ours.Policy && row.Setting == h.Ours.Setting:
+		return "ours"
+	case row.Policy == h.Rival.Policy && row.Setting == h.Rival.Setting:
+		return "rival"
+	case row.KnowsTheFuture:
+		return "future"
+	}
+	return ""
+}
+
 // Percent and the like serve the page.
 func (r backtestRow) Percent() string { return fmt.Sprintf("%.4f", 100*r.LateRatio) }
+
+// PromisedPercent is the share of records that may be late.
+func (r *backtestResult) PromisedPercent() float64 { return 100 * r.ViolationRatio }
+
+// WarmHours is the beginning of the history that is not counted.
+func (r *backtestResult) WarmHours() float64 { return r.scenario.CountFrom / 3600 }
 
 // scale maps data to the picture.
 type plotScale struct{ x0, x1, y0, y1 float64 }
@@ -122,20 +232,25 @@ func (s plotScale) band(lower, upper []float64, begin, end float64) string {
 	return b.String() + "Z"
 }
 
-func (s plotScale) ticks(title, unit string) plot {
-	p := plot{Title: title, Unit: unit, Width: plotWidth, Height: plotHeight}
+// ticks makes a plot over time with its axes; start is when second 0 was, and the zero Time where nobody knows.
+func (s plotScale) ticks(title, unit string, start time.Time) plot {
+	p := plot{Title: title, Unit: unit, Width: plotWidth, Height: plotHeight, Highest: s.y1}
 	days := (s.x1 - s.x0) / 86400
-	step, format, per := 86400.0, "day %g", 86400.0
+	step, format, per, layout := 86400.0, "day %g", 86400.0, "2 Jan"
 	switch {
 	case days > 14:
 		step = math.Ceil(days/14) * 86400
 	case days < 0.25:
-		step, format, per = 1800, "%g min", 60
+		step, format, per, layout = 1800, "%g min", 60, "15:04"
 	case days < 2:
-		step, format, per = 14400, "%g h", 3600
+		step, format, per, layout = 14400, "%g h", 3600, "15:04"
 	}
 	for at := math.Ceil(s.x0/step) * step; at <= s.x1; at += step {
-		p.XTicks = append(p.XTicks, tickMark{s.x(at), fmt.Sprintf(format, at/per)})
+		text := fmt.Sprintf(format, at/per)
+		if !start.IsZero() {
+			text = start.Add(time.Duration(at * float64(time.Second))).UTC().Format(layout)
+		}
+		p.XTicks = append(p.XTicks, tickMark{s.x(at), text})
 	}
 	for _, v := range niceTicks(s.y0, s.y1) {
 		p.YTicks = append(p.YTicks, tickMark{s.y(v), fmt.Sprintf("%g", v)})
@@ -174,60 +289,97 @@ func highestOf(lists ...[]float64) float64 {
 	return h
 }
 
-// arrivalsPlot shows the arrivals and the forecast that was made for each moment a lead time before it.
-func (r *backtestResult) arrivalsPlot() plot {
-	s := &r.scenario
-	ticks := int(s.Trace.Duration() / s.Tick)
-	rate := func(i int) float64 {
-		return (s.Trace.Arrived(float64(i+1)*s.Tick) - s.Trace.Arrived(float64(i)*s.Tick)) / s.Tick
+// overTime returns the plots of one stretch.
+func (r *backtestResult) overTime(at span) []plot {
+	limit := 5 * r.Objective
+	lag := r.perPolicy(fmt.Sprintf("Seconds behind, cut off at %.0f s", limit), "s", at, limit, func(p sim.Point) float64 { return p.LagSeconds })
+	lag.Rules = []plotRule{{Y: plotScale{at.from, at.to, 0, lag.Highest}.y(r.Objective), Text: "objective"}}
+	return []plot{
+		r.arrivalsPlot(at),
+		r.perPolicy("Replicas paid for", "replicas", at, math.Inf(1), func(p sim.Point) float64 { return float64(p.Ready + p.Starting) }),
+		lag,
 	}
+}
+
+// ticksOf returns the ticks that a stretch covers.
+func (r *backtestResult) ticksOf(at span) (first, count int) {
+	tick := r.scenario.Tick
+	first = int(at.from / tick)
+	return first, max(1, int(at.to/tick)-first)
+}
+
+// arrivalsPlot shows the arrivals and the forecast that was made for each moment a lead time before it.
+func (r *backtestResult) arrivalsPlot(at span) plot {
+	s := &r.scenario
+	first, count := r.ticksOf(at)
 	ahead := max(1, int(math.Ceil(s.Lead/s.Tick)))
-	fan := make(map[float64][]float64)
 	model := r.recorded.Playback()
 	var f forecaster.Forecast
-	values := map[float64][]float64{0.5: make([]float64, ticks), 0.99: make([]float64, ticks)}
-	for i := range ticks - ahead {
-		model.Observe(r.recorded.Time(i), 0)
+	bands := [][2]float64{{0.5, 0.99}, {0.5, 0.9}} // the wider first, so that the narrower is drawn over it
+	values := map[float64][]float64{}
+	for _, band := range bands {
+		for _, level := range band {
+			values[level] = make([]float64, count)
+		}
+	}
+	for i := range count {
+		made := first + i - ahead
+		if made < 0 {
+			continue
+		}
+		model.Observe(r.recorded.Time(made), 0)
 		model.Forecast(&f, ahead)
 		if f.Steps < ahead || !f.Warm {
 			continue
 		}
 		for k, l := range f.Levels {
 			if to, ok := values[l]; ok {
-				to[i+ahead] = f.Quantile(ahead, k)
+				to[i] = f.Quantile(ahead, k)
 			}
 		}
 	}
+	fan := map[float64][]float64{}
 	for l, v := range values {
-		fan[l] = bucketed(ticks, func(i int) float64 { return v[i] })
+		fan[l] = bucketed(count, func(i int) float64 { return v[i] })
 	}
-	arrivals := bucketed(ticks, rate)
-	sc := plotScale{0, s.Trace.Duration(), 0, 1.05 * min(highestOf(arrivals, fan[0.99]), 2*highestOf(arrivals))}
-	p := sc.ticks(fmt.Sprintf("Arrivals, and the forecast made %.0f s before (median to 0.99)", s.Lead), "records/s")
-	p.Bands = []plotLine{{"forecast, median to 0.99", palette[5], sc.band(fan[0.5], fan[0.99], 0, s.Trace.Duration())}}
-	p.Lines = []plotLine{{"arrivals", palette[0], sc.path(arrivals, 0, s.Trace.Duration())}}
+	arrivals := bucketed(count, func(i int) float64 {
+		from := float64(first+i) * s.Tick
+		return (s.Trace.Arrived(from+s.Tick) - s.Trace.Arrived(from)) / s.Tick
+	})
+	sc := plotScale{at.from, at.to, 0, 1.05 * min(highestOf(arrivals, fan[0.99]), 2*highestOf(arrivals))}
+	for _, list := range fan {
+		for i := range list {
+			list[i] = min(list[i], sc.y1)
+		}
+	}
+	p := sc.ticks(fmt.Sprintf("Arrivals, and the forecast made %.0f s before", s.Lead), "records/s", s.Start)
+	for i, band := range bands {
+		p.Bands = append(p.Bands, plotLine{fmt.Sprintf("forecast, median to %g", band[1]), palette[5-i], sc.band(fan[band[0]], fan[band[1]], at.from, at.to)})
+	}
+	p.Lines = []plotLine{{"arrivals", palette[0], sc.path(arrivals, at.from, at.to)}}
 	return p
 }
 
-func (r *backtestResult) perPolicy(title, unit string, cap float64, value func(sim.Point) float64) plot {
-	end := r.scenario.Trace.Duration()
+func (r *backtestResult) perPolicy(title, unit string, at span, limit float64, value func(sim.Point) float64) plot {
+	first, count := r.ticksOf(at)
 	var lists [][]float64
 	var names []string
 	for _, row := range r.Rows {
-		if len(row.points) > 0 {
-			lists = append(lists, bucketed(len(row.points), func(i int) float64 { return value(row.points[i]) }))
+		if first+count <= len(row.points) {
+			lists = append(lists, bucketed(count, func(i int) float64 { return value(row.points[first+i]) }))
 			names = append(names, rowName(row))
 		}
 	}
-	sc := plotScale{0, end, 0, min(1.05*highestOf(lists...), cap)}
+	sc := plotScale{at.from, at.to, 0, min(1.05*highestOf(lists...), limit)}
 	for _, l := range lists {
 		for i := range l {
 			l[i] = min(l[i], sc.y1)
 		}
 	}
-	p := sc.ticks(title, unit)
-	for i, l := range lists {
-		p.Lines = append(p.Lines, plotLine{names[i], palette[i%len(palette)], sc.path(l, 0, end)})
+	p := sc.ticks(title, unit, r.scenario.Start)
+	// Ours last, so that it lies on top.
+	for i := len(lists) - 1; i >= 0; i-- {
+		p.Lines = append(p.Lines, plotLine{names[i], palette[i%len(palette)], sc.path(lists[i], at.from, at.to)})
 	}
 	return p
 }
@@ -239,20 +391,11 @@ func rowName(row backtestRow) string {
 	return fmt.Sprintf("%s %g", row.Policy, row.Setting)
 }
 
-func (r *backtestResult) replicasPlot() plot {
-	return r.perPolicy("Replicas paid for", "replicas", math.Inf(1), func(p sim.Point) float64 { return float64(p.Ready + p.Starting) })
-}
-
-func (r *backtestResult) lagPlot() plot {
-	limit := 20 * r.Objective
-	return r.perPolicy(fmt.Sprintf("Seconds behind (objective %.0f s; cut off at %.0f s)", r.Objective, limit), "s", limit, func(p sim.Point) float64 { return p.LagSeconds })
-}
-
-// paretoPlot shows cost against late records on a logarithmic axis: down and to the left is better.
+// paretoPlot shows cost against late records on a logarithmic axis.
 func (r *backtestResult) paretoPlot() plot {
 	const floor = 1e-6
 	log := func(x float64) float64 { return math.Log10(max(x, floor)) }
-	low, high, costly := 0.0, -9.0, 1.0
+	low, high, costly := log(r.ViolationRatio), -9.0, 1.0
 	for _, row := range r.Rows {
 		low, high = min(low, log(row.LateRatio)), max(high, log(row.LateRatio))
 		costly = max(costly, row.CostRatio)
@@ -261,23 +404,42 @@ func (r *backtestResult) paretoPlot() plot {
 	if sc.y1 <= sc.y0 {
 		sc.y1 = sc.y0 + 1
 	}
-	p := plot{Title: "What it costs against what comes late", Unit: "late records, logarithmic", Width: plotWidth, Height: plotHeight}
+	p := plot{Title: "", Unit: "cost, in multiples of the least that any rule could pay; upwards: share of late records, logarithmic", Width: plotWidth, Height: plotHeight}
 	for _, v := range niceTicks(sc.x0, sc.x1) {
 		p.XTicks = append(p.XTicks, tickMark{sc.x(v), fmt.Sprintf("%g ×", v)})
 	}
 	for e := sc.y0; e <= sc.y1; e++ {
 		p.YTicks = append(p.YTicks, tickMark{sc.y(e), fmt.Sprintf("%g %%", 100*math.Pow(10, e))})
 	}
-	colors := map[string]string{}
+	p.Rules = []plotRule{{Y: sc.y(log(r.ViolationRatio)), Text: "promised"}}
+	if r.OracleUpper > sc.x0 && r.OracleUpper < sc.x1 {
+		p.Posts = []plotRule{{X: sc.x(r.OracleUpper), Text: "a clairvoyant pays this"}}
+	}
+	best := r.headline()
+	byRule := map[string][]backtestRow{}
+	var names []string
 	for _, row := range r.Rows {
-		color, seen := colors[row.Policy]
-		if !seen {
-			color = palette[len(colors)%len(palette)]
-			colors[row.Policy] = color
-			p.Lines = append(p.Lines, plotLine{Name: row.Policy, Color: color})
+		if byRule[row.Policy] == nil {
+			names = append(names, row.Policy)
 		}
-		p.Dots = append(p.Dots, plotDot{sc.x(row.CostRatio), sc.y(log(row.LateRatio)), row.Policy, color,
-			fmt.Sprintf("%s: cost %.3f, late %.4f %%", rowName(row), row.CostRatio, 100*row.LateRatio)})
+		byRule[row.Policy] = append(byRule[row.Policy], row)
+	}
+	for i, name := range names {
+		rows, color := byRule[name], palette[i%len(palette)]
+		slices.SortFunc(rows, func(a, b backtestRow) int { return cmp.Compare(a.Setting, b.Setting) })
+		line := plotLine{Name: name, Color: color}
+		for j, row := range rows {
+			x, y := sc.x(row.CostRatio), sc.y(log(row.LateRatio))
+			if len(rows) > 1 {
+				line.Path += fmt.Sprintf("%s%.1f %.1f", map[bool]string{true: "M", false: "L"}[j == 0], x, y)
+			}
+			dot := plotDot{X: x, Y: y, Name: name, Color: color, R: 5, Label: fmt.Sprintf("%s: cost %.3f, late %.4f %%", rowName(row), row.CostRatio, 100*row.LateRatio)}
+			if mark := best.Marks(row); mark == "ours" || mark == "rival" {
+				dot.R, dot.Text = 8, rowName(row)
+			}
+			p.Dots = append(p.Dots, dot)
+		}
+		p.Lines = append(p.Lines, line)
 	}
 	return p
 }
