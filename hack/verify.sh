@@ -56,6 +56,9 @@ for package in $real; do
   }
 done
 
+step "scaler/hpa against the HPA controller's own code"
+(cd hack/hpa && go test ./...)
+
 step "the dashboard's queries on the running demo"
 (cd hack/dashboard && go test ./...)
 

@@ -353,8 +353,8 @@ func (r *backtestResult) arrivalsPlot(at span) plot {
 		}
 	}
 	p := sc.ticks(fmt.Sprintf("Arrivals, and the forecast made %.0f s before", s.Lead), "records/s", s.Start)
-	for i, band := range bands {
-		p.Bands = append(p.Bands, plotLine{fmt.Sprintf("forecast, median to %g", band[1]), palette[5-i], sc.band(fan[band[0]], fan[band[1]], at.from, at.to)})
+	for _, band := range bands {
+		p.Bands = append(p.Bands, plotLine{fmt.Sprintf("forecast, median to %g", band[1]), palette[5], sc.band(fan[band[0]], fan[band[1]], at.from, at.to)})
 	}
 	p.Lines = []plotLine{{"arrivals", palette[0], sc.path(arrivals, at.from, at.to)}}
 	return p
