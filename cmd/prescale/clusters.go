@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/prescale/prescale/cmd/internal/config"
+	"github.com/prescale/prescale/cmd/internal/kafkaclient"
 	"github.com/prescale/prescale/cmd/internal/pipeline"
 	"github.com/prescale/prescale/metrics/collector/kafka"
 )
@@ -16,6 +17,7 @@ import (
 // clusters holds one Kafka client a cluster, shared by every collector of it.
 type clusters struct {
 	open     map[string]cluster
+	configs  map[string]kafkaclient.Config
 	registry prometheus.Registerer
 	logger   *slog.Logger
 }
@@ -29,7 +31,7 @@ type cluster struct {
 // openClusters makes the clients. No connection is made before the first request, so an unreachable cluster does not keep
 // the daemon from starting.
 func openClusters(cfg config.Config, registry prometheus.Registerer, logger *slog.Logger) (*clusters, error) {
-	cs := &clusters{open: map[string]cluster{}, registry: registry, logger: logger}
+	cs := &clusters{open: map[string]cluster{}, configs: cfg.Clusters, registry: registry, logger: logger}
 	for name, c := range cfg.Clusters {
 		client, err := kgo.NewClient(c.Options()...)
 		if err != nil {
@@ -45,6 +47,12 @@ func (cs *clusters) close() {
 	for _, c := range cs.open {
 		c.client.Close()
 	}
+}
+
+// options returns the options of a further client of a cluster, for what cannot share the collectors': reading records.
+func (cs *clusters) options(name string) []kgo.Opt {
+	c := cs.configs[name]
+	return c.Options()
 }
 
 // collector returns a new collector that ticks at the interval.

@@ -65,7 +65,7 @@ func openKubernetes(ctx context.Context, cfg config.Config, line *line, store *r
 	if k.controller, err = kube.New(c); err != nil {
 		return nil, err
 	}
-	line.replicas = k.controller.Workloads()
+	line.replicas, line.addresses = k.controller.Workloads(), k.controller.Workloads().Addresses
 	return k, nil
 }
 
@@ -85,6 +85,10 @@ func (k *inKubernetes) apply(_ context.Context, policies []*v1alpha1.ScalePolicy
 	for _, p := range policies {
 		if named[p.PolicyName()] {
 			unusable[p.PolicyName()] = errors.New("a policy of this name stands in the daemon's configuration file, which wins")
+			continue
+		}
+		if s := p.Spec.Sources; s != nil && s.Prometheus != nil && len(s.Prometheus.URLs) > 0 {
+			unusable[p.PolicyName()] = errors.New("sources.prometheus.urls: only for policies in the daemon's configuration file: give port, and the pods are asked")
 			continue
 		}
 		one := k.cfg

@@ -16,6 +16,7 @@ import (
 	"github.com/prescale/prescale/cmd/internal/config"
 	"github.com/prescale/prescale/cmd/internal/pipeline"
 	"github.com/prescale/prescale/cmd/internal/readmodel"
+	"github.com/prescale/prescale/cmd/internal/source"
 )
 
 // line runs the pipeline and its log, and begins anew with each set of policies that it is given. What was learned comes back
@@ -27,7 +28,9 @@ type line struct {
 	store    *readmodel.Store
 	metrics  *pipeline.Metrics
 	replicas pipeline.Replicas
-	logger   *slog.Logger
+	// addresses knows the addresses of a policy's replicas; nil where nothing does.
+	addresses func(policy string) []string
+	logger    *slog.Logger
 
 	// changes holds the newest set that was not begun with yet.
 	changes    chan []pipeline.Policy
@@ -118,12 +121,17 @@ func (l *line) once(ctx context.Context, policies []pipeline.Policy) error {
 	if err != nil {
 		return err
 	}
+	sources, err := l.sources(policies)
+	if err != nil {
+		return err
+	}
 	p, err := pipeline.New(pipeline.Config{
 		Log:          log.owner,
 		Shards:       log.shards,
 		Policies:     policies,
 		CollectorFor: l.collector,
 		Replicas:     l.replicas,
+		Sources:      sources,
 		Store:        l.store,
 		Metrics:      l.metrics,
 		Logger:       l.logger,
@@ -137,7 +145,19 @@ func (l *line) once(ctx context.Context, policies []pipeline.Policy) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.Run(ctx) })
 	g.Go(func() error { return log.follow(ctx) })
+	g.Go(func() error { return sources.Run(ctx) })
 	return g.Wait()
+}
+
+// sources makes what measures beside Kafka's offsets.
+func (l *line) sources(policies []pipeline.Policy) (*source.Sources, error) {
+	cfg := source.Config{Owns: l.owns, Cluster: l.clusters.options, Addresses: l.addresses, Logger: l.logger}
+	for _, p := range policies {
+		cfg.Policies = append(cfg.Policies, source.Policy{
+			Name: p.Name(), Cluster: p.Target.Cluster, Interval: p.Scaler.Interval, Spec: p.Sources,
+		})
+	}
+	return source.New(cfg)
 }
 
 // collector makes each collector once.

@@ -42,11 +42,19 @@ type answer struct {
 type daemon struct {
 	t       *testing.T
 	address string
-	client  metricsclient.ExternalMetricsClient
+	// web serves the page and /api/v1.
+	web    string
+	client metricsclient.ExternalMetricsClient
 }
 
-// startDaemon writes a configuration with the policies, runs `prescale serve` on it and stops it when the test ends.
+// startDaemon runs `prescale serve` with its log in memory.
 func startDaemon(t *testing.T, brokers []string, policies string) *daemon {
+	t.Helper()
+	return startDaemonWith(t, brokers, "memory", policies)
+}
+
+// startDaemonWith writes a configuration with the policies, runs `prescale serve` on it and stops it when the test ends.
+func startDaemonWith(t *testing.T, brokers []string, log, policies string) *daemon {
 	t.Helper()
 	dir := t.TempDir()
 	authority, err := certificate.NewAuthority("test", time.Now(), time.Hour)
@@ -65,14 +73,14 @@ func startDaemon(t *testing.T, brokers []string, policies string) *daemon {
 		return path
 	}
 	cert, key := write("tls.crt", certPEM), write("tls.key", keyPEM)
-	address := freeAddress(t)
+	address, web := freeAddress(t), freeAddress(t)
 	configFile := write("prescale.yaml", fmt.Appendf(nil, `
-log: memory
+log: %s
 clusters: {main: {brokers: [%s]}}
 metricsAPI: {listen: "%s", certFile: %q, keyFile: %q}
-http: {listen: "127.0.0.1:0"}
+http: {listen: "%s"}
 policies:
-%s`, strings.Join(brokers, ", "), address, cert, key, policies))
+%s`, log, strings.Join(brokers, ", "), address, cert, key, web, policies))
 
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -95,7 +103,7 @@ policies:
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &daemon{t: t, address: address, client: client}
+	return &daemon{t: t, address: address, web: web, client: client}
 }
 
 func freeAddress(t *testing.T) string {

@@ -39,8 +39,11 @@ type Result struct {
 	Observation series.Observation
 	// Members is how many members the consumer group has: the replicas, where nobody knows better. Missing when not known.
 	Members series.Value
-	Group   Group
-	Err     error
+	// Starting is how many of them joined lately and have not committed yet though there is work for them: replicas that were
+	// asked for and are no help so far. Missing when Members is.
+	Starting series.Value
+	Group    Group
+	Err      error
 }
 
 // Group is what a tick learned about a target's consumer group itself.

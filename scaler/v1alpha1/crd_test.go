@@ -142,6 +142,21 @@ func TestTheAPIServerRefusesWhatTheDaemonWould(t *testing.T) {
 		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, verticalMax: {cpu: 0}", false},
 		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, verticalMax: {memory: -1Gi}", false},
 		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, verticalMax: {memory: lots}", false},
+		{"kafka: {group: g}, objective: {lagSeconds: 30, latencySeconds: 2}, replicas: {max: 4}, sources: {headers: {topic: out, header: requested-at-ms}}", true},
+		{"kafka: {group: g}, objective: {lagSeconds: 30, latencySeconds: 2}, replicas: {max: 4}, sources: {latencyQuantile: 0.5, headers: {topic: out, header: h}, prometheus: {port: 8080, busyCounter: busy}}", true},
+		{"kafka: {group: g}, objective: {lagSeconds: 30, latencySeconds: 2}, replicas: {max: 4}, sources: {prometheus: {urls: ['http://a:1/metrics'], path: /m, latencyHistogram: h, labels: {a: b}}}", true},
+		{"kafka: {group: g}, objective: {lagSeconds: 30, latencySeconds: 2}, replicas: {max: 4}, sources: {}", false},
+		{"kafka: {group: g}, objective: {lagSeconds: 30, latencySeconds: 2}, replicas: {max: 4}, sources: {latencyQuantile: 1, headers: {topic: out, header: h}}", false},
+		{"kafka: {group: g}, objective: {lagSeconds: 30, latencySeconds: 2}, replicas: {max: 4}, sources: {latencyQuantile: -0.1, headers: {topic: out, header: h}}", false},
+		{"kafka: {group: g}, objective: {lagSeconds: 30, latencySeconds: 2}, replicas: {max: 4}, sources: {headers: {topic: out}}", false},
+		{"kafka: {group: g}, objective: {lagSeconds: 30, latencySeconds: 2}, replicas: {max: 4}, sources: {headers: {topic: '', header: h}}", false},
+		{"kafka: {group: g}, objective: {lagSeconds: 30, latencySeconds: 2}, replicas: {max: 4}, sources: {headers: {topic: out, header: h}, prometheus: {port: 8080, latencyHistogram: h}}", false},
+		{"kafka: {group: g}, objective: {lagSeconds: 30, latencySeconds: 2}, replicas: {max: 4}, sources: {prometheus: {port: 8080}}", false},
+		{"kafka: {group: g}, objective: {lagSeconds: 30, latencySeconds: 2}, replicas: {max: 4}, sources: {prometheus: {latencyHistogram: h}}", false},
+		{"kafka: {group: g}, objective: {lagSeconds: 30, latencySeconds: 2}, replicas: {max: 4}, sources: {prometheus: {port: 8080, urls: ['http://a:1'], latencyHistogram: h}}", false},
+		{"kafka: {group: g}, objective: {lagSeconds: 30, latencySeconds: 2}, replicas: {max: 4}, sources: {prometheus: {port: 70000, latencyHistogram: h}}", false},
+		{"kafka: {group: g}, objective: {lagSeconds: 30, latencySeconds: 2}, replicas: {max: 4}, sources: {prometheus: {urls: ['a:1'], latencyHistogram: h}}", false},
+		{"kafka: {group: g}, objective: {lagSeconds: 30, latencySeconds: 2}, replicas: {max: 4}, sources: {prometheus: {port: 8080, path: m, latencyHistogram: h}}", false},
 	} {
 		text := least + "  {" + test.spec + "}\n"
 		_, refused := crd.admit(t, text)

@@ -64,6 +64,9 @@ type ScalePolicySpec struct {
 	Objective Objective `json:"objective"`
 	// Replicas bounds the answer.
 	Replicas ReplicaBounds `json:"replicas"`
+	// Sources measure what Kafka's offsets do not tell.
+	// +optional
+	Sources *Sources `json:"sources,omitempty"`
 	// LeadTime is where learning of the start-up time begins.
 	// +optional
 	LeadTime LeadTime `json:"leadTime,omitzero"`
@@ -238,7 +241,7 @@ type Objective struct {
 	// +kubebuilder:default=0.001
 	// +optional
 	ViolationRatio float64 `json:"violationRatio,omitempty"`
-	// LatencySeconds bounds the latency that the policy's latency source reports; 0 means none is promised.
+	// LatencySeconds bounds the latency that sources measure, at sources.latencyQuantile; 0 means none is promised.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	LatencySeconds float64 `json:"latencySeconds,omitempty"`

@@ -205,19 +205,23 @@ func (c *Config) policy(p *v1alpha1.ScalePolicy) (pipeline.Policy, error) {
 	default:
 		errs = append(errs, fmt.Errorf("kafka.reset: %q: want earliest or latest", kafka.Reset))
 	}
+	sources, err := c.sources(p)
+	errs = append(errs, err)
 	topics := slices.Clone(kafka.Topics)
 	slices.Sort(topics)
 	if err := errors.Join(errs...); err != nil {
 		return pipeline.Policy{}, err
 	}
-	return pipeline.NewPolicy(collector.Target{
+	policy := pipeline.NewPolicy(collector.Target{
 		Policy:        p.PolicyName(),
 		Cluster:       cluster,
 		Group:         kafka.Group,
 		Topics:        slices.Compact(topics),
 		Reset:         reset,
 		ReadCommitted: kafka.ReadCommitted,
-	}, cfg, p.Seasons()), nil
+	}, cfg, p.Seasons())
+	policy.Sources = sources
+	return policy, nil
 }
 
 // prefixEach puts prefix before each line of a joined error.

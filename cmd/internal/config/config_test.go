@@ -65,6 +65,12 @@ func TestEachMistakeHasItsMessage(t *testing.T) {
 		{"policy twice", good + "policies: [" + goodPolicy + ", " + goodPolicy + "]", []string{`policies[1].metadata.name: "ai/a": defined twice`}},
 		{"unknown cluster", "clusters: {other: {brokers: [k:1]}}\npolicies: [" + goodPolicy + "]", []string{`policies[0].spec.kafka.cluster: "main": not among clusters: [other]`}},
 		{"file that is not there", good + "policyFiles: [nope.yaml]", []string{"policyFiles[0]:", "no file matches"}},
+		{"pods without a cluster", good + "policies: [" + strings.Replace(goodPolicy, "replicas:", "sources: {prometheus: {port: 8080, busyCounter: b}}, replicas:", 1) + "]",
+			[]string{"policies[0].spec.sources.prometheus.port: the pods are not known without metricsAPI.kubeconfig: give urls instead"}},
+		{"port of no pods", good + "metricsAPI: {kubeconfig: in-cluster}\npolicies: [" + strings.Replace(goodPolicy, "replicas:", "sources: {prometheus: {port: 8080, busyCounter: b}}, replicas:", 1) + "]",
+			[]string{"policies[0].spec.sources.prometheus.port: no pods are named: give scaleTargetRef too"}},
+		{"empty sources", good + "policies: [" + strings.Replace(goodPolicy, "replicas:", "sources: {headers: {}}, replicas:", 1) + "]",
+			[]string{"policies[0].spec.sources.headers.topic: missing", "policies[0].spec.sources.headers.header: missing"}},
 		{"not YAML", "clusters: [", []string{"read YAML"}},
 		{"five at once", "log: 3\nclusters: {main: {brokers: [kafka]}}\nhttp: {listen: here, color: red}\npolicies: [{metadata: {name: a}, spec: {replicas: {max: many}}}]", []string{
 			"log: 3: want a text", `clusters.main.brokers[0]: "kafka"`, `http.listen: "here"`, "http.color: unknown key", `policies[0].spec.replicas.max: "many": want a whole number`,

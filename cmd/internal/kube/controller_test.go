@@ -328,6 +328,7 @@ func TestStartUpTimesComeFromPods(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		p.Status.PodIP = map[string]string{"quick": "10.0.0.1", "slow": "10.0.0.2"}[name]
 		if _, err := pods.Update(t.Context(), withCondition(p, corev1.PodReady, corev1.ConditionTrue, "", start.Add(took)), metav1.UpdateOptions{}); err != nil {
 			t.Fatal(err)
 		}
@@ -344,6 +345,11 @@ func TestStartUpTimesComeFromPods(t *testing.T) {
 	}
 	if c, _, ok := r.workloads.Count("ai/a", r.now); !ok || c.Pending != 1 || c.Stuck != 0 {
 		t.Errorf("got %+v, want one pod that no node has room for", c)
+	}
+	addresses := r.workloads.Addresses("ai/a")
+	slices.Sort(addresses)
+	if fmt.Sprint(addresses) != "[10.0.0.1 10.0.0.2]" {
+		t.Errorf("addresses of ready pods: got %v", addresses)
 	}
 	again := series.Observation{Policy: "ai/a", At: r.now}
 	r.workloads.Annotate(r.now, &again)

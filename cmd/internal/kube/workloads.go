@@ -202,6 +202,27 @@ func (w *Workloads) Count(policy string, now time.Time) (sum Count, pools []Pool
 	return sum, pools, known
 }
 
+// Addresses returns the addresses of the policy's ready pods, in no order.
+func (w *Workloads) Addresses(policy string) []string {
+	var all []string
+	for _, t := range w.targetsOf(policy) {
+		selector, _, ok := w.scaled(namespaceOf(policy), t.ref)
+		if !ok {
+			continue
+		}
+		pods, err := w.pods.Pods(namespaceOf(policy)).List(selector)
+		if err != nil {
+			continue // A lister reads memory; its error is a name that it cannot hold.
+		}
+		for _, pod := range pods {
+			if pod.DeletionTimestamp == nil && ready(pod) && pod.Status.PodIP != "" {
+				all = append(all, pod.Status.PodIP)
+			}
+		}
+	}
+	return all
+}
+
 // Annotate fills in what is known of the policy's replicas: those that work and start, and the start-ups that completed since the
 // last call. What is not known stays as it is.
 func (w *Workloads) Annotate(now time.Time, o *series.Observation) {
@@ -373,7 +394,7 @@ func slim(obj any) (any, error) {
 	switch o := obj.(type) {
 	case *corev1.Pod:
 		o.Spec = corev1.PodSpec{NodeName: o.Spec.NodeName}
-		o.Status = corev1.PodStatus{Phase: o.Status.Phase, Conditions: o.Status.Conditions}
+		o.Status = corev1.PodStatus{Phase: o.Status.Phase, Conditions: o.Status.Conditions, PodIP: o.Status.PodIP}
 	case *corev1.Node:
 		o.Spec, o.Status = corev1.NodeSpec{}, corev1.NodeStatus{}
 	case *appsv1.Deployment:

@@ -55,9 +55,11 @@ type Config struct {
 	CollectorFor func(cluster string, interval time.Duration) (Collector, error)
 	// Replicas may be nil: then the members of the consumer group count as ready replicas.
 	Replicas Replicas
-	Store    *readmodel.Store
-	Metrics  *Metrics
-	Logger   *slog.Logger
+	// Sources add latency and busy ratio; nil adds neither.
+	Sources collector.Source
+	Store   *readmodel.Store
+	Metrics *Metrics
+	Logger  *slog.Logger
 	// Log says which of the policies are this process's to decide, and takes the decisions; what it publishes comes back
 	// by a Publisher. Shards is the number of its shards. A nil Log means that all are, and publishes at once.
 	Log    Log
@@ -261,13 +263,14 @@ func (r *runner) decide(now time.Time, p *policyState, seen sighting) {
 // entry returns what the read model keeps of one tick. A tick without an observation is not usable: the last one ages.
 func entry(p Policy, observation series.Observation, decision scaler.Decision, err error) readmodel.Entry {
 	e := readmodel.Entry{
-		Policy:      p.Name(),
-		At:          observation.At,
-		Interval:    p.Scaler.Interval,
-		Labels:      p.Labels(),
-		Observation: observation,
-		Decision:    decision,
-		Usable:      err == nil,
+		Policy:          p.Name(),
+		At:              observation.At,
+		Interval:        p.Scaler.Interval,
+		Labels:          p.Labels(),
+		LatencyQuantile: p.Sources.Quantile,
+		Observation:     observation,
+		Decision:        decision,
+		Usable:          err == nil,
 	}
 	if err != nil {
 		e.Cause = err.Error()

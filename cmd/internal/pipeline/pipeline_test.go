@@ -198,3 +198,19 @@ func TestTicksFollowTheClock(t *testing.T) {
 		}
 	})
 }
+
+func TestMembersCountAsReplicasOnceTheyCommit(t *testing.T) {
+	result := observed(10)
+	for _, tt := range []struct{ starting, ready, wantStarting series.Value }{
+		{series.Of(0), series.Of(2), series.Of(0)},
+		{series.Of(1), series.Of(1), series.Of(1)},
+		{series.Missing, series.Of(2), series.Missing},
+	} {
+		result.Starting = tt.starting
+		o := (&Config{}).sighted(time.Unix(0, 0), Policy{}, result).observation
+		if o.ReadyReplicas != tt.ready || o.StartingReplicas != tt.wantStarting {
+			t.Errorf("%v of 2 members starting: got %v ready and %v starting, want %v and %v",
+				tt.starting, o.ReadyReplicas, o.StartingReplicas, tt.ready, tt.wantStarting)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prescale/prescale/cmd/internal/source"
 	"github.com/prescale/prescale/forecaster"
 	"github.com/prescale/prescale/forecaster/catalog"
 	"github.com/prescale/prescale/metrics/collector"
@@ -18,6 +19,8 @@ type Policy struct {
 	Target collector.Target
 	Scaler scaler.Config
 	Model  forecaster.Config
+	// Sources say where its latency and busy ratio are measured.
+	Sources source.Spec
 }
 
 // NewPolicy returns the policy for one target: its forecaster samples at the scaler's interval and looks as far

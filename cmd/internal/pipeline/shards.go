@@ -357,10 +357,18 @@ func (c *Config) sighted(now time.Time, p Policy, result collector.Result) sight
 	observation.Policy = p.Name()
 	observation.At = now
 	if !observation.ReadyReplicas.Known() {
-		observation.ReadyReplicas = result.Members
+		// The group's members, where nobody knows the replicas themselves. The scaler times start-ups by them: from its own
+		// order to the first commits, which takes in whatever happens before a member joins.
+		observation.ReadyReplicas, observation.StartingReplicas = result.Members, result.Starting
+		if result.Starting.Known() {
+			observation.ReadyReplicas = result.Members.Plus(result.Starting.Times(-1))
+		}
 	}
 	if c.Replicas != nil {
 		c.Replicas.Annotate(now, &observation)
+	}
+	if c.Sources != nil {
+		c.Sources.Annotate(now, &observation)
 	}
 	return sighting{p, observation, result.Err}
 }

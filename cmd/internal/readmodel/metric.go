@@ -10,17 +10,16 @@ import (
 
 // The names of the metrics: the same on external.metrics.k8s.io, custom.metrics.k8s.io, the KEDA scaler and Prometheus.
 const (
-	DesiredReplicas        = "prescale_desired_replicas"
-	LagRecords             = "prescale_kafka_lag_records"
-	LagSeconds             = "prescale_kafka_lag_seconds"
-	ArrivalRate            = "prescale_kafka_arrival_records_per_second"
-	ForecastArrivalRate    = "prescale_forecast_arrival_records_per_second"
-	InferenceLatency       = "prescale_inference_latency_seconds"
-	poolLabel              = "pool"
-	quantileLabel          = "quantile"
-	horizonLabel           = "horizon"
-	horizonMax             = "max"
-	latencyQuantileDefault = "0.99"
+	DesiredReplicas     = "prescale_desired_replicas"
+	LagRecords          = "prescale_kafka_lag_records"
+	LagSeconds          = "prescale_kafka_lag_seconds"
+	ArrivalRate         = "prescale_kafka_arrival_records_per_second"
+	ForecastArrivalRate = "prescale_forecast_arrival_records_per_second"
+	InferenceLatency    = "prescale_inference_latency_seconds"
+	poolLabel           = "pool"
+	quantileLabel       = "quantile"
+	horizonLabel        = "horizon"
+	horizonMax          = "max"
 )
 
 // PolicyLabel is the label that holds the policy's name, without its namespace.
@@ -82,6 +81,10 @@ func (e *Entry) Metrics() []Metric {
 		level := strconv.FormatFloat(q.Level, 'g', -1, 64)
 		add(ForecastArrivalRate, series.Of(q.Value), with(quantileLabel, level, horizonLabel, horizonMax))
 	}
-	add(InferenceLatency, e.Observation.LatencySeconds, with(quantileLabel, latencyQuantileDefault))
+	latencyLabels := labels
+	if e.LatencyQuantile > 0 {
+		latencyLabels = with(quantileLabel, strconv.FormatFloat(e.LatencyQuantile, 'g', -1, 64))
+	}
+	add(InferenceLatency, e.Observation.LatencySeconds, latencyLabels)
 	return out
 }

@@ -26,6 +26,8 @@ type Entry struct {
 	Interval time.Duration `json:"interval"`
 	// Labels are added to every metric of the policy: cluster, group and, where there is just one, topic.
 	Labels map[string]string `json:"labels,omitempty"`
+	// LatencyQuantile is the quantile that the observation's latency is of; 0 where none is measured.
+	LatencyQuantile float64 `json:"latencyQuantile,omitempty"`
 	// Observation lacks the per-partition values where it came from the log.
 	Observation series.Observation `json:"observation"`
 	Decision    scaler.Decision    `json:"decision"`

@@ -58,7 +58,7 @@ func (c *Collector) observeTarget(t *target, now, readAt time.Time, result *coll
 	o := &result.Observation
 	g := c.groups[t.Group]
 	result.Group = g.summary()
-	result.Members = g.memberCount()
+	result.Members, result.Starting = g.memberCount(), g.starting(now, t.Reset)
 	o.Rebalancing = g.rebalancing()
 	problems := problemList{}
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prescale/prescale/metrics/collector"
+	"github.com/prescale/prescale/metrics/series"
 )
 
 // observeMembers takes a fresh look at a group's members: a changed assignment, or a state that says so, is a rebalance.
@@ -62,6 +63,51 @@ func (g *group) observeCommits(now time.Time, tick int) {
 		}
 	}
 	slices.SortFunc(t.starts, func(a, b collector.Start) int { return a.JoinedAt.Compare(b.JoinedAt) })
+}
+
+// startingFor is how long a member may take to its first commit. One that has not committed by then has another trouble, and
+// one more replica would not be coming: it counts as a replica that works.
+const startingFor = 15 * time.Minute
+
+// starting is how many members joined while we looked, have work and have not committed yet.
+func (g *group) starting(now time.Time, reset collector.Reset) series.Value {
+	if !g.membersKnown || g.membersProblem != nil {
+		return series.Missing
+	}
+	n := 0
+	for i := range g.members {
+		m := &g.members[i]
+		if at, waiting := g.track.joined[m.id]; waiting && now.Sub(at) < startingFor && g.hasWork(m, reset) {
+			n++
+		}
+	}
+	return series.OfInt(n)
+}
+
+// hasWork reports whether a partition of the member holds records that are not consumed yet, as far as is known.
+func (g *group) hasWork(m *member, reset collector.Reset) bool {
+	for name, partitions := range m.topics {
+		gt := g.topics[name]
+		if gt == nil {
+			continue
+		}
+		for _, p := range partitions {
+			if int(p) >= gt.topic.partitions() {
+				continue
+			}
+			from := unknown
+			if int(p) < len(gt.position) {
+				from = gt.position[p]
+			}
+			if from < 0 && reset == collector.ResetEarliest {
+				from = gt.topic.start[p]
+			}
+			if from >= 0 && gt.topic.end[p] > from {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // movedAny reports whether any partition of a member moved at the tick.

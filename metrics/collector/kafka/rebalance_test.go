@@ -65,6 +65,7 @@ func TestMembersStartAndStop(t *testing.T) {
 			joined := f.tick(5 * time.Second)[0]
 			wantValue(t, "members", joined.Members, series.Of(1))
 			wantValue(t, "members with partitions", joined.Group.Assigned, series.Of(1))
+			wantValue(t, "starting", joined.Starting, series.Of(1))
 			if joined.Group.Type != tt.kind || joined.Group.Rebalances != 1 || len(joined.Group.Starts) != 0 {
 				t.Errorf("joined: got %+v", joined.Group)
 			}
@@ -72,6 +73,7 @@ func TestMembersStartAndStop(t *testing.T) {
 				t.Fatal(err)
 			}
 			started := f.tick(10 * time.Second)[0]
+			wantValue(t, "starting after the first commit", started.Starting, series.Of(0))
 			if len(started.Group.Starts) != 1 || started.Group.Starts[0].FirstCommitAt.Sub(started.Group.Starts[0].JoinedAt) != 10*time.Second {
 				t.Errorf("starts: got %+v, want one of 10s", started.Group.Starts)
 			}
@@ -90,9 +92,34 @@ func TestMembersStartAndStop(t *testing.T) {
 			client.Close()
 			left := f.tick(5 * time.Second)[0]
 			wantValue(t, "members left", left.Members, series.Of(0))
+			wantValue(t, "starting left", left.Starting, series.Of(0))
 			if left.Group.State != "Empty" || left.Group.Rebalances != 2 {
 				t.Errorf("left: got %+v", left.Group)
 			}
 		})
 	}
+}
+
+// TestAMemberThatNeverCommitsIsNotStartingForEver: it has work, and neither it nor one without work is waited for.
+func TestAMemberThatNeverCommitsIsNotStartingForEver(t *testing.T) {
+	f := newFixture(t, 1, map[string]int32{"a": 1}, func(c *Config) { c.GroupInterval = 1 })
+	f.collector.SetTargets([]collector.Target{{Policy: "ns/p", Cluster: "main", Group: "g", Topics: []string{"a"}}})
+	f.tick(0)
+	client := f.member("g", "a")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	polled := make(chan struct{})
+	go func() { client.PollFetches(ctx); close(polled) }()
+	for joined := series.Missing; joined != series.Of(1); {
+		if ctx.Err() != nil {
+			t.Fatal("it did not join")
+		}
+		r := f.tick(time.Second)[0]
+		joined = r.Group.Assigned
+		wantValue(t, "starting without work", r.Starting, series.Of(0))
+	}
+	f.produce("a", 0, 1)
+	<-polled
+	wantValue(t, "starting with work", f.tick(5 * time.Second)[0].Starting, series.Of(1))
+	wantValue(t, "starting for long", f.tick(startingFor)[0].Starting, series.Of(0))
 }

@@ -180,10 +180,11 @@ func TestHeaders(t *testing.T) {
 	}
 	defer cluster.Close()
 	config := HeadersConfig{Policy: "ns/p", Topic: "predictions", Header: "requested-at-ms", Quantile: 0.5}
-	h, err := NewHeaders(config, nil, kgo.SeedBrokers(cluster.ListenAddrs()...))
+	h, err := NewHeaders(kgo.SeedBrokers(cluster.ListenAddrs()...))
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.SetPolicies([]HeadersConfig{config})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- h.Run(ctx) }()
@@ -228,6 +229,23 @@ func TestHeaders(t *testing.T) {
 	}
 	if !strings.Contains(o.Problems[0], `"soon" is no number`) {
 		t.Errorf("problem: got %q", o.Problems)
+	}
+
+	// Another policy comes, of a topic that is not there, and the first goes.
+	h.SetPolicies([]HeadersConfig{{Policy: "ns/q", Topic: "nowhere", Header: "h", Quantile: 0.5}})
+	if err := h.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o = series.Observation{Policy: "ns/q"}
+	h.Annotate(time.Now(), &o)
+	if o.LatencySeconds.Known() || len(o.Problems) != 1 || !strings.Contains(o.Problems[0], "topic nowhere: UNKNOWN_TOPIC_OR_PARTITION") {
+		t.Errorf("latency %v, problem %q", o.LatencySeconds, o.Problems)
+	}
+	send("1699999999750")
+	o = series.Observation{Policy: "ns/p"}
+	h.Annotate(time.Now(), &o)
+	if o.LatencySeconds.Known() || len(o.Problems) > 0 {
+		t.Errorf("a policy that went: %+v", o)
 	}
 }
 

@@ -64,13 +64,12 @@ type Scraper struct {
 	config ScraperConfig
 	client *http.Client
 
-	mu        sync.Mutex
-	before    map[string]scraped
-	seen      distribution
-	busy      float64
-	busySpan  float64 // seconds of all endpoints together
-	problems  []string
-	endpoints int
+	mu       sync.Mutex
+	before   map[string]scraped
+	seen     distribution
+	busy     float64
+	busySpan float64 // seconds of all endpoints together
+	problem  string  // of the latest scrape that had one
 }
 
 // scraped is what one endpoint said at one time.
@@ -111,7 +110,6 @@ func (s *Scraper) Scrape(ctx context.Context, now time.Time, endpoints []string)
 	wait.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.endpoints = len(endpoints)
 	after := map[string]scraped{}
 	var problems []error
 	for i, endpoint := range endpoints {
@@ -130,9 +128,18 @@ func (s *Scraper) Scrape(ctx context.Context, now time.Time, endpoints []string)
 	s.before = after
 	err := errors.Join(problems...)
 	if err != nil {
-		s.problems = append(s.problems, err.Error())
+		s.problem = fmt.Sprintf("replicas' metrics: %d of %d endpoints were not read: %v", len(problems), len(endpoints), problems[0])
 	}
 	return err
+}
+
+// Forget drops all that was read, as if the Scraper were new.
+func (s *Scraper) Forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.before)
+	clear(s.seen)
+	s.busy, s.busySpan, s.problem = 0, 0, ""
 }
 
 // count adds what one endpoint's counters grew by; the lock is held.
@@ -168,9 +175,11 @@ func (s *Scraper) Annotate(_ time.Time, o *series.Observation) {
 	if s.busySpan > 0 {
 		o.BusyRatio = series.Of(s.busy / s.busySpan)
 	}
-	o.Problems = append(o.Problems, s.problems...)
+	if s.problem != "" {
+		o.Problems = append(o.Problems, s.problem)
+	}
 	clear(s.seen)
-	s.busy, s.busySpan, s.problems = 0, 0, nil
+	s.busy, s.busySpan, s.problem = 0, 0, ""
 }
 
 // read scrapes one endpoint.
