@@ -11,7 +11,7 @@ import (
 // and how busy the replicas are.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.headers) || has(self.prometheus)",message="want headers, prometheus or both"
-// +kubebuilder:validation:XValidation:rule="!has(self.headers) || !has(self.prometheus) || !has(self.prometheus.latencyHistogram) || self.prometheus.latencyHistogram == ”",message="want one source of latency: headers or prometheus.latencyHistogram"
+// +kubebuilder:validation:XValidation:rule="!has(self.headers) || !has(self.prometheus) || !has(self.prometheus.latencyHistogram) || size(self.prometheus.latencyHistogram) == 0",message="want one source of latency: headers or prometheus.latencyHistogram"
 type Sources struct {
 	// LatencyQuantile is the quantile of the latencies that is held against objective.latencySeconds. Default 0.99.
 	// +kubebuilder:validation:Minimum=0
@@ -45,7 +45,7 @@ type HeaderSource struct {
 // PrometheusSource names endpoints in Prometheus's format and what to read there.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.port) && self.port != 0) != (has(self.urls) && size(self.urls) > 0)",message="want either port or urls"
-// +kubebuilder:validation:XValidation:rule="has(self.latencyHistogram) && self.latencyHistogram != ” || has(self.busyCounter) && self.busyCounter != ”",message="want latencyHistogram, busyCounter or both"
+// +kubebuilder:validation:XValidation:rule="has(self.latencyHistogram) && size(self.latencyHistogram) > 0 || has(self.busyCounter) && size(self.busyCounter) > 0",message="want latencyHistogram, busyCounter or both"
 type PrometheusSource struct {
 	// Port is where every ready pod of scaleTargetRef and of the pools serves its metrics.
 	// +kubebuilder:validation:Minimum=0
