@@ -241,6 +241,55 @@ func TestAStateThatCannotBeReadIsRebuilt(t *testing.T) {
 	}
 }
 
+func TestARemovedPolicyIsForgottenOnceItsObservationsAreGone(t *testing.T) {
+	opts := fakeKafka(t)
+	cfg := testConfig("a")
+	ensure(t, cfg, opts)
+	names := policies(0, cfg.Shards, 2)
+	removed, kept := names[0], names[1]
+	first, ms := openShard(t, cfg, opts, 0)
+	at := t0
+	tick := func(s *Shard, names ...string) {
+		t.Helper()
+		at = at.Add(time.Second)
+		if err := s.Append(t.Context(), ms.tick(s, at, names...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 7 {
+		tick(first, removed, kept)
+	}
+	// A replica that does not know the policy must leave it alone: another one may.
+	if got := first.Forgettable(at.Add(cfg.Retention)); len(got) > 0 {
+		t.Errorf("within the retention: got %v", got)
+	}
+	at = at.Add(cfg.Retention + 2*forgetMargin)
+	tick(first, kept)
+	if got := first.Forgettable(at); !slices.Equal(got, []string{removed}) {
+		t.Fatalf("got %v, want %s alone", got, removed)
+	}
+	if err := first.Forget(t.Context(), first.Forgettable(at)); err != nil {
+		t.Fatal(err)
+	}
+	second, recovered := openShard(t, cfg, opts, 0)
+	if _, known := second.Known(removed); known || recovered[removed] != nil {
+		t.Errorf("the removed policy is known after the take-over")
+	}
+	if got := second.Next(kept); got != 9 {
+		t.Errorf("the other's next tick: got %d, want 9", got)
+	}
+	// One of the same name begins anew.
+	delete(ms, removed)
+	tick(second, removed)
+	if got := second.Next(removed); got != 2 {
+		t.Errorf("the next tick of a policy that came back: got %d, want 2", got)
+	}
+	third, again := openShard(t, cfg, opts, 0)
+	if got := third.Next(removed); got != 2 || again[removed].sum != ms[removed].sum {
+		t.Errorf("after another take-over: next tick %d, state %v, want 2 and %v", got, again[removed], ms[removed])
+	}
+}
+
 func TestAppendRefusesWhatWouldBreakTheLine(t *testing.T) {
 	opts := fakeKafka(t)
 	cfg := testConfig("a")

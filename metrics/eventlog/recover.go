@@ -49,7 +49,8 @@ func (k *kafkaBackend) recover(ctx context.Context, s *Shard, r Recovery) (err e
 			// Every observation that is left is better than none: read on from the start of the log.
 			k.log.Warn("a checkpoint cannot be used; the state is rebuilt from the observations", "policy", policy, "error", err)
 			rebuild[policy] = true
-			from = 0
+			from, c.ReplayFrom = 0, 0
+			checkpoints[policy] = c
 			continue
 		}
 		s.last[policy] = position{seq: c.Seq, at: c.At, origin: c.Origin}
@@ -65,6 +66,8 @@ func (k *kafkaBackend) recover(ctx context.Context, s *Shard, r Recovery) (err e
 		s.Term = max(s.Term, t.Term)
 		last, known := s.last[t.Policy]
 		switch {
+		case record.Offset < checkpoints[t.Policy].ReplayFrom:
+			return nil // Read for another policy's sake.
 		case rebuild[t.Policy]:
 			delete(rebuild, t.Policy)
 			r.Observe(t, true)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"time"
 )
 
@@ -61,6 +62,8 @@ type batch struct {
 	ticks       []Tick
 	decisions   []Decision
 	checkpoints []Checkpoint
+	// forgotten are policies whose checkpoint and newest decision are taken out of the log.
+	forgotten []string
 }
 
 // backend is where a shard's records go.
@@ -132,6 +135,43 @@ func (s *Shard) Append(ctx context.Context, entries []Entry) error {
 	if err := s.append(ctx, entries); err != nil {
 		s.failed = err
 		return err
+	}
+	return nil
+}
+
+// Forgettable returns the policies, sorted, that have had no tick for so long before now that retention has left none of
+// their observations. A policy that is merely unknown to this replica, in a roll-out of a new configuration say, or that
+// returns within days, is not among them.
+func (s *Shard) Forgettable(now time.Time) []string {
+	var idle []string
+	for policy, p := range s.last {
+		if now.Sub(p.at) > s.cfg.Retention+forgetMargin {
+			idle = append(idle, policy)
+		}
+	}
+	slices.Sort(idle)
+	return idle
+}
+
+// forgetMargin is how long observations may outlive Config.Retention: more than a segment's span and the broker's interval
+// between its looks.
+const forgetMargin = 24 * time.Hour
+
+// Forget takes the checkpoints and decisions of policies out of the log, in one transaction: a policy of that name begins
+// anew. Errors are those of Append.
+func (s *Shard) Forget(ctx context.Context, policies []string) error {
+	if s.failed != nil {
+		return fmt.Errorf("shard %d: forget after a failure: %w", s.Number, s.failed)
+	}
+	if len(policies) == 0 {
+		return nil
+	}
+	if _, err := s.backend.write(ctx, s, &batch{forgotten: policies}); err != nil {
+		s.failed = err
+		return err
+	}
+	for _, policy := range policies {
+		delete(s.last, policy)
 	}
 	return nil
 }

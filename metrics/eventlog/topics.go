@@ -36,7 +36,6 @@ type topicSpec struct {
 }
 
 func (c Config) topics() []topicSpec {
-	retention := strconv.FormatInt(c.Retention.Milliseconds(), 10)
 	// Records may be as large as a batch, and segments small enough that the cleaner and retention get at them.
 	common := map[string]string{"max.message.bytes": strconv.Itoa(2 * maxBatchBytes)}
 	with := func(pairs ...string) map[string]string {
@@ -46,28 +45,36 @@ func (c Config) topics() []topicSpec {
 		}
 		return m
 	}
-	day := strconv.FormatInt((24 * time.Hour).Milliseconds(), 10)
-	hour := strconv.FormatInt(time.Hour.Milliseconds(), 10)
 	return []topicSpec{
 		{
 			name: c.observations(), cleanup: "delete",
-			configs: with("retention.ms", retention, "segment.ms", day),
+			configs: with("retention.ms", millis(c.Retention), "segment.ms", millis(segmentSpan)),
 			atLeast: []string{"retention.ms", "max.message.bytes"},
 		},
 		{
 			name: c.checkpoints(), cleanup: "compact",
 			// Small segments and an eager cleaner: a take-over reads all that is not cleaned yet.
-			configs: with("segment.bytes", strconv.Itoa(32<<20), "segment.ms", hour, "min.cleanable.dirty.ratio", "0.3", "max.compaction.lag.ms", hour),
+			configs: with("segment.bytes", strconv.Itoa(16<<20), "segment.ms", millis(checkpointSegmentSpan),
+				"min.cleanable.dirty.ratio", "0.2", "max.compaction.lag.ms", millis(time.Hour)),
 			atLeast: []string{"max.message.bytes"},
 		},
 		{
 			name: c.decisions(), cleanup: "compact",
 			// For as long as the observations live every decision stays beside them, for the replay to compare with.
-			configs: with("min.compaction.lag.ms", retention, "segment.ms", day),
+			configs: with("min.compaction.lag.ms", millis(c.Retention+2*segmentSpan), "segment.ms", millis(segmentSpan)),
 			atLeast: []string{"min.compaction.lag.ms", "max.message.bytes"},
 		},
 	}
 }
+
+// Retention and the cleaner work on whole segments, so observations outlive Config.Retention by up to segmentSpan and the
+// broker's interval between its looks (5 minutes unless changed). checkpointSegmentSpan bounds what a take-over reads in vain.
+const (
+	segmentSpan           = 6 * time.Hour
+	checkpointSegmentSpan = 10 * time.Minute
+)
+
+func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 // EnsureTopics creates the topics that are missing and verifies those that exist. A topic that is there with other settings
 // is left as it is: that is a *TopicError (several are joined).

@@ -137,6 +137,10 @@ func (k *kafkaBackend) transact(ctx context.Context, s *Shard, b *batch) (int64,
 	for i := range b.checkpoints {
 		produce(k.cfg.checkpoints(), b.checkpoints[i].Policy, b.checkpoints[i].At, value(b.checkpoints[i].AppendTo))
 	}
+	for _, policy := range b.forgotten {
+		produce(k.cfg.decisions(), policy, time.Time{}, nil)
+		produce(k.cfg.checkpoints(), policy, time.Time{}, nil)
+	}
 	k.buf = buf
 	if err := k.producer.Flush(ctx); err != nil {
 		return 0, fmt.Errorf("flush: %w", err)

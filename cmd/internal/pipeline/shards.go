@@ -181,11 +181,18 @@ func (s *shards) serve(ctx context.Context, log *eventlog.Shard) error {
 	s.cfg.Logger.Info("serving a shard", "shard", log.Number, "term", log.Term, "policies", len(d.all), "replayedTicks", d.replayed, "took", time.Since(start))
 	owned := s.open(log.Number)
 	defer s.close(log.Number, owned)
+	var forgot time.Time
 	for {
 		select {
 		case seen := <-owned.inbox:
 			if err := s.tick(ctx, log, d, seen); err != nil {
 				return err
+			}
+			if seen.now.Sub(forgot) >= forgetEvery {
+				forgot = seen.now
+				if err := s.forget(ctx, log, d, seen.now); err != nil {
+					return err
+				}
 			}
 		case <-ctx.Done():
 			// Nothing is written on leaving: the next owner replays the few ticks since each checkpoint faster than a last
@@ -238,6 +245,19 @@ func (s *shards) tick(ctx context.Context, log *eventlog.Shard, d *deciders, see
 		s.cfg.Metrics.decided(decisions[i].Policy, decisions[i])
 	}
 	return nil
+}
+
+// forgetEvery is how often a shard's owner looks for policies whose remains are to go: they have been gone for days.
+const forgetEvery = time.Hour
+
+// forget takes what is left of policies that are long gone out of the log.
+func (s *shards) forget(ctx context.Context, log *eventlog.Shard, d *deciders, now time.Time) error {
+	gone := slices.DeleteFunc(log.Forgettable(now), func(name string) bool { return d.all[name] != nil })
+	if len(gone) == 0 {
+		return nil
+	}
+	s.cfg.Logger.Info("the log forgets policies that are no longer there", "shard", log.Number, "policies", gone)
+	return log.Forget(ctx, gone)
 }
 
 func cause(err error) string {
