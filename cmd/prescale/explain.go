@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -16,22 +18,30 @@ import (
 )
 
 func newExplainCommand() *cobra.Command {
-	var policy, observations, history, output, server string
-	var at float64
+	var policy, observations, history, output, server, daemonConfig, at string
 	c := &cobra.Command{
-		Use:   "explain NAMESPACE/NAME | explain --policy FILE --observations FILE.jsonl",
+		Use:   "explain NAMESPACE/NAME | explain NAMESPACE/NAME --config FILE --at TIME | explain --policy FILE --observations FILE.jsonl",
 		Short: "Say why the answer was this number, and what would change it",
 		Long: `Say why the answer is this number: what was seen, the quantiles of the forecast, what each rule asked for, and what bound.
-With a policy's name, of the newest decision of a running daemon. With files, of a replayed moment: observations, as prescale
-decide takes them, are replayed up to it, and what would change the answer is said too.`,
+With a policy's name, of the newest decision of a running daemon. With the daemon's configuration file and a time, of the
+decision that stood then in its event log. With files, of a replayed moment: observations, as prescale decide takes them, are
+replayed up to it. Of replayed moments it also says what would change the answer.`,
 		Example: "  prescale explain ai/inference --server http://127.0.0.1:8080\n" +
+			"  prescale explain ai/inference --config prescale.yaml --at 2026-01-31T08:00:00Z\n" +
 			"  prescale explain --policy policy.yaml --observations observations.jsonl --at 1767225600",
 		Args: positional(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if output != "text" && output != "json" {
 				return command.Inputf("--output: %q: want text or json", output)
 			}
-			if len(args) == 1 {
+			switch {
+			case daemonConfig != "" && len(args) == 0:
+				return command.Inputf("--config: want a policy beside it, as NAMESPACE/NAME")
+			case daemonConfig != "":
+				return explainRecorded(cmd.Context(), cmd.OutOrStdout(), daemonConfig, args[0], cmp.Or(at, "0s"), output)
+			case len(args) == 1 && at != "":
+				return command.Inputf("--at: want --config beside it: a running daemon knows the newest decision only")
+			case len(args) == 1:
 				return explainLive(cmd.Context(), cmd.OutOrStdout(), server, args[0], output)
 			}
 			p, config, err := readPolicy(policy)
@@ -45,8 +55,10 @@ decide takes them, are replayed up to it, and what would change the answer is sa
 				}
 			}
 			until := math.Inf(1)
-			if cmd.Flags().Changed("at") {
-				until = at
+			if at != "" {
+				if until, err = strconv.ParseFloat(at, 64); err != nil {
+					return command.Inputf("--at: %q: want a number, in the observations' seconds", at)
+				}
 			}
 			e, err := d.explain(observations, until)
 			if err != nil {
@@ -64,7 +76,8 @@ decide takes them, are replayed up to it, and what would change the answer is sa
 	c.Flags().StringVar(&policy, "policy", "", "ScalePolicy file (required)")
 	c.Flags().StringVar(&observations, "observations", "", "file of observations, one JSON object a line; - is stdin (required)")
 	c.Flags().StringVar(&history, "history", "", "CSV of past arrivals to warm up with")
-	c.Flags().Float64Var(&at, "at", 0, "moment to explain, in the observations' seconds; the last by default")
+	c.Flags().StringVar(&daemonConfig, "config", "", "configuration file of a daemon that keeps its log in Kafka, for NAMESPACE/NAME at a time")
+	c.Flags().StringVar(&at, "at", "", "moment to explain: with --config a time (2026-01-31T08:00:00Z) or how long ago (6h), else in the observations' seconds; the last by default")
 	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	return c
 }

@@ -1,13 +1,149 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
 	"math"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/prescale/prescale/cmd/internal/command"
+	"github.com/prescale/prescale/cmd/internal/config"
 	"github.com/prescale/prescale/metrics/eventlog"
 	"github.com/prescale/prescale/metrics/series"
 )
+
+// TestWhatTheLogTells asks every command that reads the event log about a policy whose 100 ticks are in it.
+func TestWhatTheLogTells(t *testing.T) {
+	fake, err := kfake.NewCluster(kfake.GroupMinSessionTimeout(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(fake.Close)
+	file := filepath.Join(t.TempDir(), "prescale.yaml")
+	policies := `- metadata: {name: a, namespace: ai}
+  spec: {kafka: {group: g, topics: [work]}, objective: {lagSeconds: 30}, replicas: {max: 8}}
+`
+	if err := os.WriteFile(file, fmt.Appendf(nil, `
+clusters: {main: {brokers: [%s]}}
+eventLog: {shards: 2, protocol: classic}
+metricsAPI: {listen: "127.0.0.1:0"}
+http: {listen: "127.0.0.1:0"}
+policies:
+%s`, strings.Join(fake.ListenAddrs(), ", "), policies), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Date(2026, 1, 31, 8, 0, 0, 0, time.UTC)
+	record(t, file, start, 100)
+
+	ask := func(args ...string) (string, error) {
+		var out bytes.Buffer
+		err := run(t.Context(), append(args, file), &out, &out)
+		return out.String(), err
+	}
+	for _, tt := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"replay", "--config"}, []string{"100 ticks: 100 decided alike, 0 differently"}},
+		{[]string{"replay", "--from", "2026-01-31T08:10:00Z", "--to", "2026-01-31T08:20:00Z", "--config"}, []string{"41 ticks: 41 decided alike"}},
+		{[]string{"replay", "--check", "--config"}, []string{"1 policies, 100 ticks by 1 writers in 1 terms, 100 decisions derived again"}},
+		{[]string{"explain", "ai/a", "--at", "2026-01-31T08:10:07Z", "--config"}, []string{
+			"tick 41 of 2026-01-31T08:10:00Z, recorded by test", "replicas, because of", "what each rule asked for", "what would change it",
+		}},
+		{[]string{"explain", "ai/a", "--config"}, []string{"tick 100 of"}},
+		{[]string{"backtest", "--name", "ai/a", "--start", "2026-01-31T08:00:00Z", "--quiet", "--from-kafka"}, []string{"ai/a"}},
+	} {
+		got, err := ask(tt.args...)
+		if err != nil {
+			t.Errorf("%v: %v", tt.args, err)
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(got, want) {
+				t.Errorf("%v: no %q in:\n%s", tt.args, want, got)
+			}
+		}
+	}
+	for _, args := range [][]string{
+		{"explain", "ai/a", "--at", "2026-01-31T07:00:00Z", "--config"}, {"explain", "ai/nobody", "--config"}, {"explain", "--config"},
+		{"explain", "ai/a", "--at", "noon", "--config"}, {"replay", "--from", "noon", "--config"}, {"backtest", "--from-kafka"},
+	} {
+		if got, err := ask(args...); command.ExitCode(err) != 2 {
+			t.Errorf("%v: got %v, want the user's mistake; it said:\n%s", args, err, got)
+		}
+	}
+}
+
+// record writes ticks of the configured policies to the log, as the daemon does.
+func record(t *testing.T, file string, start time.Time, ticks int) {
+	t.Helper()
+	cfg, err := config.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lc, cluster := cfg.EventLogConfig()
+	lc.Instance = "test"
+	owner, err := eventlog.NewOwner(lc, cfg.Clusters[cluster].Options(), slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &cfg.Policies[0]
+	sc, err := p.ScalerConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := newAutoscaler(p, sc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if err := owner.Run(ctx, func(ctx context.Context, s *eventlog.Shard) error {
+		if s.Number != eventlog.ShardOf(p.PolicyName(), lc.Shards) {
+			<-ctx.Done()
+			return nil
+		}
+		if err := s.Recover(ctx, nobody{}); err != nil {
+			return err
+		}
+		for i := range ticks {
+			at := start.Add(time.Duration(i) * sc.Interval)
+			o := series.Observation{
+				Policy: p.PolicyName(), At: at, Interval: sc.Interval, ArrivalRecords: series.OfInt(int64(1000 + i)), ConsumedRecords: series.OfInt(1000),
+				LagRecords: series.OfInt(int64(i)), LagSeconds: series.Of(1), ReadyReplicas: series.OfInt(2), StartingReplicas: series.OfInt(0), Partitions: series.OfInt(6),
+			}
+			d := a.Tick(at, o)
+			payload, err := json.Marshal(map[string]any{"decision": d})
+			if err != nil {
+				return err
+			}
+			if err := s.Append(ctx, []eventlog.Entry{{
+				Policy: p.PolicyName(), At: at, Observation: o, Fresh: i == 0, DesiredReplicas: d.DesiredReplicas, Reason: string(d.Reason), Payload: payload,
+			}}); err != nil {
+				return err
+			}
+		}
+		cancel()
+		<-ctx.Done()
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// nobody is an eventlog.Recovery of an empty log.
+type nobody struct{}
+
+func (nobody) Restore(eventlog.Checkpoint) error { return nil }
+func (nobody) Observe(eventlog.Tick, bool)       {}
 
 func TestRecordedArrivalsInEvenSteps(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

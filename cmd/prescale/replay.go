@@ -12,6 +12,7 @@ import (
 
 	"github.com/prescale/prescale/cmd/internal/command"
 	"github.com/prescale/prescale/cmd/internal/config"
+	"github.com/prescale/prescale/cmd/internal/history"
 	"github.com/prescale/prescale/cmd/internal/pipeline"
 	"github.com/prescale/prescale/metrics/eventlog"
 )
@@ -45,20 +46,6 @@ func newReplayCommand() *cobra.Command {
 	return cmd
 }
 
-// instant reads a time or a span before now; empty gives fallback.
-func instant(flag, s string, now, fallback time.Time) (time.Time, error) {
-	if s == "" {
-		return fallback, nil
-	}
-	if at, err := time.Parse(time.RFC3339, s); err == nil {
-		return at, nil
-	}
-	if span, err := time.ParseDuration(s); err == nil && span >= 0 {
-		return now.Add(-span), nil
-	}
-	return time.Time{}, command.Inputf("--%s: %q: want a time such as 2026-01-31T08:00:00Z or a span such as 6h", flag, s)
-}
-
 func replay(ctx context.Context, o replayOptions, stdout io.Writer) error {
 	if err := required("config", o.config); err != nil {
 		return err
@@ -67,13 +54,17 @@ func replay(ctx context.Context, o replayOptions, stdout io.Writer) error {
 		return command.Inputf("--output: %q: want text or json", o.output)
 	}
 	now := time.Now()
-	from, err := instant("from", o.from, now, time.Time{})
-	if err != nil {
-		return err
+	from, to := time.Time{}, now
+	var err error
+	if o.from != "" {
+		if from, err = history.ParseMoment(o.from, now); err != nil {
+			return command.Inputf("--from: %w", err)
+		}
 	}
-	to, err := instant("to", o.to, now, now)
-	if err != nil {
-		return err
+	if o.to != "" {
+		if to, err = history.ParseMoment(o.to, now); err != nil {
+			return command.Inputf("--to: %w", err)
+		}
 	}
 	cfg, err := config.Load(o.config)
 	if err != nil {

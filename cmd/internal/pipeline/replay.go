@@ -71,21 +71,38 @@ func (r *Replayer) Step(e *eventlog.Event) (replayed Replayed, ok bool, err erro
 	if e.Decision.Seq == 0 {
 		return Replayed{}, false, nil
 	}
-	var recorded struct {
-		Decision json.RawMessage `json:"decision"`
+	if replayed.Recorded, replayed.RecordedJSON, err = recordedDecision(&e.Decision); err != nil {
+		return Replayed{}, false, err
 	}
-	if err := json.Unmarshal(e.Decision.Payload, &recorded); err != nil {
-		return Replayed{}, false, fmt.Errorf("policy %s tick %d: read the recorded decision: %w", t.Policy, t.Seq, err)
-	}
-	if err := json.Unmarshal(recorded.Decision, &replayed.Recorded); err != nil {
-		return Replayed{}, false, fmt.Errorf("policy %s tick %d: read the recorded decision: %w", t.Policy, t.Seq, err)
-	}
-	replayed.RecordedJSON = recorded.Decision
 	if replayed.NowJSON, err = json.Marshal(replayed.Now); err != nil {
 		return Replayed{}, false, fmt.Errorf("policy %s tick %d: write the decision: %w", t.Policy, t.Seq, err)
 	}
 	replayed.OtherSpec = t.Spec != d.spec
 	return replayed, true, nil
+}
+
+// WhatIf says what would have changed the decision of the tick, which must be the last that Step decided of its policy.
+func (r *Replayer) WhatIf(t *eventlog.Tick) []scaler.WhatIf {
+	return r.deciders[t.Policy].autoscaler.WhatIf(t.At, t.Observation)
+}
+
+// RecordedDecision returns a decision as it was made.
+func RecordedDecision(d *eventlog.Decision) (scaler.Decision, error) {
+	decision, _, err := recordedDecision(d)
+	return decision, err
+}
+
+func recordedDecision(d *eventlog.Decision) (decision scaler.Decision, text json.RawMessage, err error) {
+	var payload struct {
+		Decision json.RawMessage `json:"decision"`
+	}
+	if err = json.Unmarshal(d.Payload, &payload); err == nil {
+		err = json.Unmarshal(payload.Decision, &decision)
+	}
+	if err != nil {
+		err = fmt.Errorf("policy %s tick %d: read the recorded decision: %w", d.Policy, d.Seq, err)
+	}
+	return decision, payload.Decision, err
 }
 
 // Derive implements eventlog.Deriver.

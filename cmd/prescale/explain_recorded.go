@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/prescale/prescale/cmd/internal/command"
+	"github.com/prescale/prescale/cmd/internal/config"
+	"github.com/prescale/prescale/cmd/internal/history"
+	"github.com/prescale/prescale/cmd/internal/pipeline"
+	"github.com/prescale/prescale/metrics/eventlog"
+)
+
+// explainRecorded prints the decision of a policy, "namespace/name", that stood at a moment, from the event log of the daemon
+// with the configuration file, and what would have changed it.
+func explainRecorded(ctx context.Context, w io.Writer, path, policy, at, output string) error {
+	until, err := history.ParseMoment(at, time.Now())
+	if err != nil {
+		return command.Inputf("--at: %w", err)
+	}
+	cfg, err := config.Load(path)
+	if err != nil {
+		return command.Input(fmt.Errorf("%s:\n%w", path, err))
+	}
+	policies, err := cfg.PipelinePolicies()
+	if err != nil {
+		return command.Input(err)
+	}
+	client, lc, err := openRecorded(&cfg)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	replayer := pipeline.NewReplayer(policies)
+	var event eventlog.Event
+	var now pipeline.Replayed
+	replayed := false
+	for e, err := range eventlog.History(ctx, client, lc, eventlog.ShardOf(policy, lc.Shards), policy) {
+		if err != nil {
+			return err
+		}
+		if e.Stamp().At.After(until) {
+			break
+		}
+		if now, replayed, err = replayer.Step(&e); err != nil {
+			return err
+		}
+		event = e
+	}
+	if event.Decision.Seq == 0 {
+		return command.Inputf("--at: %s: the log has no decision of %s at or before it", until.Format(time.RFC3339), policy)
+	}
+	recorded, err := pipeline.RecordedDecision(&event.Decision)
+	if err != nil {
+		return err
+	}
+	e := explanation{T: float64(event.Decision.At.UnixMilli()) / 1000, Decision: recorded}
+	if replayed {
+		e.WhatIf = replayer.WhatIf(&event.Tick)
+	}
+	if output == "json" {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(e)
+	}
+	fmt.Fprintf(w, "tick %d of %s, recorded by %s\n", event.Decision.Seq, event.Decision.At.Format(time.RFC3339), event.Decision.Writer)
+	switch {
+	case !replayed:
+		fmt.Fprintln(w, "it cannot be replayed, so what would change it is not known: the policy is not in the configuration file, or the log has no copy of the state before it")
+	case !now.Same():
+		fmt.Fprintf(w, "THIS PROGRAM AND CONFIGURATION WOULD DECIDE OTHERWISE: %s\n", now.Difference())
+	}
+	fmt.Fprintln(w)
+	return e.print(w)
+}
