@@ -66,7 +66,7 @@ func TestNothingIsLostAndNothingIsDoneTwice(t *testing.T) {
 		seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("seed %d, %d policies over %d shards, a tick every %v", seed, *policies, shards, tick)
-	r := &rig{t: t, random: rand.New(rand.NewPCG(seed, 0)), journal: &journal{latest: map[string]arrival{}}}
+	r := &rig{t: t, random: rand.New(rand.NewPCG(seed, 0)), journal: &journal{latest: map[string]eventlog.Stamp{}}}
 	r.brokers = kafka.ForTest(t, kafka.Options{Brokers: 3, Properties: map[string]string{
 		// What a broker allows for KIP-848 at least; its default of 45s would not let a dead owner be noticed sooner.
 		"group.consumer.min.session.timeout.ms":    "6000",
@@ -84,7 +84,7 @@ func TestNothingIsLostAndNothingIsDoneTwice(t *testing.T) {
 	r.traffic(ctx, &wg)
 	r.startDaemons(dir)
 	r.follow(ctx, &wg)
-	r.await("every policy is decided", func() bool { _, missing := r.journal.since(time.Time{}, r.names()); return missing == 0 })
+	r.await("every policy is decided", func() bool { return r.journal.missing(time.Time{}, r.names()) == 0 })
 	poll := &poller{daemons: r.daemons, policies: *policies, limit: limit}
 	wg.Go(func() { poll.run(ctx, seed) })
 
@@ -95,10 +95,7 @@ func TestNothingIsLostAndNothingIsDoneTwice(t *testing.T) {
 		r.random1(i)
 	}
 
-	r.await("every policy is decided again", func() bool {
-		_, missing := r.journal.since(time.Now().Add(-2*tick), r.names())
-		return missing == 0
-	})
+	r.await("every policy is decided again", func() bool { return r.journal.missing(time.Now().Add(-2*tick), r.names()) == 0 })
 	r.agree()
 	cancel()
 	wg.Wait()
@@ -248,8 +245,8 @@ func (r *rig) owner() (*daemon, []string) {
 // recovered waits until others decide for the policies, and logs how long that took and what the rest saw of it.
 func (r *rig) recovered(what string, from time.Time, owned []string) {
 	r.t.Helper()
-	r.await(what+": others decide", func() bool { _, missing := r.journal.since(from.Add(tick/2), owned); return missing == 0 })
-	last, _ := r.journal.since(from.Add(tick/2), owned)
+	r.await(what+": others decide", func() bool { return r.journal.missing(from.Add(tick/2), owned) == 0 })
+	last := r.journal.allAfter(from.Add(tick/2), owned)
 	r.t.Logf("%s: its %d policies were decided again after %v; the longest gap of the others was %v, with a tick every %v",
 		what, len(owned), last.Sub(from).Round(10*time.Millisecond), r.journal.longestGap(from, last, owned).Round(time.Millisecond), tick)
 }

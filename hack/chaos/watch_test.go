@@ -17,28 +17,26 @@ import (
 // journal is what a follower of its own saw: every decision's stamp and when it came.
 type journal struct {
 	mu     sync.Mutex
-	latest map[string]arrival
+	latest map[string]eventlog.Stamp
 	// gaps are the spans between ticks of a policy, by when the later one was.
 	gaps []gap
-}
-
-type arrival struct {
-	eventlog.Stamp
-	came time.Time
 }
 
 type gap struct {
 	policy   string
 	from, to time.Time
+	// came is when the later one was seen.
+	came time.Time
 }
 
 func (j *journal) take(d eventlog.Decision) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	now := time.Now()
 	if before, ok := j.latest[d.Policy]; ok {
-		j.gaps = append(j.gaps, gap{d.Policy, before.At, d.At})
+		j.gaps = append(j.gaps, gap{d.Policy, before.At, d.At, now})
 	}
-	j.latest[d.Policy] = arrival{d.Stamp, time.Now()}
+	j.latest[d.Policy] = d.Stamp
 }
 
 // ownedBy returns the policies whose last decision the writer made.
@@ -46,8 +44,8 @@ func (j *journal) ownedBy(writer string) []string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var names []string
-	for name, a := range j.latest {
-		if a.Writer == writer {
+	for name, stamp := range j.latest {
+		if stamp.Writer == writer {
 			names = append(names, name)
 		}
 	}
@@ -55,21 +53,36 @@ func (j *journal) ownedBy(writer string) []string {
 	return names
 }
 
-// since returns when the last of the policies had a decision whose tick lies after t, and how many have none yet.
-func (j *journal) since(t time.Time, policies []string) (last time.Time, missing int) {
+// missing returns how many of the policies have had no decision yet whose tick lies after t.
+func (j *journal) missing(t time.Time, policies []string) int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	n := 0
 	for _, p := range policies {
-		a, ok := j.latest[p]
-		if !ok || !a.At.After(t) {
-			missing++
-			continue
-		}
-		if a.came.After(last) {
-			last = a.came
+		if !j.latest[p].At.After(t) {
+			n++
 		}
 	}
-	return last, missing
+	return n
+}
+
+// allAfter returns when each of the policies had had a decision whose tick lies after t.
+func (j *journal) allAfter(t time.Time, policies []string) time.Time {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	first := map[string]time.Time{}
+	for _, g := range j.gaps {
+		if _, known := first[g.policy]; !known && g.to.After(t) {
+			first[g.policy] = g.came
+		}
+	}
+	var last time.Time
+	for _, p := range policies {
+		if first[p].After(last) {
+			last = first[p]
+		}
+	}
+	return last
 }
 
 // longestGap returns the longest span between two ticks of policies that ownedBy does not name, of those that overlap
