@@ -30,6 +30,7 @@ type bank struct {
 	weight  []float32 // [target][level][expert]
 	loss    []float32 // [target][level]: running mean of the pinball loss
 	density []float64
+	logK    float64   // of the number of experts
 	final   []float32 // [target][level]: the conformal offset in units of scale
 	drift   []float32 // [target][level]: recent share of outcomes over what was told, less its due
 	gain    []float32 // [target][level]: of the conformal offset
@@ -41,7 +42,7 @@ type bank struct {
 }
 
 func (b *bank) init(levels []float64, reach, k int) {
-	b.levels, b.reach, b.k = levels, reach, k
+	b.levels, b.reach, b.k, b.logK = levels, reach, k, math.Log(float64(k))
 	for _, w := range []int{(reach + 1) / 2, reach} {
 		if w > 1 && !slices.Contains(b.windows, w) {
 			b.windows = append(b.windows, w)
@@ -222,7 +223,6 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 	z := signal.Forward(y)
 	b.count[t]++
 	memory := float64(min(b.count[t]+newborn, offsetSpan))
-	logK := math.Log(float64(b.k))
 	p := b.points[(at*b.targets+t)*b.k:][:b.k]
 	for i, tau := range b.levels {
 		mean := b.combine(at, t, i)
@@ -239,43 +239,9 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 		}
 		cell := (t*q + i) * b.k
 		if b.k > 1 {
-			norm := g / (lossUnit*float64(*l) + 1e-9)
-			total := 0.0
-			for e := range b.k {
-				r := max(-3, min(3, norm*(mean-b.quants[e])))
-				c := cell + e
-				v := forget*float64(b.square[c]) + r*r
-				b.square[c] = float32(v)
-				rate := fullRate
-				if v*rate*rate > logK {
-					rate = math.Sqrt(logK / v)
-				}
-				reg := forget*float64(b.regret[c]) + r - rate*r*r
-				b.regret[c] = float32(reg)
-				w := rate * math.Exp(min(50, rate*reg))
-				b.scaled[e] = w
-				total += w
-			}
-			for e, w := range b.scaled[:b.k] {
-				b.weight[cell+e] = float32((1-fixedShare)*w/total + fixedShare/float64(b.k))
-			}
+			b.weigh(cell, g/(lossUnit*float64(*l)+1e-9), mean)
 		}
-		// the experts' error quantiles
-		for e := range b.k {
-			o := float64(b.offset[cell+e])
-			said := float64(p[e]) + o*scale
-			if z <= zeroZ && said <= zeroZ {
-				continue
-			}
-			step := b.density[i] / memory * max(1, math.Abs(o)/2.5)
-			if z <= said {
-				o += step * (tau - 1)
-			} else {
-				// A miss teaches no more than what would have covered it.
-				o = max(o, min(o+step*tau, (z-float64(p[e]))/unit))
-			}
-			b.offset[cell+e] = float32(o)
-		}
+		b.track(b.offset[cell:][:b.k], p, scale, unit, z, tau, b.density[i]/memory)
 		said := float64(b.told[(at*b.targets+t)*q+i])
 		if t == b.targets-1 {
 			hit := 0.0
@@ -288,6 +254,53 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 			continue
 		}
 		b.correct(t, i, y <= said)
+	}
+}
+
+// weigh moves the weights of a cell's experts, whose quantiles are in quants: norm is the gradient of the pinball loss at their
+// mean in units of the usual loss.
+func (b *bank) weigh(cell int, norm, mean float64) {
+	k := b.k
+	quants, scaled := b.quants[:k], b.scaled[:k]
+	square, regret, weight := b.square[cell:][:k], b.regret[cell:][:k], b.weight[cell:][:k]
+	total := 0.0
+	for e := range scaled {
+		r := max(-3, min(3, norm*(mean-quants[e])))
+		v := forget*float64(square[e]) + r*r
+		square[e] = float32(v)
+		rate := fullRate
+		if v*rate*rate > b.logK {
+			rate = math.Sqrt(b.logK / v)
+		}
+		reg := forget*float64(regret[e]) + r - rate*r*r
+		regret[e] = float32(reg)
+		w := rate * exp(rate*reg)
+		scaled[e] = w
+		total += w
+	}
+	share := (1 - fixedShare) / total
+	for e, w := range scaled {
+		weight[e] = float32(share*w + fixedShare/float64(k))
+	}
+}
+
+// track moves the quantiles of the experts' errors. They were told in units of scale; what a miss teaches is in units of unit.
+func (b *bank) track(offset, points []float32, scale, unit, z, tau, gain float64) {
+	points = points[:len(offset)]
+	for e, o32 := range offset {
+		o := float64(o32)
+		said := float64(points[e]) + o*scale
+		if z <= zeroZ && said <= zeroZ {
+			continue
+		}
+		step := gain * max(1, math.Abs(o)/2.5)
+		if z <= said {
+			o += step * (tau - 1)
+		} else {
+			// A miss teaches no more than what would have covered it.
+			o = max(o, min(o+step*tau, (z-float64(points[e]))/unit))
+		}
+		offset[e] = float32(o)
 	}
 }
 

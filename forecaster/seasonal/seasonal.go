@@ -1,5 +1,5 @@
 // Package seasonal forecasts from the same hours of the past: the value a season ago, and the typical day carried along
-// by today's level. Until two days were seen its experts say what a running mean says.
+// by today's level. Until a season was seen its experts say what the last value says: of means the pool has enough.
 package seasonal
 
 import (
@@ -30,7 +30,7 @@ func (l Lag) Points(s *signal.Signal, dst []float64) {
 			v = s.Turn(k + 1)
 		}
 		if math.IsNaN(v) {
-			v = s.Mean(signal.Mean15)
+			v = s.Now()
 		}
 		dst[k] = v
 	}
@@ -63,6 +63,9 @@ func (Profile) Observe(*signal.Signal) {}
 func (Profile) Points(s *signal.Signal, dst []float64) {
 	level := s.Mean(signal.Mean5)
 	now, ok := s.Shape(0)
+	if !ok {
+		level = s.Now()
+	}
 	for k := range dst {
 		dst[k] = level
 		if then, known := s.Shape(k + 1); ok && known {
