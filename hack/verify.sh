@@ -1,18 +1,40 @@
 #!/usr/bin/env bash
-# Everything that CI checks. Set-up that is missing is fetched from package registries into the user's cache directory, and said so.
+# Everything that CI checks, cheap first. What is missing is fetched from package registries into the user's cache directory,
+# with a line for each thing.
 #
 #   hack/verify.sh            all of it
 #   VERIFY_RACE=all hack/...  with the race detector over the packages that link the API server's libraries too (minutes more)
+#
+# A test of real parts that lacks one, such as a JDK, is skipped and listed at the end; with CI=true it fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-step() { printf '\n== %s (%ds)\n' "$1" "$SECONDS"; }
+steps=() # "SECONDS what": those that have ended
+skipped=
+again=
+current= since=0
+log=$(mktemp)
 
-step "set-up"
-if ! hack/setup.sh; then
-  if [ "${CI:-}" = true ]; then exit 1; fi
-  echo "going on without: the tests that need it will be skipped, and say so"
-fi
+ended() { if [ -n "$current" ]; then steps+=("$(printf '%5d s  %s' $((SECONDS - since)) "$current")"); fi; }
+step() {
+  ended
+  current=$1 since=$SECONDS
+  printf '\n== %s (%ds)\n' "$1" "$SECONDS"
+}
+summary() {
+  local code=$?
+  rm -f "$log"
+  printf '\n== summary\n'
+  if [ ${#steps[@]} -gt 0 ]; then printf '%s\n' "${steps[@]}"; fi
+  if [ -n "$skipped" ]; then printf 'skipped, for want of a part:\n%s' "$skipped"; fi
+  if [ -n "$again" ]; then printf 'failed once and passed when run again:%s\n' "$again"; fi
+  if [ "$code" -eq 0 ]; then
+    printf 'passed in %d s\n' "$SECONDS"
+  else
+    printf 'FAILED after %d s, in: %s\n' "$SECONDS" "$current"
+  fi
+}
+trap summary EXIT
 
 step "formatting"
 unformatted=$(gofmt -l .)
@@ -21,9 +43,24 @@ if [ -n "$unformatted" ]; then
   exit 1
 fi
 
+step "set-up"
+if ! hack/setup.sh; then
+  if [ "${CI:-}" = true ]; then exit 1; fi
+  echo "going on without: the tests that need it are skipped, and listed at the end"
+fi
+for module in . hack/tools hack/dashboard hack/images; do
+  if ! (cd $module && GOPROXY=off go mod download 2>/dev/null); then
+    echo "fetching the Go modules of $module/go.mod"
+    (cd $module && go mod download)
+  fi
+done
+
 step "vet"
 go vet ./...
 go vet -tags integration ./...
+
+step "generated files"
+hack/generate.sh --check
 
 # The race detector over packages that link the API server's libraries costs minutes of compilation for little code of ours.
 heavy=$(go list -f '{{$p := .ImportPath}}{{range .Deps}}{{if eq . "k8s.io/apiserver/pkg/server"}}{{$p}}{{end}}{{end}}' ./... | sort -u)
@@ -39,21 +76,28 @@ if [ -n "$heavy" ]; then
   go test $heavy
 fi
 
-step "generated files"
-hack/generate.sh --check
+# try runs one package's integration tests and shows their outcomes as they come, and everything when they fail.
+try() {
+  local code=0
+  go test -tags integration -v -timeout 20m "$@" 2>&1 | tee "$log" |
+    grep --line-buffered -E '^(--- |ok|FAIL|panic:|kafka: |cluster: |setup: )' || code=${PIPESTATUS[0]}
+  if [ "$code" -ne 0 ]; then cat "$log"; fi
+  return "$code"
+}
 
-step "integration tests on real parts"
 real=$(grep -rl --include='*_test.go' '^//go:build integration' cmd forecaster hack metrics scaler inference feedback manifests | xargs -rn1 dirname | sort -u)
 # One package at a time: each starts brokers or clusters of its own, and two cores are all there is. A package that fails is
 # run once more, with both outcomes shown: brokers, kubelets and browsers on a busy machine are not ours to make reliable, and
 # what fails twice is.
 failed=
 for package in $real; do
-  echo "-- $package (${SECONDS}s)"
-  go test -tags integration -timeout 20m "./$package" || {
-    echo "-- $package failed; once more (${SECONDS}s)"
-    go test -tags integration -count=1 -timeout 20m "./$package" || failed="$failed $package"
-  }
+  step "integration tests on real parts: $package"
+  if ! try "./$package"; then
+    echo "$package failed; once more (${SECONDS}s)"
+    if try -count=1 "./$package"; then again="$again $package"; else failed="$failed $package"; fi
+  fi
+  lacking=$(grep -B1 -E '^ *--- SKIP' "$log" | grep -vE '^--$|^===' | sed "s|^ *|  $package: |" || true)
+  if [ -n "$lacking" ]; then skipped+=$lacking$'\n'; fi
 done
 
 step "scaler/hpa against the HPA controller's own code"
@@ -62,8 +106,10 @@ step "scaler/hpa against the HPA controller's own code"
 step "the dashboard's queries on the running demo"
 (cd hack/dashboard && go test ./...)
 
-if [ -n "$failed" ]; then
-  echo "failed twice:$failed" >&2
+ended
+current="what failed twice:$failed"
+if [ -n "$failed" ]; then exit 1; fi
+if [ "${CI:-}" = true ] && [ -n "$skipped" ]; then
+  current="tests that were skipped"
   exit 1
 fi
-step "done"
