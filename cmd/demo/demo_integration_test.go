@@ -92,6 +92,7 @@ func TestDemoFromStartToSummary(t *testing.T) {
 		t.Fatalf("the demo ended with %v; its log: %s", err, &demo.log)
 	}
 	checkSummary(t, demo.all)
+	checkDrift(t, demo.all)
 }
 
 func checkPage(t *testing.T, url string) {
@@ -113,10 +114,52 @@ func checkPage(t *testing.T, url string) {
 		}
 	}
 	page.Wait(`(prescale.points().arrivals?.arrivals ?? 0) >= 30 && (prescale.points().model?.accuracy ?? 0) > 10`, 2*time.Minute)
+	page.Wait(`(m => m.indexOf('drift') >= 0 && m.length > m.indexOf('drift') + 2)(prescale.charts.model.marks.map(m => m.label))`, 2*time.Minute)
 	page.Screenshot("demo-dark")
 	if problems := page.Problems(); len(problems) > 0 {
 		t.Errorf("the page complained: %q", problems)
 	}
+}
+
+// checkDrift holds the run to what it is to show: the drift makes a good model wrong, and versions learned since make up for it.
+func checkDrift(t *testing.T, lines [][]byte) {
+	t.Helper()
+	var drift float64
+	var before, lowest, best float64 // the model's share of right answers: last before the drift, least after it, best since the least
+	var versionBefore, version int64
+	takeovers := 0
+	for _, raw := range lines {
+		switch decode[struct{ Kind string }](t, raw).Kind {
+		case "event":
+			if e := decode[eventLine](t, raw); strings.Contains(e.Text, "drifts") {
+				drift, lowest = e.AtSeconds, before
+			} else if drift > 0 {
+				takeovers++
+			}
+		case "tick":
+			tick := decode[tickLine](t, raw)
+			ratio, known := tick.Model.AccuracyRatio.Get()
+			if version = tick.Model.Version; !known {
+				continue
+			}
+			switch {
+			case drift == 0:
+				before, versionBefore = ratio, version
+			case ratio < lowest:
+				lowest, best = ratio, ratio
+			default:
+				best = max(best, ratio)
+			}
+		}
+	}
+	// A minute of the trace's answers has a standard error of 2 points.
+	if drift == 0 || before < 0.8 || lowest > before-0.2 || best < (before+lowest)/2 {
+		t.Errorf("drift at %.0f s: %.2f right before it, then as low as %.2f, then as high as %.2f; want a good model, a fall by 0.2 or more, and half of it made up for", drift, before, lowest, best)
+	}
+	if version <= versionBefore || takeovers < 1 {
+		t.Errorf("version %d served before the drift and %d at the end, %d new ones were seen; want new ones", versionBefore, version, takeovers)
+	}
+	t.Logf("right answers: %.2f before the drift, %.2f after it, %.2f at best since; versions %d to %d", before, lowest, best, versionBefore, version)
 }
 
 // checkSummary adds the lines up by itself and compares.

@@ -44,7 +44,8 @@ type recorder struct {
 type happening struct {
 	at   time.Time
 	kind string // "drift" or "model", as console.Mark has it
-	text string
+	// label says it on a plot, text in a line.
+	label, text string
 }
 
 func newRecorder(d *demo, clock trace.Clock, page *console.Server, store *readmodel.Store, s *stream, sides []contestant) *recorder {
@@ -94,14 +95,14 @@ func (r *recorder) Run(ctx context.Context) error {
 // swapped says that a new model version's first answer was seen.
 func (r *recorder) swapped(at time.Time, version int64) {
 	select {
-	case r.events <- happening{at, "model", fmt.Sprintf("model version %d takes over", version)}:
+	case r.events <- happening{at, "model", fmt.Sprintf("v%d", version), fmt.Sprintf("model version %d takes over", version)}:
 	default: // Nobody reads any more: the run is at its end.
 	}
 }
 
 func (r *recorder) event(e happening) {
 	r.demo.print.event(eventLine{"event", r.seconds(e.at), e.text})
-	r.page.Mark(console.Mark{At: console.Seconds(e.at), Kind: e.kind, Text: e.text})
+	r.page.Mark(console.Mark{At: console.Seconds(e.at), Kind: e.kind, Label: e.label, Text: e.text})
 }
 
 // tick writes one line: both policies have been decided.
@@ -126,7 +127,7 @@ func (r *recorder) tick() {
 	r.until = at
 	if drift := r.clock.Start().Add(r.stream.driftAt); !r.drifted && !at.Before(drift) {
 		r.drifted = true
-		r.event(happening{drift, "drift", "the meaning of the requests drifts: what the model knows is wrong from here on"})
+		r.event(happening{drift, "drift", "drift", "the meaning of the requests drifts: what the model knows is wrong from here on"})
 	}
 	version, ratio := r.accuracy.state()
 	line.Model = modelLine{version, ratio}

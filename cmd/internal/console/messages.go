@@ -49,6 +49,9 @@ type Tick struct {
 	Forecast       []scaler.QuantileValue `json:"forecast"`
 	Level          float64                `json:"level"`
 	HorizonSeconds float64                `json:"horizonSeconds"`
+	// Ahead is the forecast of each step up to the horizon, by the levels of Forecast: step k (from 1), level i at
+	// (k-1)×levels+i. It is empty where only Forecast is known, which is of the highest rate in the whole horizon.
+	Ahead []float64 `json:"ahead"`
 }
 
 // TickOf returns the message for one entry of the read model.
@@ -70,12 +73,16 @@ func TickOf(e readmodel.Entry) Tick {
 		Forecast:       d.ArrivalForecast,
 		Level:          d.Level,
 		HorizonSeconds: (time.Duration(d.HorizonSteps) * e.Interval).Seconds(),
+		Ahead:          e.Ahead,
 	}
 	if t.Verdicts == nil {
 		t.Verdicts = []scaler.Verdict{}
 	}
 	if t.Forecast == nil {
 		t.Forecast = []scaler.QuantileValue{}
+	}
+	if t.Ahead == nil {
+		t.Ahead = []float64{}
 	}
 	if !e.Usable {
 		t.Detail = e.Cause
@@ -104,11 +111,12 @@ type Model struct {
 	AccuracyRatio series.Value `json:"accuracyRatio"`
 }
 
-// Mark is an event worth a line on the plots and in the log: Kind is "drift" or "model".
+// Mark is an event worth a line on the plots and in the log: Kind is "drift" or "model", Label a word or two for the plots.
 type Mark struct {
-	At   float64 `json:"at"`
-	Kind string  `json:"kind"`
-	Text string  `json:"text"`
+	At    float64 `json:"at"`
+	Kind  string  `json:"kind"`
+	Label string  `json:"label"`
+	Text  string  `json:"text"`
 }
 
 // Score is the side-by-side table.

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ func TestPageInChromium(t *testing.T) {
 	t.Cleanup(s.Close)
 	publishHour(s, ticks)
 
-	page := browser.Open(t, server.URL, 1440, 900, "dark")
+	page := browser.Open(t, server.URL, 1280, 800, "dark")
 	page.Wait("window.prescale && Object.keys(prescale.points().model).length", time.Minute)
 	var points map[string]map[string]int
 	page.Eval("prescale.points()", &points)
@@ -45,6 +46,19 @@ func TestPageInChromium(t *testing.T) {
 				t.Errorf("plot %s, line %s: got %d points, want at least %d", plot, name, got, ticks-40)
 			}
 		}
+	}
+	// The newest forecast is drawn step by step: publishHour's median rises by 2 % a step.
+	var ahead []float64
+	page.Eval("prescale.charts.arrivals.table['q0.5'].slice(-6)", &ahead)
+	for k := 1; k < len(ahead); k++ {
+		if ratio := ahead[k] / ahead[0]; math.Abs(ratio-(1+0.02*float64(k))) > 1e-9 {
+			t.Errorf("the median %d steps ahead: got %.4f of the first, want %.2f", k+1, ratio, 1+0.02*float64(k))
+		}
+	}
+	var marks []string
+	page.Eval("prescale.charts.model.marks.map(m => m.label)", &marks)
+	if want := []string{"v2", "drift", "v3", "v4"}; len(ahead) != 6 || !slices.Equal(marks, want) {
+		t.Errorf("got %d steps ahead and the marks %q, want 6 and %q", len(ahead), marks, want)
 	}
 	var inked float64
 	page.Eval(`(() => { const c = document.querySelector('#c-arrivals canvas'), d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
@@ -93,6 +107,11 @@ func publishHour(s *Server, ticks int) {
 			for _, q := range []scaler.QuantileValue{{Level: 0.5, Value: 1.08}, {Level: 0.8, Value: 1.16}, {Level: 0.9, Value: 1.22}, {Level: 0.95, Value: 1.28}, {Level: 0.99, Value: 1.4}} {
 				e.Decision.ArrivalForecast = append(e.Decision.ArrivalForecast, scaler.QuantileValue{Level: q.Level, Value: q.Value * (5.5 + 2.2*math.Sin(float64(i)/32-1))})
 			}
+			for k := range e.Decision.HorizonSteps {
+				for _, q := range e.Decision.ArrivalForecast {
+					e.Ahead = append(e.Ahead, q.Value*0.92*(1+0.02*float64(k)))
+				}
+			}
 		} else {
 			e.Decision.Reason, e.Decision.Verdicts = scaler.ReasonWarmingUp, []scaler.Verdict{scaler.VerdictWarmingUp}
 		}
@@ -112,10 +131,10 @@ func publishHour(s *Server, ticks int) {
 			s.Model(Model{At: Seconds(at), Version: fmt.Sprint(1 + i/60), AccuracyRatio: series.Of(accuracy)})
 		}
 		if i == 100 {
-			s.Mark(Mark{At: Seconds(at), Kind: "drift", Text: "the stream's meaning drifts"})
+			s.Mark(Mark{At: Seconds(at), Kind: "drift", Label: "drift", Text: "the stream's meaning drifts"})
 		}
 		if i == 60 || i == 120 || i == 180 {
-			s.Mark(Mark{At: Seconds(at), Kind: "model", Text: fmt.Sprintf("version %d takes over", 1+i/60)})
+			s.Mark(Mark{At: Seconds(at), Kind: "model", Label: fmt.Sprint("v", 1+i/60), Text: fmt.Sprintf("version %d takes over", 1+i/60)})
 		}
 	}
 	s.Score(Score{

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -256,7 +257,11 @@ func (r *runner) logChange(err error) {
 // decide lets one policy's autoscaler tick and publishes the outcome.
 func (r *runner) decide(now time.Time, p *policyState, seen sighting) {
 	decision := p.autoscaler.Tick(now, seen.observation)
-	r.Store.Publish(entry(p.Policy, seen.observation, decision, seen.err))
+	e := entry(p.Policy, seen.observation, decision, seen.err)
+	if len(decision.ArrivalForecast) > 0 {
+		e.Ahead = slices.Clone(p.autoscaler.Forecast().PerStep)
+	}
+	r.Store.Publish(e)
 	r.Metrics.decided(p.Name(), decision)
 }
 

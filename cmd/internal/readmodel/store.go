@@ -31,6 +31,9 @@ type Entry struct {
 	// Observation lacks the per-partition values where it came from the log.
 	Observation series.Observation `json:"observation"`
 	Decision    scaler.Decision    `json:"decision"`
+	// Ahead is the forecast of each step of the decision's horizon, by the levels of its ArrivalForecast: step k (from 1), level
+	// i at (k-1)×levels+i. It is nil where the decision came from the log, which does not keep it.
+	Ahead []float64 `json:"-"`
 	// Usable says that the decision may be served; where it is not, Cause says why in words.
 	Usable bool   `json:"usable"`
 	Cause  string `json:"cause,omitempty"`

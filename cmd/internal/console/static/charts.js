@@ -29,10 +29,13 @@ export function number(x, digits) {
 }
 
 // arsinh axes show zero and still leave room for a hundred times the promise.
-const decades = [0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000, 100000];
+const decades = [0, 1, 10, 100, 1000, 10000, 100000];
+
+// tickLabel returns the shortest text of a round number.
+const tickLabel = v => v >= 10000 ? `${v / 1000}k` : String(+v.toFixed(2));
 
 export class Chart {
-  // figure holds .legend and .plot. spec: {height, unit, scale: 'linear'|'arsinh', min, max, columns: [{name, label, colour,
+  // figure holds .legend and .plot. spec: {height, unit, scale: 'linear'|'arsinh', min, max, top, splits, columns: [{name, label, colour,
   // width, dash, fill, stepped, band, points}]}. A column with `band: 'other'` fills the space up to that column.
   constructor(figure, spec) {
     this.figure = figure;
@@ -43,7 +46,7 @@ export class Chart {
     new ResizeObserver(() => this.resize()).observe(figure.querySelector('.plot'));
   }
 
-  // show replaces the data. table: {at: [seconds], name: [values or null]}; marks: [{at, colour}].
+  // show replaces the data. table: {at: [seconds], name: [values or null]}; marks: [{at, label, colour}].
   show(table, marks) {
     this.table = table;
     this.marks = marks || [];
@@ -113,8 +116,9 @@ export class Chart {
         { stroke: muted, font, size: 24, gap: 5, grid: { show: false }, ticks: { show: false }, space: 70,
           values: (_, splits) => splits.map(s => time(s).slice(0, 5)) },
         { stroke: muted, font, size: 44, gap: 6, grid: { stroke: grid, width: 1 }, ticks: { show: false }, space: 28,
-          splits: arsinh ? (_, __, min, max) => decades.filter(d => d <= max) : undefined,
-          values: (_, splits) => splits.map(s => s === null ? '' : (spec.axis || number)(s)) },
+          splits: spec.splits ? () => spec.splits : arsinh ? (_, __, min, max) => decades.filter(d => d <= max) : undefined,
+          filter: (_, splits) => splits,
+          values: (_, splits) => splits.map(s => s === null ? '' : (spec.axis || tickLabel)(s)) },
       ],
       series: [{}, ...series],
       bands,
@@ -125,21 +129,29 @@ export class Chart {
     }, this.data(), host);
   }
 
-  // drawMarks draws a vertical line for each event, under the data.
+  // drawMarks draws a vertical line for each event, under the data, and its label where there is room beside the last.
   drawMarks(u) {
     const { ctx, bbox } = u;
     ctx.save();
     ctx.lineWidth = devicePixelRatio;
     ctx.setLineDash([3 * devicePixelRatio, 4 * devicePixelRatio]);
+    ctx.font = `${11 * devicePixelRatio}px ${getComputedStyle(document.body).fontFamily}`;
+    ctx.textBaseline = 'bottom';
+    let free = bbox.left;
     for (const mark of this.marks) {
       const x = Math.round(u.valToPos(mark.at, 'x', true));
       if (!(x >= bbox.left && x <= bbox.left + bbox.width)) continue;
-      ctx.strokeStyle = css(mark.colour);
+      ctx.strokeStyle = ctx.fillStyle = css(mark.colour);
       ctx.globalAlpha = 0.6;
       ctx.beginPath();
       ctx.moveTo(x, bbox.top);
       ctx.lineTo(x, bbox.top + bbox.height);
       ctx.stroke();
+      const room = 4 * devicePixelRatio, width = ctx.measureText(mark.label).width;
+      if (x + room < free || x + room + width > bbox.left + bbox.width) continue;
+      ctx.globalAlpha = 1;
+      ctx.fillText(mark.label, x + room, bbox.top + bbox.height - room);
+      free = x + room + width;
     }
     ctx.restore();
   }

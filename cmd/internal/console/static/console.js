@@ -8,39 +8,39 @@ const $ = id => document.getElementById(id);
 const fan = (name, band, opacity, label) => ({ name, band, opacity, label, colour: 'forecast', hidden: true, spanGaps: true });
 const charts = {
   arrivals: new Chart($('c-arrivals'), {
-    height: 206, unit: '/s', max: 1,
+    height: 168, unit: '/s', max: 1,
     columns: [
       fan('q0.99', 'q0.95', 0.13), fan('q0.95', 'q0.9', 0.22), fan('q0.9', 'q0.8', 0.32), fan('q0.8', 'q0.5', 0.42),
-      { name: 'q0.5', colour: 'forecast', width: 1.2, label: 'forecast median', spanGaps: true },
+      { name: 'q0.5', colour: 'forecast', width: 1.2, label: 'median', spanGaps: true },
       { name: 'used', colour: 'forecast', width: 1.2, dash: [5, 4], label: 'quantile used', spanGaps: true },
       { name: 'arrivals', colour: 'ours', width: 1.8, label: 'arrived' },
     ],
   }),
   seconds: new Chart($('c-seconds'), {
-    height: 142, unit: ' s', scale: 'arsinh', max: 60,
+    height: 116, unit: ' s', scale: 'arsinh', max: 60,
     columns: [
-      { name: 'rivalSeconds', colour: 'rival', width: 1.3, label: 'plain HPA on lag' },
+      { name: 'rivalSeconds', colour: 'rival', width: 1.3, label: 'plain HPA' },
       { name: 'lagSeconds', colour: 'ours', width: 1.8, fill: 0.14, label: 'Prescale' },
       { name: 'promise', colour: 'promise', width: 1.3, dash: [6, 4], label: 'promised', constant: true },
     ],
   }),
   replicas: new Chart($('c-replicas'), {
-    height: 142, max: 4, axis: v => Number.isInteger(v) ? String(v) : '',
+    height: 116, max: 4, axis: v => Number.isInteger(v) ? String(v) : '',
     columns: [
-      { name: 'rivalReady', colour: 'rival', width: 1.3, stepped: true, label: 'plain HPA on lag' },
+      { name: 'rivalReady', colour: 'rival', width: 1.3, stepped: true, label: 'plain HPA' },
       { name: 'ready', colour: 'ours', width: 1.8, fill: 0.14, stepped: true, label: 'ready' },
       { name: 'desired', colour: 'forecast', width: 1.4, dash: [4, 3], stepped: true, label: 'wanted' },
     ],
   }),
   records: new Chart($('c-records'), {
-    height: 142, scale: 'arsinh', max: 100,
+    height: 116, scale: 'arsinh', max: 100,
     columns: [
-      { name: 'rivalRecords', colour: 'rival', width: 1.3, label: 'plain HPA on lag' },
+      { name: 'rivalRecords', colour: 'rival', width: 1.3, label: 'plain HPA' },
       { name: 'lagRecords', colour: 'ours', width: 1.8, fill: 0.14, label: 'Prescale' },
     ],
   }),
   model: new Chart($('c-model'), {
-    height: 142, unit: ' %', min: 0, top: 100,
+    height: 116, unit: ' %', min: 0, top: 100, splits: [0, 25, 50, 75, 100],
     columns: [{ name: 'accuracy', colour: 'model', width: 1.8, label: 'right answers', spanGaps: true }],
   }),
 };
@@ -68,18 +68,27 @@ function table() {
   const out = { at: ticks.map(t => t.at), arrivals: column(), lagSeconds: column(), lagRecords: column(), ready: column(), desired: column() };
   for (let k = 1; k <= ahead; k++) out.at.push(ticks.at(-1).at + k * step);
   out.promise = new Array(size).fill(info.objectiveLagSeconds);
+  // What a forecast says of its last step stands where that step is, so that each arrival can be compared with what was
+  // expected a horizon earlier; the newest forecast shows every step to come. Without steps it says the highest rate instead.
+  const forecast = (t, i) => {
+    const newest = i === ticks.length - 1, last = steps(t), levels = t.forecast.length, high = t.forecast.indexOf(used(t));
+    for (let k = newest && t.ahead.length ? 1 : last; k <= last; k++) {
+      const place = i + k;
+      if (!newest && place >= ticks.length && t.ahead.length || place >= size) continue;
+      t.forecast.forEach((q, n) => {
+        const value = t.ahead.length ? t.ahead[(k - 1) * levels + n] : q.value;
+        (out['q' + q.level] ||= column())[place] = value;
+        if (n === high) (out.used ||= column())[place] = value;
+      });
+    }
+  };
   ticks.forEach((t, i) => {
     out.arrivals[i] = t.arrivals;
     out.lagSeconds[i] = t.lagSeconds;
     out.lagRecords[i] = t.lagRecords;
     out.ready[i] = t.ready;
     out.desired[i] = t.desired;
-    // A forecast made at t of the highest rate in its horizon stands where that horizon ends.
-    for (const q of t.forecast) {
-      (out['q' + q.level] ||= column())[Math.min(i + steps(t), size - 1)] = q.value;
-    }
-    const high = used(t);
-    if (high) (out.used ||= column())[Math.min(i + steps(t), size - 1)] = high.value;
+    forecast(t, i);
   });
   const rival = rivalName();
   if (rival && ticksOf(rival).length) {
@@ -114,7 +123,8 @@ function draw() {
     const tick = ticksOf(state.policy).at(-1);
     tiles(tick, infoOf(state.policy), ticksOf(rivalName() || '').at(-1));
     $('clock').textContent = time(tick.at);
-    $('horizon').textContent = `of the highest rate in the next ${Math.round(tick.horizonSeconds)} s`;
+    const horizon = `${Math.round(tick.horizonSeconds)} s`;
+    $('horizon').textContent = tick.ahead.length ? `records/s, as expected ${horizon} before` : `records/s, the highest in ${horizon}`;
   });
 }
 
@@ -144,7 +154,7 @@ const handlers = {
     draw();
   },
   mark(message) {
-    state.marks.push({ at: message.at, colour: message.kind === 'drift' ? 'promise' : 'model' });
+    state.marks.push({ at: message.at, label: message.label, colour: message.kind === 'drift' ? 'promise' : 'model' });
     log.mark(message);
     draw();
   },
@@ -197,7 +207,7 @@ $('policy').addEventListener('change', event => {
   draw();
 });
 
-// What tests and curious people ask: how many points each plot shows.
-window.prescale = { points: () => Object.fromEntries(Object.entries(charts).map(([name, chart]) => [name, chart.points()])) };
+// What tests and curious people ask: the plots, and how many points each shows.
+window.prescale = { charts, points: () => Object.fromEntries(Object.entries(charts).map(([name, chart]) => [name, chart.points()])) };
 
 follow();

@@ -12,7 +12,7 @@ export function used(tick) {
 export function tiles(tick, info, rival) {
   const lag = tick.lagSeconds, promise = info.objectiveLagSeconds;
   $('t-lag').textContent = number(lag, lag !== null && lag < 100 ? 1 : 0);
-  $('t-lag-sub').textContent = lag === null ? 'not known now' : `${number(promise)} s promised, ${number(tick.lagRecords)} records behind`;
+  $('t-lag-sub').textContent = lag === null ? 'not known now' : `of ${number(promise)} s · ${number(tick.lagRecords, 0)} records`;
   const gauge = $('t-gauge');
   gauge.style.width = `${Math.min(100, 100 * (lag ?? 0) / promise)}%`;
   gauge.className = lag > promise ? 'late' : '';
@@ -20,12 +20,12 @@ export function tiles(tick, info, rival) {
   $('t-arrivals').textContent = number(tick.arrivals);
   const high = used(tick);
   $('t-arrivals-sub').textContent = high
-    ? `≤ ${number(high.value)} in the next ${number(tick.horizonSeconds)} s (${number(100 * high.level)} %)`
+    ? `≤ ${number(high.value)} in ${number(tick.horizonSeconds)} s (${number(100 * high.level)} %)`
     : 'the forecast warms up';
 
   $('t-replicas').textContent = number(tick.ready);
   $('t-replicas-unit').textContent = tick.starting ? `ready, ${tick.starting} starting` : 'ready';
-  $('t-replicas-sub').textContent = `${tick.desired} wanted` + (rival?.ready != null ? `; plain HPA has ${rival.ready}` : '');
+  $('t-replicas-sub').textContent = `${tick.desired} wanted: ${tick.reason}` + (rival?.ready != null ? ` · plain HPA ${rival.ready}` : '');
 }
 
 export function modelTile(model) {
