@@ -81,10 +81,13 @@ func Open(t testing.TB, url string, width, height int64, scheme string) *Page {
 			_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, media)
 			return err
 		}),
-		chromedp.Navigate(url),
 	)
+	p.Navigate(url)
 	return p
 }
+
+// Navigate opens another page.
+func (p *Page) Navigate(url string) { p.run(chromedp.Navigate(url)) }
 
 func (p *Page) problem(s string) {
 	p.mu.Lock()
