@@ -103,7 +103,7 @@ done
 step "scaler/hpa against the HPA controller's own code"
 (cd hack/hpa && go test ./...)
 
-step "the dashboard's queries on the running demo"
+step "the alert rules, and the dashboard's queries on the running demo"
 (cd hack/dashboard && go test ./...)
 
 ended
