@@ -210,7 +210,7 @@ func (d decider) run(now time.Time) {
 		}
 	}
 	if want < current {
-		if held := d.holdDown(current, want, sc.backlog); held > want {
+		if held := d.holdDown(current, want, sc.backlog, perReplica); held > want {
 			d.term("hold", held, 0)
 			want = held
 		}
@@ -242,6 +242,10 @@ func presentCount(config *Config, s *State, o *series.Observation) (int, bool) {
 	return config.MinReplicas, false
 }
 
+// idleSeconds is for how long nothing must have arrived before a count is given up of which nothing is known but that it idles:
+// the window that the HPA's default down-stabilization looks back over.
+const idleSeconds = 300
+
 // coldStart keeps the present count until enough is known, except where records are visibly waiting too long.
 func (d decider) coldStart(current, lowest, highest int) (int, Reason) {
 	s, o := d.state, d.o
@@ -256,34 +260,40 @@ func (d decider) coldStart(current, lowest, highest int) (int, Reason) {
 	case waiting && settled && o.StartingReplicas.Or(0) == 0 && current > 0:
 		n, _ := s.Partitions.snap(s.Partitions.work(current) * 1.5)
 		return min(max(n, current), highest), ReasonBacklog
+	case float64(s.IdleTicks)*d.config.Interval.Seconds() >= max(idleSeconds, 2*d.LeadTimeSeconds.Or(0)):
+		return lowest, ReasonReactive
 	default:
 		return current, ReasonWarmingUp
 	}
 }
 
 // holdDown returns the count to keep where a decrease would be premature.
-func (d decider) holdDown(current, want int, backlog float64) int {
-	o := d.o
+func (d decider) holdDown(current, want int, backlog, perReplica float64) int {
 	ticks := min(int(d.tune.Hold/d.config.Interval.Seconds()), wantedKept, d.state.WantedAt)
 	for i := range ticks {
 		want = max(want, d.state.Wanted[(d.state.WantedAt-1-i)%wantedKept])
 	}
 	want = min(want, current)
-	switch {
-	case d.state.blind():
-		d.verdict(VerdictStale)
+	d.draining = d.o.Rebalancing || d.drains(want, backlog, perReplica)
+	if d.draining && float64(d.state.DrainTicks)*d.config.Interval.Seconds() < mostDrain*max(d.config.ObjectiveLag.Seconds(), d.LeadTimeSeconds.Or(0)) {
 		return current
-	case o.Rebalancing:
-		return current
-	case len(o.PartitionLagRecords) > 0 && o.LagRecords.Known():
-		// A poison or hot partition is behind for ever; what counts is the backlog that more replicas can help with.
-		if backlog > d.state.Arrivals.Level*d.config.ObjectiveLag.Seconds()/2 {
-			return current
-		}
-	case o.LagSeconds.Or(0) > d.config.ObjectiveLag.Seconds()/2:
-		return current // draining
 	}
 	return want
+}
+
+// mostDrain is for how many objectives or lead times, whichever is longer, a backlog may keep the count. What the present
+// count has not drained by then, such as a partition that nobody can read or a marker that counts as lag, it will not drain.
+const mostDrain = 3
+
+// drains reports whether there is a backlog that should be gone before replicas are taken away.
+func (d decider) drains(want int, backlog, perReplica float64) bool {
+	o, s, objective := d.o, d.state, d.config.ObjectiveLag.Seconds()
+	if len(o.PartitionLagRecords) > 0 && o.LagRecords.Known() {
+		// A poison or hot partition is behind for ever; what counts is the backlog that more replicas can help with.
+		return backlog > max(s.Arrivals.Level, s.Partitions.work(want)*perReplica)*objective/2
+	}
+	// A remainder that one replica serves in a second is behind its commit, not its consumer.
+	return o.LagSeconds.Or(0) > objective/2 && o.LagRecords.Or(math.Inf(1)) > perReplica
 }
 
 // settle applies the bounds and switches to n and fills in the answer.

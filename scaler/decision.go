@@ -39,6 +39,7 @@ type Decision struct {
 	// What the plan's paths require over horizon ticks, for State.Record.
 	horizon  int
 	planned  int
+	draining bool // a backlog, or a rebalance, asks that no replica be taken away
 	required [pathCount]float64
 }
 

@@ -44,6 +44,8 @@ type State struct {
 	LagSeen           bool
 	// IdleTicks counts ticks in a row without arrivals and without a backlog.
 	IdleTicks int
+	// DrainTicks counts ticks in a row in which a backlog or a rebalance was in the way of a decrease.
+	DrainTicks int
 	// EffectBefore and EffectAt remember the throughput before the last increase, to see whether it helped.
 	EffectBefore float64
 	EffectDue    time.Time
@@ -256,6 +258,11 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 			s.Lead.OrderedAt = time.Time{}
 			s.EffectDue = time.Time{}
 		}
+	}
+	if d.draining {
+		s.DrainTicks++
+	} else {
+		s.DrainTicks = 0
 	}
 	if d.horizon > 0 {
 		s.Wanted[s.WantedAt%wantedKept] = d.planned
