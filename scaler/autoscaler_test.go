@@ -14,17 +14,21 @@ import (
 
 var start = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
 
-// levelModel forecasts that the last value stays, with quantiles a fixed share above it.
+// levelModel forecasts that the last value stays, with quantiles above it by what it lately missed by and a hundredth at least.
 type levelModel struct {
-	at    time.Time
-	step  time.Duration
-	level float64
-	n     int
+	at     time.Time
+	step   time.Duration
+	level  float64
+	missed float64 // share of the level, exponentially weighted
+	n      int
 }
 
 func (m *levelModel) Observe(at time.Time, value float64) {
 	m.at = at
 	if !math.IsNaN(value) {
+		if m.n > 0 && value > 0 {
+			m.missed += 0.1 * (math.Abs(value-m.level)/value - m.missed)
+		}
 		m.level = value
 		m.n++
 	}
@@ -35,30 +39,30 @@ func (m *levelModel) Forecast(dst *forecaster.Forecast, steps int) {
 		At: m.at, Step: m.step, Levels: append(dst.Levels[:0], forecaster.DefaultQuantiles()...), Steps: steps,
 		PerStep: dst.PerStep[:0], Max: dst.Max[:0], Samples: m.n, Warm: m.n > 3, Trusted: true,
 	}
-	up := [5]float64{1, 1.05, 1.08, 1.1, 1.15}
+	wide := max(m.missed, 0.01)
 	for range steps {
-		for _, u := range up {
-			dst.PerStep = append(dst.PerStep, u*m.level)
+		for _, u := range [5]float64{0, 1, 1.6, 2, 3} {
+			dst.PerStep = append(dst.PerStep, (1+u*wide)*m.level)
 		}
 	}
-	for _, u := range up {
-		dst.Max = append(dst.Max, u*m.level)
-	}
+	dst.Max = append(dst.Max, dst.PerStep[:5]...)
 }
 
 func (m *levelModel) AppendCheckpoint(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint64(b, math.Float64bits(m.level))
+	b = binary.LittleEndian.AppendUint64(b, math.Float64bits(m.missed))
 	b = binary.LittleEndian.AppendUint64(b, uint64(m.n))
 	return binary.LittleEndian.AppendUint64(b, uint64(m.at.UnixNano()))
 }
 
 func (m *levelModel) Restore(b []byte) error {
-	if len(b) != 24 {
+	if len(b) != 32 {
 		return errors.New("length")
 	}
 	m.level = math.Float64frombits(binary.LittleEndian.Uint64(b))
-	m.n = int(binary.LittleEndian.Uint64(b[8:]))
-	m.at = time.Unix(0, int64(binary.LittleEndian.Uint64(b[16:]))).UTC()
+	m.missed = math.Float64frombits(binary.LittleEndian.Uint64(b[8:]))
+	m.n = int(binary.LittleEndian.Uint64(b[16:]))
+	m.at = time.Unix(0, int64(binary.LittleEndian.Uint64(b[24:]))).UTC()
 	return nil
 }
 

@@ -75,7 +75,7 @@ func (c *calibration) observe(records, room float64) {
 		level := pathLevels[j]
 		// Steps in proportion to the rarer outcome keep high levels from jumping at each miss.
 		gain := calibrationGain
-		if j == pathCount-1 {
+		if j >= pathCount-2 {
 			gain = 2 * calibrationGain // few misses to learn from
 		}
 		c.LogScale[j] += gain * (miss - (1 - level))

@@ -121,15 +121,15 @@ func (d decider) run(now time.Time) {
 	reason := ReasonForecast
 	f := d.in.Forecast
 	switch usable := f != nil && f.Steps > 0 && len(f.Levels) > 0; {
-	case usable && f.Warm && f.Trusted:
+	case usable && f.Warm:
 		p.fromForecast(f, steps, interval, &scale, d.tune.Noise)
+		if !f.Trusted {
+			d.verdict(VerdictForecastUntrusted)
+			p.raise(s.Arrivals.Level * interval)
+		}
 	default:
 		reason = ReasonReactive
-		if usable && f.Warm {
-			d.verdict(VerdictForecastUntrusted)
-		} else {
-			d.verdict(VerdictWarmingUp)
-		}
+		d.verdict(VerdictWarmingUp)
 		p.fromRecent(&s.Arrivals, steps, interval, &scale, d.tune.Noise)
 	}
 	if f != nil && len(f.Max) == len(f.Levels) {
@@ -159,6 +159,7 @@ func (d decider) run(now time.Time) {
 	}
 	reach := perReplica * config.ObjectiveLag.Seconds()
 	sc.backlog = parts.drainable(o.LagRecords, o.PartitionLagRecords, reach, s.Arrivals.Level, perReplica)
+	sc.backlog = max(sc.backlog, d.behind(reach))
 	if parts.hot > 0 {
 		// The hot partitions' own consumers are busy whatever the count; plan for the others.
 		for j := range pathCount {
@@ -221,6 +222,26 @@ func (d decider) run(now time.Time) {
 	d.settle(want, reason)
 }
 
+// behind returns the backlog that the group would have were all of it as far behind as its slowest consumer: that one's
+// records are late first, and its share of the whole backlog is small. It is 0 where the oldest record does not wait for a
+// consumer that more replicas would relieve.
+func (d decider) behind(reach float64) float64 {
+	s, o := d.state, d.o
+	age, ok := o.LagSeconds.Get()
+	if !ok || age < paceAge || s.Pace.Stuck || s.Partitions.hot > 0 || s.Ineffective {
+		return 0
+	}
+	for _, v := range o.PartitionLagRecords {
+		if v.Or(0) > reach {
+			return 0 // a partition of its own is behind
+		}
+	}
+	return s.Arrivals.Level * min(age, mostBehind*d.config.ObjectiveLag.Seconds())
+}
+
+// mostBehind bounds the age that counts, in objectives: what is later cannot be helped any more.
+const mostBehind = 1.5
+
 func highestWork(p *partitions) float64 {
 	if len(p.effective) == 0 {
 		return math.Inf(1)
@@ -234,7 +255,15 @@ func levelOf(price float64) float64 { return 1 - 1/(1+max(price, 0)) }
 // presentCount returns how many replicas are ready or starting; where that is not known, what was asked for last.
 func presentCount(config *Config, s *State, o *series.Observation) (int, bool) {
 	if ready, ok := o.ReadyReplicas.Get(); ok && ready >= 0 {
-		return int(min(ready+max(0, o.StartingReplicas.Or(0)), 1e6)), true
+		starting, ok := o.StartingReplicas.Get()
+		if !ok && s.HasDesired && float64(s.Desired) > ready {
+			// What was asked for is on its way, unless it should have been there long ago.
+			lead := s.Lead.seconds(config.InitialLeadTime.Seconds(), int(min(ready, 1e6)))
+			if o.At.Sub(s.Changed).Seconds() < 2*lead+config.Interval.Seconds() {
+				starting = float64(s.Desired) - ready
+			}
+		}
+		return int(min(ready+max(0, starting), 1e6)), true
 	}
 	if s.HasDesired {
 		return s.Desired, false

@@ -9,6 +9,7 @@ type pace struct {
 	Factor  float64 // 0 until the first sample
 	Samples int
 	Age     float64 // of the oldest record at the last tick, in seconds; 0 when not known
+	Stuck   bool    // the oldest record's age grew almost as fast as time: it stands still and does not wait its turn
 }
 
 const (
@@ -24,6 +25,7 @@ func (p *pace) observe(age series.Value, interval, arrivalRate, expected, assume
 	now := age.Or(0)
 	before := p.Age
 	p.Age = now
+	p.Stuck = interval > 0 && before >= paceAge && now-before > (1-paceAbsurd)*interval
 	if disturbed || interval <= 0 || expected <= 0 || arrivalRate <= 0 || before < paceAge || now < paceAge {
 		return
 	}

@@ -15,15 +15,15 @@ import (
 // mended only a lead time later.
 
 const (
-	pathCount    = 6
+	pathCount    = 7
 	maxPathSteps = 64
 )
 
 // pathLevels are the quantile levels of the paths and pathWeights the probabilities that they stand for: the cells between
 // the midpoints of neighbouring levels. The last level is extrapolated with an exponential tail from the two before it.
 var (
-	pathLevels  = [pathCount]float64{0.5, 0.8, 0.9, 0.95, 0.99, 0.998}
-	pathWeights = [pathCount]float64{0.65, 0.2, 0.075, 0.045, 0.024, 0.006}
+	pathLevels  = [pathCount]float64{0.5, 0.8, 0.9, 0.95, 0.99, 0.998, 0.9995}
+	pathWeights = [pathCount]float64{0.65, 0.2, 0.075, 0.045, 0.024, 0.00475, 0.00125}
 )
 
 // paths are the arrivals of the coming ticks, in records a tick.
@@ -44,6 +44,15 @@ func (p *paths) fromForecast(f *forecaster.Forecast, steps int, interval float64
 			q := quantileAt(f.Levels, row, level)
 			below = max(below, median+math.Hypot(scale[j]*(q-median), noise*gaussian[j]*median))
 			p.at[j][k-1] = below * interval
+		}
+	}
+}
+
+// raise lifts every path to at least `least` records a tick.
+func (p *paths) raise(least float64) {
+	for j := range p.at {
+		for k := range p.steps {
+			p.at[j][k] = max(p.at[j][k], least)
 		}
 	}
 }
@@ -78,7 +87,7 @@ func quantileAt(levels, values []float64, level float64) float64 {
 }
 
 // gaussian holds the normal quantiles of pathLevels.
-var gaussian = [pathCount]float64{0, 0.8416, 1.2816, 1.6449, 2.3263, 2.8782}
+var gaussian = [pathCount]float64{0, 0.8416, 1.2816, 1.6449, 2.3263, 2.8782, 3.2905}
 
 // fromRecent fills p by persistence: the recent level, with an error that grows with the square root of time.
 func (p *paths) fromRecent(r *recent, steps int, interval float64, scale *[pathCount]float64, noise float64) {
@@ -165,13 +174,14 @@ func (s *scene) best(p *partitions, current, lowest, highest int, price float64,
 func (s *scene) bestIncrease(p *partitions, current, highest int, unit float64, tune *Tuning) int {
 	from, to := s.leadSteps, s.leadSteps+tune.UpSteps
 	span := float64(to - from)
+	move := tune.MoveCost + tune.LeadCost*float64(s.leadSteps)
 	best := current
 	bestCost := float64(current) + unit*s.excess(from, to, 0, 0, false, tune)/span
 	for i, n := range p.useful {
 		if n <= current || n > highest {
 			continue
 		}
-		cost := float64(n) + tune.MoveCost*float64(n-current)/span
+		cost := float64(n) + move*float64(n-current)/span
 		if cost >= bestCost {
 			break // costs of replicas alone only grow
 		}

@@ -8,6 +8,9 @@ type Tuning struct {
 	// MoveCost is what a change costs besides its pause, in replica-ticks per replica moved. With 0.5 at 15 s, adding four
 	// replicas must save what four replicas cost in 7.5 s.
 	MoveCost float64
+	// LeadCost is the share of the pay of a replica while it starts that counts against an increase. Starting is paid for
+	// whether the need lasts or not, so a short need must be worth it.
+	LeadCost float64
 	// DelayShare is the share of the objective that the plan uses as room for a backlog: 0 allows none, 1 all of it.
 	DelayShare float64
 	// Spread scales the distance of the outer paths from the median; 1 takes the forecast's quantiles as they are.
@@ -32,5 +35,5 @@ func (c *Config) tuning() Tuning {
 
 // DefaultTuning returns the constants in use.
 func DefaultTuning() Tuning {
-	return Tuning{UpSteps: 2, DownSteps: 2, MoveCost: 0.5, DelayShare: 0.7, Spread: 1, Hold: 45, Margin: 0.06, Noise: 0.03, Price: 1}
+	return Tuning{UpSteps: 2, DownSteps: 2, MoveCost: 0.5, LeadCost: 0.5, DelayShare: 0.7, Spread: 1, Hold: 45, Margin: 0.06, Noise: 0.03, Price: 1}
 }

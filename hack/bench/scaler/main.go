@@ -64,6 +64,7 @@ func run(args []string, out io.Writer) error {
 	flags.IntVar(&o.tune.UpSteps, "up", o.tune.UpSteps, "tuning: UpSteps")
 	flags.IntVar(&o.tune.DownSteps, "down", o.tune.DownSteps, "tuning: DownSteps")
 	flags.Float64Var(&o.tune.MoveCost, "move", o.tune.MoveCost, "tuning: MoveCost")
+	flags.Float64Var(&o.tune.LeadCost, "leadcost", o.tune.LeadCost, "tuning: LeadCost")
 	flags.Float64Var(&o.tune.DelayShare, "delay", o.tune.DelayShare, "tuning: DelayShare")
 	flags.Float64Var(&o.tune.Spread, "spread", o.tune.Spread, "tuning: Spread")
 	flags.Float64Var(&o.tune.Margin, "margin", o.tune.Margin, "tuning: Margin")
