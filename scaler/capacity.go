@@ -13,6 +13,7 @@ import (
 type capacity struct {
 	Mean, Deviation float64 // of direct samples, exponentially weighted
 	Samples         int
+	Rough           float64 // from intervals too idle for a sample; used while there is none
 	LowerBound      float64 // the highest sustained throughput of a replica seen without a backlog
 	Above, Below    int     // direct samples in a row that were far off: a new version of the workload
 }
@@ -20,6 +21,9 @@ type capacity struct {
 const (
 	// minBusyRatio is the busy ratio below which dividing by it blows up its error (design: 20 %).
 	minBusyRatio = 0.2
+	// leastBusyRatio is the busy ratio from which on a rough figure is better than none: with 8 replicas of which a fifth of
+	// one is needed, it is what tells that seven can go.
+	leastBusyRatio = 0.01
 	// capacitySpan is how many ticks the estimate looks back: 10 minutes at 15 s.
 	capacitySpan = 40
 	// resetRatio and resetRun: so far off, so many times in a row, the workload has changed and the past is forgotten.
@@ -67,8 +71,15 @@ func (c *capacity) observe(consumedRate, busy series.Value, ready, effective flo
 		return
 	}
 	if b, ok := busy.Get(); ok {
-		if b >= minBusyRatio && b <= 1 {
+		switch {
+		case b >= minBusyRatio && b <= 1:
 			c.add(rate / (ready * b))
+		case b >= leastBusyRatio && b < minBusyRatio && !disturbed:
+			x := rate / (ready * b)
+			if c.Rough == 0 {
+				c.Rough = x
+			}
+			c.Rough += 0.1 * (x - c.Rough)
 		}
 		return
 	}
@@ -88,6 +99,8 @@ func (c *capacity) perReplica() series.Value {
 	case c.Samples > 0:
 		// What was sustained cannot be beyond reach, unless direct samples are many and recent.
 		return series.Of(c.Mean)
+	case c.Rough > 0:
+		return series.Of(c.Rough)
 	case c.LowerBound > 0:
 		return series.Of(c.LowerBound * exploreRatio)
 	default:

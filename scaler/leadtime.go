@@ -52,7 +52,13 @@ type leadTimes struct {
 	OrderedAt              time.Time
 	OrderedFrom, OrderedTo int
 	Timed                  bool // a start-up was reported by the observer: do not time ourselves
+	// Waiting is for how many seconds that increase has been waited for; 0 when there is none.
+	Waiting float64
 }
+
+// mostWaiting bounds how far a replica that does not start stretches the lead time, as a multiple of what is usual: one that
+// never starts must not be planned with for ever.
+const mostWaiting = 5
 
 // provisionedMemory is for how many ticks after a start-up that needed a node the next is expected to need one too.
 const provisionedMemory = 40
@@ -73,7 +79,12 @@ func (l *leadTimes) observe(plain, provisioned []float64, ready float64, readyKn
 		l.Provisioned.add(x)
 		l.SinceProvisioned = 0
 	}
-	if l.OrderedAt.IsZero() || !readyKnown || int(ready) < l.OrderedTo {
+	l.Waiting = 0
+	if l.OrderedAt.IsZero() || !readyKnown {
+		return
+	}
+	if int(ready) < l.OrderedTo {
+		l.Waiting = at.Sub(l.OrderedAt).Seconds()
 		return
 	}
 	if !l.Timed {
@@ -89,6 +100,11 @@ func (l *leadTimes) observe(plain, provisioned []float64, ready float64, readyKn
 
 // seconds returns the lead time to plan with when there are `current` replicas.
 func (l *leadTimes) seconds(assumed float64, current int) float64 {
+	q := l.usual(assumed, current)
+	return max(q, min(l.Waiting, mostWaiting*q))
+}
+
+func (l *leadTimes) usual(assumed float64, current int) float64 {
 	if current == 0 {
 		return l.FromZero.quantile(l.Plain.quantile(assumed))
 	}

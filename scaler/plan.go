@@ -134,8 +134,11 @@ func (s *scene) excess(from, to, changeStep int, then float64, changed bool, tun
 			served := c
 			if changed && k >= changeStep {
 				c = then
+				if k < s.arriveStep {
+					c = min(then, s.now) // to keep fewer of those that are starting gives nothing yet
+				}
 				served = c
-				if k == changeStep {
+				if k == changeStep && c != s.now {
 					served *= max(0, 1-s.pauseTicks)
 				}
 			} else if k == s.arriveStep && s.arriving != s.now {

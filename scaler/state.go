@@ -232,14 +232,13 @@ func (s *State) derive(config *Config) {
 
 // observeEffect compares the throughput some time after an increase with that before it, while there was a backlog.
 func (s *State) observeEffect(consumed series.Value, saturated bool, at time.Time) {
+	if !saturated {
+		s.Ineffective = false // it got through after all
+	}
 	if s.EffectDue.IsZero() || at.Before(s.EffectDue) {
 		return
 	}
-	if saturated && s.EffectBefore > 0 && consumed.Known() {
-		s.Ineffective = consumed.Or(0) < 1.05*s.EffectBefore
-	} else {
-		s.Ineffective = false
-	}
+	s.Ineffective = saturated && s.EffectBefore > 0 && consumed.Known() && consumed.Or(0) < 1.05*s.EffectBefore
 	s.EffectDue = time.Time{}
 }
 
