@@ -110,3 +110,6 @@ func (c *capacity) perReplica() series.Value {
 
 // sure reports whether the estimate rests on direct evidence.
 func (c *capacity) sure() bool { return c.Samples >= 2 }
+
+// guessed reports whether the estimate is no more than what has been sustained without effort.
+func (c *capacity) guessed() bool { return c.Samples == 0 && c.Rough == 0 }

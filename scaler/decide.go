@@ -174,8 +174,15 @@ func (d decider) run(now time.Time) {
 	d.Level = levelOf(price)
 	demand := p.at[3][min(sc.leadSteps, p.steps-1)] / sc.perReplica
 	want := sc.best(parts, current, lowest, highest, price, d.tune)
-	d.planned = want
 	d.term("plan", want, demand)
+	if fewer := parts.below(current); want == current && s.Capacity.guessed() && fewer >= max(lowest, 1) && float64(s.QuietTicks)*interval >= max(exploreSeconds, 2*lead) {
+		want, d.exploring = fewer, true
+		d.term("explore", want, 0)
+	} else if want > current && s.Capacity.guessed() && s.TriedTicks > 0 && sc.backlog <= s.Arrivals.Level {
+		want = current // what was tried has not been seen yet
+		d.term("explore", want, 0)
+	}
+	d.planned = want
 	if want > current && sc.backlog > 0 {
 		without := sc
 		without.backlog = 0
@@ -241,6 +248,10 @@ func (d decider) behind(reach float64) float64 {
 
 // mostBehind bounds the age that counts, in objectives: what is later cannot be helped any more.
 const mostBehind = 1.5
+
+// exploreSeconds is for how long replicas of unknown capacity must have kept up before one step fewer is tried. Only less can
+// teach what they can do where nobody reports how busy they are.
+const exploreSeconds = 600
 
 func highestWork(p *partitions) float64 {
 	if len(p.effective) == 0 {

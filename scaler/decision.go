@@ -37,10 +37,11 @@ type Decision struct {
 	Pools []PoolDecision `json:"pools,omitempty"`
 
 	// What the plan's paths require over horizon ticks, for State.Record.
-	horizon  int
-	planned  int
-	draining bool // a backlog, or a rebalance, asks that no replica be taken away
-	required [pathCount]float64
+	horizon   int
+	planned   int
+	exploring bool
+	draining  bool // a backlog, or a rebalance, asks that no replica be taken away
+	required  [pathCount]float64
 }
 
 // QuantileValue is one quantile of a forecast.

@@ -11,6 +11,8 @@ func describe(d *Decision) {
 			t.Detail = fmt.Sprintf("%d replicas are ready or starting", t.Replicas)
 		case "plan":
 			t.Detail = fmt.Sprintf("least cost of replicas and lateness: %d; the 0.95 quantile of the arrivals a lead time ahead is the work of %.2f replicas", t.Replicas, t.Amount)
+		case "explore":
+			t.Detail = fmt.Sprintf("what a replica can do is not known, and the present ones have long kept up: %d are tried", t.Replicas)
 		case "backlog":
 			t.Detail = fmt.Sprintf("draining %.0f records in time asks for %d", t.Amount, t.Replicas)
 		case "latency":

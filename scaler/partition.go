@@ -153,6 +153,15 @@ func (p *partitions) work(n int) float64 {
 	return p.effective[i]
 }
 
+// below returns the largest useful count that is less than n, 0 where there is none.
+func (p *partitions) below(n int) int {
+	i, _ := slices.BinarySearch(p.useful, n)
+	if i == 0 {
+		return 0
+	}
+	return p.useful[i-1]
+}
+
 // snap returns the smallest useful count that does at least the given work, and false where none does (then the largest).
 func (p *partitions) snap(work float64) (int, bool) {
 	i, _ := slices.BinarySearch(p.effective, work*(1-1e-9))

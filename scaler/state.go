@@ -44,6 +44,10 @@ type State struct {
 	LagSeen           bool
 	// IdleTicks counts ticks in a row without arrivals and without a backlog.
 	IdleTicks int
+	// QuietTicks counts ticks in a row in which the same replicas left no backlog worth the name.
+	QuietTicks int
+	// TriedTicks counts down the ticks in which a count that is tried is left alone to be seen at work.
+	TriedTicks int
 	// DrainTicks counts ticks in a row in which a backlog or a rebalance was in the way of a decrease.
 	DrainTicks int
 	// EffectBefore and EffectAt remember the throughput before the last increase, to see whether it helped.
@@ -53,6 +57,9 @@ type State struct {
 }
 
 const wantedKept = 64
+
+// triedTicks spans the decrease, its rebalance and two whole intervals after it.
+const triedTicks = 5
 
 // recent keeps the latest arrival rates, for the rules that need no forecaster.
 type recent struct {
@@ -218,6 +225,11 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	} else {
 		s.IdleTicks = 0
 	}
+	if lag, ok := o.LagRecords.Get(); ok && o.ReadyReplicas.Known() && !disturbed && lag <= max(arrivals.Or(0), 1) {
+		s.QuietTicks++
+	} else {
+		s.QuietTicks = 0
+	}
 	if o.ReadyReplicas.Known() {
 		s.LastReady = o.ReadyReplicas
 	}
@@ -257,6 +269,10 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 			s.Lead.OrderedAt = time.Time{}
 			s.EffectDue = time.Time{}
 		}
+	}
+	s.TriedTicks = max(0, s.TriedTicks-1)
+	if d.exploring {
+		s.TriedTicks = triedTicks
 	}
 	if d.draining {
 		s.DrainTicks++

@@ -1,0 +1,194 @@
+package scaler
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/prescale/prescale/metrics/series"
+)
+
+// loops calls try for a range of lead times, in ticks, rates and noises.
+func loops(t *testing.T, try func(t *testing.T, lead int, rate float64, random *rand.Rand)) {
+	for _, lead := range []int{2, 4, 12, 20} {
+		for _, rate := range []float64{130, 250, 400, 700, 1500} {
+			for seed := range uint64(4) {
+				var random *rand.Rand // seed 0: no noise
+				if seed > 0 {
+					random = rand.New(rand.NewPCG(seed, 7))
+				}
+				t.Run(fmt.Sprintf("lead=%d/rate=%g/seed=%d", lead, rate, seed), func(t *testing.T) { try(t, lead, rate, random) })
+			}
+		}
+	}
+}
+
+func TestConstantRateSettlesAndStays(t *testing.T) {
+	loops(t, func(t *testing.T, lead int, rate float64, random *rand.Rand) {
+		w := &world{a: newTest(t, testConfig()), lead: lead, partitions: 48, ready: 3, random: random}
+		for range 400 {
+			w.step(rate)
+		}
+		settled := 3*lead + 4*warmTicks
+		for i := settled; i < len(w.counts); i++ {
+			if w.counts[i] != w.counts[settled] {
+				t.Fatalf("not settled after %d ticks: %v", settled, w.counts)
+			}
+		}
+		// The useful count that does the work, or the next one.
+		var p partitions
+		p.observe(series.Of(48), nil)
+		p.derive(48, rate, perSecond)
+		least, _ := p.snap(rate / perSecond)
+		most, _ := p.snap(1.25 * rate / perSecond)
+		if n := w.counts[399]; n < least || n > most {
+			t.Errorf("got %d replicas, want %d to %d", n, least, most)
+		}
+	})
+}
+
+func TestStepIsOneChange(t *testing.T) {
+	loops(t, func(t *testing.T, lead int, rate float64, random *rand.Rand) {
+		w := &world{a: newTest(t, testConfig()), lead: lead, partitions: 48, ready: int(rate/perSecond) + 1, random: random}
+		for range 300 {
+			w.step(rate)
+		}
+		for range 300 {
+			w.step(2 * rate)
+		}
+		ups := 0
+		for i := 300; i < 600; i++ {
+			if w.counts[i] > w.counts[i-1] {
+				ups++
+			}
+		}
+		if ups < 1 || ups > 2 {
+			t.Errorf("%d increases from %d replicas, want one or two: %v", ups, w.counts[299], w.counts[295:400])
+		}
+	})
+}
+
+func TestComesDownWhenNothingArrives(t *testing.T) {
+	// Within Hold, which is 45 s, and the ticks that the backlog takes to drain; a remainder that nobody consumes, with an age
+	// that grows for ever, changes nothing of that.
+	for _, leftover := range []float64{0, 3} {
+		loops(t, func(t *testing.T, lead int, rate float64, random *rand.Rand) {
+			w := &world{a: newTest(t, testConfig()), lead: lead, partitions: 48, ready: int(rate/perSecond) + 1, random: random}
+			for range 200 {
+				w.step(rate)
+			}
+			w.leftover = leftover
+			for range 12 {
+				w.step(0)
+			}
+			if n := w.counts[211]; n != 1 {
+				t.Errorf("leftover %g: %d replicas three minutes after the last record, want 1: %v", leftover, n, w.counts[195:])
+			}
+		})
+	}
+}
+
+func TestABacklogKeepsTheCountForABoundedTime(t *testing.T) {
+	// A partition of which nothing is consumed, and half the traffic gone: the count may wait for a drain that does not come for
+	// three objectives, and then follows the traffic.
+	a := newTest(t, testConfig())
+	n, lags := 12, make([]series.Value, 12)
+	for i := range 120 {
+		rate := 900.0
+		if i > 60 {
+			rate = 150
+		}
+		for p := range lags {
+			lags[p] = series.Of(0)
+		}
+		lags[3] = series.Of(1e6)
+		at := start.Add(time.Duration(i+1) * 15 * time.Second)
+		d := a.Tick(at, series.Observation{
+			At: at, Interval: 15 * time.Second, ArrivalRecords: series.Of(rate * 15), ConsumedRecords: series.Of(rate * 15),
+			LagRecords: series.Of(1e6), LagSeconds: series.Of(1e4), ReadyReplicas: series.OfInt(n), StartingReplicas: series.Of(0),
+			Partitions: series.Of(12), PartitionLagRecords: lags, BusyRatio: series.Of(min(1, rate/(perSecond*float64(n)))),
+		})
+		n = d.DesiredReplicas
+	}
+	if n > 4 {
+		t.Errorf("got %d replicas, want at most 4 for 150 records/s at 100 each", n)
+	}
+}
+
+func TestTheSlowestConsumersWaitCounts(t *testing.T) {
+	// Little lag in all, for it is one consumer's; its oldest record is about to be late.
+	config := testConfig()
+	w := &world{a: newTest(t, config), lead: 4, partitions: 48, ready: 8}
+	for range 100 {
+		w.step(700)
+	}
+	at := start.Add(101 * 15 * time.Second)
+	observation := func(age float64) series.Observation {
+		return series.Observation{
+			At: at, Interval: 15 * time.Second, ArrivalRecords: series.Of(700 * 15), ConsumedRecords: series.Of(695 * 15),
+			LagRecords: series.Of(900), LagSeconds: series.Of(age), ReadyReplicas: series.Of(8), StartingReplicas: series.Of(0),
+			Partitions: series.Of(48), BusyRatio: series.Of(0.88),
+		}
+	}
+	w.a.State().Pace.Age = 20 // it has grown by little since the last tick
+	for _, c := range []struct {
+		age  float64
+		more bool
+	}{{1.3, false}, {25, true}} {
+		b := newTest(t, config)
+		if err := b.Restore(w.a.AppendCheckpoint(nil)); err != nil {
+			t.Fatal(err)
+		}
+		if n := b.Tick(at, observation(c.age)).DesiredReplicas; n > 8 != c.more {
+			t.Errorf("oldest record %g s old: got %d replicas from 8, want more: %v", c.age, n, c.more)
+		}
+	}
+}
+
+func TestAStartUpThatIsWaitedForStretchesTheLeadTime(t *testing.T) {
+	w := &world{a: newTest(t, testConfig()), lead: 40, partitions: 48, ready: 5}
+	for range 100 {
+		w.step(400)
+	}
+	var waited float64
+	for range 20 {
+		waited = w.step(1000).LeadTimeSeconds.Or(0)
+	}
+	if waited < 200 || waited > mostWaiting*60 {
+		t.Errorf("ordered 20 ticks ago and not there: lead time %g s, want 200 to %d", waited, mostWaiting*60)
+	}
+}
+
+func TestAnIdleGroupIsNotKeptForWantOfACapacity(t *testing.T) {
+	for _, busy := range []series.Value{series.Of(0.03), series.Missing} {
+		a := newTest(t, testConfig())
+		n := 8
+		for i := range 400 {
+			at := start.Add(time.Duration(i+1) * 15 * time.Second)
+			o := series.Observation{
+				At: at, Interval: 15 * time.Second, ArrivalRecords: series.Of(24 * 15), ConsumedRecords: series.Of(24 * 15), LagRecords: series.Of(0),
+				LagSeconds: series.Of(0), ReadyReplicas: series.OfInt(n), StartingReplicas: series.Of(0), Partitions: series.Of(48), BusyRatio: busy,
+			}
+			if b, ok := busy.Get(); ok {
+				o.BusyRatio = series.Of(8 * b / float64(n))
+			}
+			n = a.Tick(at, o).DesiredReplicas
+		}
+		if n != 1 {
+			t.Errorf("busy %v: 24 records/s at 100 a replica: got %d replicas, want 1", busy, n)
+		}
+	}
+	// Nothing was ever seen to arrive.
+	a := newTest(t, testConfig())
+	n := 6
+	for i := range 60 {
+		at := start.Add(time.Duration(i+1) * 15 * time.Second)
+		n = a.Tick(at, series.Observation{
+			At: at, Interval: 15 * time.Second, ArrivalRecords: series.Of(0), LagRecords: series.Of(0), ReadyReplicas: series.OfInt(n), StartingReplicas: series.Of(0),
+		}).DesiredReplicas
+	}
+	if n != 1 {
+		t.Errorf("nothing arrived for 15 minutes: got %d replicas, want 1", n)
+	}
+}
