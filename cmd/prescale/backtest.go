@@ -26,7 +26,8 @@ type backtestFlags struct {
 
 	capacity, price  float64
 	need             float64
-	lead             time.Duration
+	lead, nodeLead   time.Duration
+	nodeReplicas     int
 	partitions       int
 	objective        time.Duration
 	ratio            float64
@@ -69,6 +70,8 @@ Every what-if is a flag: a longer --lead-time, more --partitions, another --obje
 	flags.Float64Var(&f.need, "need", 8, "mean need in replicas where --capacity is not given")
 	flags.Float64Var(&f.price, "price", 0, "price of a replica-hour; adds a column")
 	flags.DurationVar(&f.lead, "lead-time", time.Minute, "what if replicas take so long to start")
+	flags.IntVar(&f.nodeReplicas, "node-replicas", 0, "how many replicas a node has room for; 0: nodes are always there")
+	flags.DurationVar(&f.nodeLead, "node-lead-time", 2*time.Minute, "what if a replica that needs a new node starts so much later")
 	flags.IntVar(&f.partitions, "partitions", 48, "what if the topics have so many partitions")
 	flags.DurationVar(&f.objective, "objective", 30*time.Second, "what if records may wait so long")
 	flags.Float64Var(&f.ratio, "violation-ratio", 0.001, "share of records that may wait longer")
@@ -231,6 +234,10 @@ func (f *backtestFlags) scenario(trace *sim.Trace, begin time.Time, changed func
 	s.Min, s.Max, s.CapacityNoise, s.Seed = config.MinReplicas, config.MaxReplicas, f.noise, f.seed
 	s.Initial = min(max(8, s.Min), s.Max)
 	s.Start = begin
+	if f.nodeReplicas < 0 || f.nodeLead < 0 {
+		return s, config, fmt.Errorf("--node-replicas and --node-lead-time: %d and %v: want 0 or more", f.nodeReplicas, f.nodeLead)
+	}
+	s.NodeReplicas, s.NodeLead = f.nodeReplicas, f.nodeLead.Seconds()
 	assignor, err := sim.ParseAssignor(f.assignor)
 	if err != nil {
 		return s, config, fmt.Errorf("--%w", err)
@@ -273,7 +280,11 @@ func (f *backtestFlags) tryAll(ctx context.Context, s sim.Scenario, config scale
 		Trace: s.Trace.Name, Days: s.Trace.Duration() / 86400, MeanRate: s.Trace.MeanRate(), Capacity: s.Capacity,
 		LeadSeconds: s.Lead, Partitions: s.Partitions, Objective: s.Objective, ViolationRatio: config.ViolationRatio, scenario: s,
 	}
-	steps := max(int(math.Ceil(1.3*s.Lead/s.Tick))+6, 4)
+	longest := s.Lead
+	if s.NodeReplicas > 0 {
+		longest += s.NodeLead
+	}
+	steps := max(int(math.Ceil(1.3*longest/s.Tick))+6, 4)
 	model, err := catalog.New(forecaster.Config{Step: config.Interval, MaxSteps: steps, Quantiles: forecaster.DefaultQuantiles()})
 	if err != nil {
 		return nil, command.Input(err)

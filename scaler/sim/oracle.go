@@ -6,7 +6,8 @@ import "math"
 // replicas exactly a lead time ahead (and pays for it), and lets no record wait longer than the objective where that can be
 // helped. Costs are in units of the lower bound, as Result.Cost.
 type Oracle struct {
-	// Lower rounds every backlog down: no rule can do with less under this model. Upper rounds up: a plan that exists.
+	// Lower rounds every backlog down, and is no less than 1: no rule that ends empty can do with less under this model. Upper
+	// rounds up: a plan that exists.
 	Lower, Upper float64
 }
 
@@ -22,7 +23,7 @@ func ClairvoyantCost(s Scenario) (Oracle, error) {
 	if err := s.Validate(); err != nil {
 		return Oracle{}, err
 	}
-	return Oracle{Lower: s.clairvoyant(math.Floor), Upper: s.clairvoyant(math.Ceil)}, nil
+	return Oracle{Lower: max(s.clairvoyant(math.Floor), 1), Upper: s.clairvoyant(math.Ceil)}, nil
 }
 
 func (s *Scenario) clairvoyant(round func(float64) float64) float64 {

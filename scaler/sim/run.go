@@ -21,6 +21,11 @@ type Scenario struct {
 	Capacity, CapacityNoise float64
 	// Lead is the median time in seconds from the request to the first record; LeadJitter its relative deviation.
 	Lead, LeadJitter float64
+	// NodeReplicas is how many replicas a node has room for, and NodeLead by how many seconds those start later that need a node
+	// which is not there yet; 0 NodeReplicas: nodes are always there. A node goes when nothing is on it, and one that was asked
+	// for counts as there for the replicas of later ticks.
+	NodeReplicas int
+	NodeLead     float64
 	// Pause is how long a rebalance stops the group, in seconds.
 	Pause float64
 	// Partitions is their count and Weights their shares of the arrivals; nil means equal shares.
@@ -63,6 +68,7 @@ func (s *Scenario) Validate() error {
 	check(s.Tick > 0, "tick: %v: want more than 0 seconds", s.Tick)
 	check(s.Capacity > 0, "capacity: %v: want more than 0 records/s", s.Capacity)
 	check(s.Lead >= 0 && s.LeadJitter >= 0 && s.CapacityNoise >= 0 && s.Pause >= 0, "lead, jitter, noise and pause: want 0 or more")
+	check(s.NodeReplicas >= 0 && s.NodeLead >= 0, "node replicas and node lead: %d and %v: want 0 or more", s.NodeReplicas, s.NodeLead)
 	check(s.Partitions >= 1, "partitions: %d: want 1 or more", s.Partitions)
 	check(s.Weights == nil || len(s.Weights) == s.Partitions, "weights: got %d: want one for each of %d partitions", len(s.Weights), s.Partitions)
 	check(s.Objective > 0, "objective: %v: want more than 0 seconds", s.Objective)
@@ -110,7 +116,10 @@ func (r *Result) Cost() float64 { return r.ReplicaSeconds / r.LowerBound }
 // cloud metrics", SPEC-RG-2016-01 (2016).
 type Elasticity struct{ ThetaUnder, ThetaOver, TauUnder, TauOver float64 }
 
-type starting struct{ orderedAt, readyAt float64 }
+type starting struct {
+	orderedAt, readyAt float64
+	provisioned        bool // a node had to come first
+}
 
 // Run tries one policy. The same scenario and policy give the same result.
 func Run(s Scenario, policy Policy) (Result, error) {
@@ -137,20 +146,21 @@ func Run(s Scenario, policy Policy) (Result, error) {
 }
 
 type runner struct {
-	s        Scenario
-	random   *rand.Rand
-	g        *group
-	start    time.Time
-	ids      []int // of the members, in joining order
-	nextID   int
-	pending  []starting
-	started  []float64
-	changes  int
-	moves    int
-	paid     float64
-	counting bool
-	lagAt    []float64
-	owners   []int // ids per partition
+	s           Scenario
+	random      *rand.Rand
+	g           *group
+	start       time.Time
+	ids         []int // of the members, in joining order
+	nextID      int
+	pending     []starting
+	started     []float64
+	provisioned []float64 // start-ups that waited for a node
+	changes     int
+	moves       int
+	paid        float64
+	counting    bool
+	lagAt       []float64
+	owners      []int // ids per partition
 }
 
 func (r *runner) join() {
@@ -203,9 +213,16 @@ func (r *runner) scale(n int) {
 	if r.counting {
 		r.changes++
 	}
+	room := n
+	if per := r.s.NodeReplicas; per > 0 {
+		room = (present + per - 1) / per * per
+	}
 	for ; present < n; present++ {
 		lead := r.s.Lead * math.Exp(r.s.LeadJitter*r.random.NormFloat64())
-		r.pending = append(r.pending, starting{r.g.now, r.g.now + lead})
+		if present >= room {
+			lead += r.s.NodeLead
+		}
+		r.pending = append(r.pending, starting{r.g.now, r.g.now + lead, present >= room})
 	}
 	slices.SortStableFunc(r.pending, func(a, b starting) int { return cmp.Compare(a.readyAt, b.readyAt) })
 	for ; present > n && len(r.pending) > 0; present-- {
@@ -231,7 +248,12 @@ func (r *runner) advance(until float64) {
 		r.g.advance(next)
 		joined := false
 		for len(r.pending) > 0 && r.pending[0].readyAt <= r.g.now+1e-9 {
-			r.started = append(r.started, r.g.now-r.pending[0].orderedAt+r.s.Pause)
+			took := r.g.now - r.pending[0].orderedAt + r.s.Pause
+			if r.pending[0].provisioned {
+				r.provisioned = append(r.provisioned, took)
+			} else {
+				r.started = append(r.started, took)
+			}
 			r.pending = r.pending[1:]
 			r.join()
 			joined = true
@@ -261,7 +283,7 @@ func (r *runner) run(policy Policy) Result {
 		if !r.counting && from >= s.CountFrom {
 			r.counting, g.counting = true, true
 		}
-		r.started = r.started[:0]
+		r.started, r.provisioned = r.started[:0], r.provisioned[:0]
 		readyBefore := float64(len(g.members))
 		g.consumedN = 0
 		for m := range g.members {
@@ -276,6 +298,7 @@ func (r *runner) run(policy Policy) Result {
 		o.LagRecords, o.LagSeconds = series.Of(lag), series.Of(age)
 		o.ReadyReplicas, o.StartingReplicas = series.OfInt(len(g.members)), series.OfInt(len(r.pending))
 		o.StartupSeconds = append(o.StartupSeconds[:0], r.started...)
+		o.ProvisionedStartupSeconds = append(o.ProvisionedStartupSeconds[:0], r.provisioned...)
 		o.Rebalancing = g.now < g.allStop
 		o.BusyRatio = series.Missing
 		if n := max(readyBefore, float64(len(g.members))); !s.HideBusy && n > 0 {

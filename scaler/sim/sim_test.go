@@ -2,7 +2,11 @@ package sim
 
 import (
 	"math"
+	"slices"
 	"testing"
+	"time"
+
+	"github.com/prescale/prescale/metrics/series"
 )
 
 func constant(t testing.TB, rate float64, hours float64) *Trace {
@@ -112,5 +116,113 @@ func TestSameSeedSameResult(t *testing.T) {
 	a, b := run(t, s, NewHPARate(&s, 0.7)), run(t, s, NewHPARate(&s, 0.7))
 	if a.ReplicaSeconds != b.ReplicaSeconds || a.LateRatio != b.LateRatio {
 		t.Errorf("got %+v and %+v", a, b)
+	}
+}
+
+// upAfter asks for one count at first and for another from a time on.
+type upAfter struct {
+	at       float64
+	from, to int
+	seen     []series.Observation
+}
+
+func (p *upAfter) Decide(now time.Time, o *series.Observation) int {
+	kept := *o
+	kept.StartupSeconds = slices.Clone(o.StartupSeconds)
+	kept.ProvisionedStartupSeconds = slices.Clone(o.ProvisionedStartupSeconds)
+	p.seen = append(p.seen, kept)
+	if now.Sub(time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)).Seconds() < p.at {
+		return p.from
+	}
+	return p.to
+}
+
+func TestNodesComeFirst(t *testing.T) {
+	// Eight replicas on two nodes of four, and four more: 12 fill a third node, which takes 120 s to come, beside the 60 s that a
+	// replica takes and the 3 s of its rebalance. With room for six on a node, four of the ten fit on the two that are there.
+	for _, tt := range []struct{ perNode, plain, provisioned int }{{0, 4, 0}, {4, 0, 4}, {6, 4, 0}, {5, 2, 2}} {
+		s := DefaultScenario(constant(t, 800, 1))
+		s.LeadJitter, s.CapacityNoise, s.NodeReplicas, s.NodeLead = 0, 0, tt.perNode, 120
+		p := &upAfter{at: 600, from: 8, to: 12}
+		run(t, s, p)
+		var plain, provisioned []float64
+		for i := range p.seen {
+			plain = append(plain, p.seen[i].StartupSeconds...)
+			provisioned = append(provisioned, p.seen[i].ProvisionedStartupSeconds...)
+		}
+		if len(plain) != tt.plain || len(provisioned) != tt.provisioned {
+			t.Errorf("%d on a node: %d start-ups on nodes that were there and %d on new ones, want %d and %d", tt.perNode, len(plain), len(provisioned), tt.plain, tt.provisioned)
+		}
+		for _, x := range plain {
+			if !near(x, 63, 1e-6) {
+				t.Errorf("%d on a node: a start-up took %v s, want 63", tt.perNode, x)
+			}
+		}
+		for _, x := range provisioned {
+			if !near(x, 183, 1e-6) {
+				t.Errorf("%d on a node: a start-up on a new node took %v s, want 183", tt.perNode, x)
+			}
+		}
+	}
+}
+
+func TestWhoStopsInARebalance(t *testing.T) {
+	// Four replicas do the work of four exactly, so what a rebalance stops is a backlog that stays. A fifth that joins stops all
+	// 48 partitions for the pause under an eager assignor, and the nine that it takes over (48/5, rounded down) under the cooperative one.
+	const rate, pause = 400.0, 10.0
+	for _, tt := range []struct {
+		assignor Assignor
+		stopped  float64
+	}{{Range, 48}, {RoundRobin, 48}, {Sticky, 48}, {Cooperative, 9}} {
+		s := DefaultScenario(constant(t, rate, 1))
+		s.Capacity, s.CapacityNoise, s.LeadJitter, s.Initial = 100, 0, 0, 4
+		s.Pause, s.Assignor, s.ShowPartitions = pause, tt.assignor, true
+		p := &upAfter{at: 600, from: 4, to: 5}
+		// The fifth is there at 615 + 60 s = 675 s; asked at the end of its first tick, with 15 s gone.
+		most := 0.0
+		s.Tick = 5
+		run(t, s, p)
+		for i := range p.seen {
+			most = max(most, p.seen[i].LagRecords.Or(0))
+		}
+		if want := rate * pause * tt.stopped / 48; most < 0.5*want || most > 1.01*want {
+			t.Errorf("%s: at most %v records waited, want about %v", tt.assignor, most, want)
+		}
+	}
+}
+
+func TestClairvoyantBounds(t *testing.T) {
+	// On a constant rate that fills a useful count exactly there is nothing to gain by looking ahead.
+	s := DefaultScenario(constant(t, 800, 3))
+	s.CapacityNoise = 0
+	o, err := ClairvoyantCost(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !near(o.Lower, 1, 0.02) || !near(o.Upper, 1, 0.05) {
+		t.Errorf("constant rate: got %+v, want 1 and 1", o)
+	}
+	// On a wave it lies between the bound and what the same rule pays that knows the future, if that is punctual too.
+	s = DefaultScenario(wavy(t, 1))
+	s.CapacityNoise, s.LeadJitter, s.CountFrom = 0, 0, 43200
+	o, err = ClairvoyantCost(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := NewPrescale(s.Config(0.001), Perfect(&s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, s, p)
+	if !(1 <= o.Lower && o.Lower <= o.Upper && o.Lower <= r.Cost()) {
+		t.Errorf("got %+v, and %v with perfect forecasts", o, r.Cost())
+	}
+	// Every fixed count that keeps all promises costs more than the plan.
+	for n := 8; n <= 48; n += 4 {
+		fixed := s
+		fixed.Initial = n
+		if r := run(t, fixed, Fixed(n)); r.LateRatio == 0 && r.Cost() < o.Lower {
+			t.Errorf("%d replicas all the time: cost %v, below the bound %v", n, r.Cost(), o.Lower)
+		}
 	}
 }
