@@ -9,7 +9,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,6 +39,7 @@ In, once per tick; any key may be missing or null, which is not zero:
 Out, flushed per line:
   {"t":…, "desiredReplicas": n, "reason": "…", "verdicts": […], "arrivalForecast": {"0.5":…}, "capacityPerReplica": x,
    "leadTimeSeconds": x}
+A key that is not known is left aside, and said on stderr if the first line has it.
 A line that cannot be read is reported on stderr and answered by the last decision with "error"; the exit code is then 1.
 The policy file is a ScalePolicy or its spec. Where it states no interval, the first line's is taken.`,
 		Example: "  prescale decide --policy policy.yaml --history arrivals.csv < observations.jsonl",
@@ -130,21 +134,18 @@ func (l *tickLine) check() error {
 	if l.T != nil && !(*l.T >= -maxTime && *l.T <= maxTime) {
 		return fmt.Errorf("t: %g: want seconds within 1e11", *l.T)
 	}
-	for _, v := range []struct {
-		key   string
-		value series.Value
-	}{
+	if x := l.IntervalSeconds.Or(0); x > 1e7 {
+		return fmt.Errorf("intervalSeconds: %g: want at most 1e7", x)
+	}
+	for _, v := range []keyed{
 		{"intervalSeconds", l.IntervalSeconds}, {"arrivalRecords", l.ArrivalRecords}, {"consumedRecords", l.ConsumedRecords},
 		{"lagRecords", l.LagRecords}, {"lagSeconds", l.LagSeconds}, {"readyReplicas", l.ReadyReplicas},
 		{"startingReplicas", l.StartingReplicas}, {"unschedulableReplicas", l.UnschedulableReplicas},
 		{"partitions", l.Partitions}, {"busyRatio", l.BusyRatio}, {"latencySeconds", l.LatencySeconds},
 	} {
-		if x, ok := v.value.Get(); ok && (x < 0 || x > 1e15) {
-			return fmt.Errorf("%s: %g: want between 0 and 1e15, or null where it is not known", v.key, x)
+		if err := v.check(); err != nil {
+			return err
 		}
-	}
-	if x := l.IntervalSeconds.Or(0); x > 1e7 {
-		return fmt.Errorf("intervalSeconds: %g: want at most 1e7", x)
 	}
 	for _, list := range []struct {
 		key    string
@@ -153,13 +154,72 @@ func (l *tickLine) check() error {
 		{"partitionLagRecords", l.PartitionLagRecords}, {"partitionArrivalRecords", l.PartitionArrivalRecords},
 		{"startupSeconds", l.StartupSeconds}, {"provisionedStartupSeconds", l.ProvisionedSeconds},
 	} {
-		for i, v := range list.values {
-			if x, ok := v.Get(); ok && (x < 0 || x > 1e15) {
-				return fmt.Errorf("%s[%d]: %g: want between 0 and 1e15, or null where it is not known", list.key, i, x)
+		if err := checkList(list.key, list.values); err != nil {
+			return err
+		}
+	}
+	for i := range l.Pools {
+		p, at := &l.Pools[i], fmt.Sprintf("pools[%d].", i)
+		if p.Name == "" {
+			return fmt.Errorf("%sname: is missing: want a name of the policy's pools", at)
+		}
+		for _, v := range []keyed{
+			{"readyReplicas", p.ReadyReplicas}, {"startingReplicas", p.StartingReplicas}, {"unschedulableReplicas", p.UnschedulableReplicas},
+			{"consumedRecords", p.ConsumedRecords}, {"busyRatio", p.BusyRatio},
+		} {
+			v.key = at + v.key
+			if err := v.check(); err != nil {
+				return err
 			}
+		}
+		if err := checkList(at+"startupSeconds", p.StartupSeconds); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// keyed is a value with the key that it was given under.
+type keyed struct {
+	key   string
+	value series.Value
+}
+
+func (v keyed) check() error {
+	if x, ok := v.value.Get(); ok && (x < 0 || x > 1e15) {
+		return fmt.Errorf("%s: %g: want between 0 and 1e15, or null where it is not known", v.key, x)
+	}
+	return nil
+}
+
+func checkList(key string, values []series.Value) error {
+	for i, v := range values {
+		if x, ok := v.Get(); ok && (x < 0 || x > 1e15) {
+			return fmt.Errorf("%s[%d]: %g: want between 0 and 1e15, or null where it is not known", key, i, x)
+		}
+	}
+	return nil
+}
+
+// unknownKeys returns the keys of a line that mean nothing here, sorted. Keys are matched as encoding/json does, whatever
+// their case.
+func unknownKeys(line []byte) []string {
+	var keys map[string]json.RawMessage
+	if json.Unmarshal(line, &keys) != nil {
+		return nil
+	}
+	var unknown []string
+	for key := range keys {
+		meant := false
+		for i := range reflect.TypeFor[tickLine]().NumField() {
+			meant = meant || strings.EqualFold(key, reflect.TypeFor[tickLine]().Field(i).Tag.Get("json"))
+		}
+		if !meant {
+			unknown = append(unknown, key)
+		}
+	}
+	slices.Sort(unknown)
+	return unknown
 }
 
 // answerLine is one line of output.
@@ -201,6 +261,11 @@ func (d *deciding) run(ctx context.Context, in io.Reader, out io.Writer) error {
 		line, readErr := reader.ReadBytes('\n')
 		if len(line) > 0 || readErr == nil {
 			lines++
+			if number == 1 {
+				for _, key := range unknownKeys(line) {
+					fmt.Fprintf(d.stderr, "line 1: key %q is not known and is left aside, here and in the lines to come\n", key)
+				}
+			}
 			answer, err := d.answer(line)
 			if err != nil {
 				d.malformed++

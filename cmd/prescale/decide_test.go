@@ -84,11 +84,12 @@ func TestDecideAnswersEveryLine(t *testing.T) {
 	lines := []string{
 		tick(1, 700, 8), tick(2, 700, 8),
 		``, `{`, `[1]`, `null`, `{"t": "x"}`, `{"lagRecords": -1}`, `{"t": 1e300}`, `{"partitionLagRecords": 3}`, `{"rebalancing": 1}`,
+		`{"pools": [{"readyReplicas": 1}]}`, `{"pools": [{"name": "gpu", "consumedRecords": -1}]}`,
 		`{"arrivalRecords": 1e400}`, `{"intervalSeconds": 1e14}`, "\x00\xff",
 		`{}`, `{"t": null, "arrivalRecords": null, "partitionLagRecords": [null, 1], "startupSeconds": [null, 60]}`,
 		`{"t": 0}`, `{"t": -5, "arrivalRecords": 3}`, tick(3, 700, 8), tick(3, 700, 8), tick(1, 700, 8),
 	}
-	const malformed = 12
+	const malformed = 14
 	answers, stderr, err := decide(t, testPolicy, lines)
 	if len(answers) != len(lines) {
 		t.Fatalf("%d answers to %d lines", len(answers), len(lines))
@@ -183,4 +184,52 @@ func FuzzDecideLine(f *testing.F) {
 			t.Error("silence")
 		}
 	})
+}
+
+func TestDecideSaysWhichKeysItDoesNotKnow(t *testing.T) {
+	line := `{"t": 15, "ReadyReplicas": 3, "readyReplica": 3, "extra": {"a": 1}}`
+	answers, stderr, err := decide(t, testPolicy, []string{line, line})
+	if err != nil || len(answers) != 2 {
+		t.Fatalf("%d answers, %v", len(answers), err)
+	}
+	if strings.Count(stderr, "\n") != 2 || !strings.Contains(stderr, `"extra"`) || !strings.Contains(stderr, `"readyReplica"`) {
+		t.Errorf("stderr: got %q, want the two unknown keys, once", stderr)
+	}
+}
+
+// TestDecideWithAnyKeyMissing takes the keys out one at a time, and gives them as null, which must be the same. Nine replicas do
+// the work of seven: whatever is missing, the answer must neither fall below the work nor run off. Where nobody counts the
+// replicas, nothing tells the work of one here, since these lines do not follow the answers.
+func TestDecideWithAnyKeyMissing(t *testing.T) {
+	for _, key := range []string{
+		"intervalSeconds", "arrivalRecords", "consumedRecords", "lagRecords", "lagSeconds", "readyReplicas", "partitions", "busyRatio",
+	} {
+		var without, null []string
+		for i := 1; i <= 200; i++ {
+			var facts map[string]any
+			if err := json.Unmarshal([]byte(tick(i, 700, 9)), &facts); err != nil {
+				t.Fatal(err)
+			}
+			facts[key] = nil
+			b, _ := json.Marshal(facts)
+			null = append(null, string(b))
+			delete(facts, key)
+			b, _ = json.Marshal(facts)
+			without = append(without, string(b))
+		}
+		a, _, err := decide(t, testPolicy, without)
+		b, _, errNull := decide(t, testPolicy, null)
+		if err != nil || errNull != nil {
+			t.Fatalf("%s: %v, %v", key, err, errNull)
+		}
+		x, _ := json.Marshal(a)
+		y, _ := json.Marshal(b)
+		if !bytes.Equal(x, y) {
+			t.Errorf("%s: missing and null are answered differently", key)
+		}
+		n := a[199]["desiredReplicas"].(float64)
+		if lowest := map[bool]float64{false: 7, true: 1}[key == "readyReplicas"]; n < lowest || n > 24 {
+			t.Errorf("without %s: got %v", key, a[199])
+		}
+	}
 }

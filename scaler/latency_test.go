@@ -1,0 +1,64 @@
+package scaler
+
+import (
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/prescale/prescale/metrics/series"
+)
+
+func TestSquareRootStaffing(t *testing.T) {
+	// The margin grows with the root of the load: four times the load takes twice the margin, and a share less of headroom.
+	for _, load := range []float64{4, 16, 64, 256} {
+		margin := latencyReplicas(load, 2) - load
+		if want := 2 * math.Sqrt(load); math.Abs(margin-want) > 1e-9 {
+			t.Errorf("load %v: margin %v, want %v", load, margin, want)
+		}
+	}
+	if got := latencyReplicas(0, 2); got != 0 {
+		t.Errorf("no load: got %v, want 0", got)
+	}
+	// The stricter the promise, the larger the margin; and the more it was missed.
+	if !(latencyMargin(0.001, 0) > latencyMargin(0.01, 0) && latencyMargin(0.01, 1) > latencyMargin(0.01, 0)) {
+		t.Error("the margin does not grow with what is promised and learned")
+	}
+}
+
+func TestLatencyObjectiveIsTheMaximumOfBoth(t *testing.T) {
+	settle := func(objective, latency float64) (Decision, *world) {
+		config := testConfig()
+		config.ObjectiveLatency = seconds(objective)
+		w := &world{a: newTest(t, config), lead: 4, partitions: 48, ready: 8, hide: func(o *series.Observation) { o.LatencySeconds = series.Of(latency) }}
+		var d Decision
+		for range 300 {
+			d = w.step(700)
+		}
+		return d, w
+	}
+	without, _ := settle(0, 0)
+	kept, _ := settle(0.2, 0.1)
+	missed, w := settle(0.2, 0.4)
+	if kept.DesiredReplicas < without.DesiredReplicas || missed.DesiredReplicas <= kept.DesiredReplicas {
+		t.Errorf("replicas without a latency objective %d, with one that is kept %d, with one that is missed %d: want each more than the one before",
+			without.DesiredReplicas, kept.DesiredReplicas, missed.DesiredReplicas)
+	}
+	if missed.DesiredReplicas > 48 {
+		t.Errorf("got %d replicas for 48 partitions", missed.DesiredReplicas)
+	}
+	if !slices.ContainsFunc(missed.Terms, func(x Term) bool { return x.Name == "latency" }) {
+		t.Errorf("no latency term in %v", missed.Terms)
+	}
+	// It was the latency that asked for the last increase.
+	reasons := map[Reason]bool{}
+	w.a.state.LatencyMore = 0
+	for range 40 {
+		reasons[w.step(700).Reason] = true
+	}
+	if !reasons[ReasonLatency] && !reasons[ReasonHold] {
+		t.Errorf("got the reasons %v", reasons)
+	}
+}
+
+func seconds(x float64) time.Duration { return time.Duration(x * float64(time.Second)) }
