@@ -136,6 +136,7 @@ export class Chart {
     ctx.lineWidth = devicePixelRatio;
     ctx.setLineDash([3 * devicePixelRatio, 4 * devicePixelRatio]);
     ctx.font = `${11 * devicePixelRatio}px ${getComputedStyle(document.body).fontFamily}`;
+    ctx.textAlign = 'left';
     ctx.textBaseline = 'bottom';
     let free = bbox.left;
     for (const mark of this.marks) {
