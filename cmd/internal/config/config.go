@@ -88,6 +88,10 @@ func Load(path string) (Config, error) {
 	}
 	c := Default()
 	decodeErr := v1alpha1.Decode(data, &c)
+	var key *v1alpha1.KeyError
+	if decodeErr != nil && !errors.As(decodeErr, &key) {
+		return Config{}, decodeErr // Not YAML: nothing of it was read that could be checked.
+	}
 	filesErr := c.readPolicyFiles(filepath.Dir(path))
 	if err := errors.Join(decodeErr, filesErr, notAbout(decodeErr, c.Validate())); err != nil {
 		return Config{}, err
@@ -191,7 +195,7 @@ func (c *Config) policy(p *v1alpha1.ScalePolicy) (pipeline.Policy, error) {
 	if cluster == "" {
 		cluster = "main"
 	}
-	if _, ok := c.Clusters[cluster]; !ok {
+	if _, ok := c.Clusters[cluster]; !ok && len(c.Clusters) > 0 { // that there are none is told once
 		errs = append(errs, fmt.Errorf("kafka.cluster: %q: not among clusters: %v", cluster, slices.Sorted(maps.Keys(c.Clusters))))
 	}
 	if kafka.Group == "" {

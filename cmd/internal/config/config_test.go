@@ -89,10 +89,22 @@ func TestEachMistakeHasItsMessage(t *testing.T) {
 	}
 }
 
-func TestAKeyThatCannotBeReadIsToldOnce(t *testing.T) {
-	_, err := load(t, map[string]string{"prescale.yaml": "log: 3\nclusters: {main: {brokers: [kafka]}}\nhttp: {listen: here, color: red}\n" +
-		"policies: [{metadata: {name: a}, spec: {kafka: {group: g}, objective: {lagSeconds: 3}, replicas: {max: many}}}]\n"})
-	if got := len(strings.Split(err.Error(), "\n")); got != 5 {
-		t.Errorf("got %d messages, want 5:\n%v", got, err)
+func TestAMistakeIsToldOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name, file string
+		want       int
+	}{
+		{"five keys", "log: 3\nclusters: {main: {brokers: [kafka]}}\nhttp: {listen: here, color: red}\n" +
+			"policies: [{metadata: {name: a}, spec: {kafka: {group: g}, objective: {lagSeconds: 3}, replicas: {max: many}}}]\n", 5},
+		{"not YAML", "clusters: [", 1},
+		{"clusters of the wrong kind", "clusters: [main]\npolicies: [" + goodPolicy + "]", 1},
+		{"no clusters", "policies: [" + goodPolicy + "]", 1},
+	} {
+		_, err := load(t, map[string]string{"prescale.yaml": tt.file})
+		if err == nil {
+			t.Errorf("%s: no error", tt.name)
+		} else if got := len(strings.Split(err.Error(), "\n")); got != tt.want {
+			t.Errorf("%s: got %d messages, want %d:\n%v", tt.name, got, tt.want, err)
+		}
 	}
 }
