@@ -20,7 +20,7 @@ import (
 )
 
 // line runs the pipeline and its log, and begins anew with each set of policies that it is given. What was learned comes back
-// from the log's checkpoints; the collectors are kept, and with them what they remember of offsets. Answers go on being
+// from the log's checkpoints, or from the pipeline before where the log is memory; the collectors are kept, and with them what they remember of offsets. Answers go on being
 // served from the store meanwhile.
 type line struct {
 	cfg      config.Config
@@ -32,6 +32,8 @@ type line struct {
 	addresses func(policy string) []string
 	logger    *slog.Logger
 
+	// kept carries what was learned over a change of policies where the log keeps nothing; nil where it does.
+	kept *pipeline.Kept
 	// changes holds the newest set that was not begun with yet.
 	changes    chan []pipeline.Policy
 	collectors map[string]pipeline.Collector
@@ -43,13 +45,17 @@ type line struct {
 }
 
 func newLine(cfg config.Config, clusters *clusters, store *readmodel.Store, registry prometheus.Registerer, logger *slog.Logger) *line {
-	return &line{
+	l := &line{
 		cfg: cfg, clusters: clusters, store: store, logger: logger,
 		metrics:    pipeline.NewMetrics(registry),
 		changes:    make(chan []pipeline.Policy, 1),
 		collectors: map[string]pipeline.Collector{},
 		registry:   prometheus.NewRegistry(),
 	}
+	if cfg.Log == config.LogMemory {
+		l.kept = &pipeline.Kept{}
+	}
+	return l
 }
 
 // set has Run begin anew with the policies. It does not wait.
@@ -128,6 +134,7 @@ func (l *line) once(ctx context.Context, policies []pipeline.Policy) error {
 	p, err := pipeline.New(pipeline.Config{
 		Log:          log.owner,
 		Shards:       log.shards,
+		Kept:         l.kept,
 		Policies:     policies,
 		CollectorFor: l.collector,
 		Replicas:     l.replicas,

@@ -65,6 +65,8 @@ type Config struct {
 	// by a Publisher. Shards is the number of its shards. A nil Log means that all are, and publishes at once.
 	Log    Log
 	Shards int
+	// Kept carries what was learned from one pipeline to the next, where the Log keeps nothing; else nil.
+	Kept *Kept
 	// Clock is nil but where recorded traffic is replayed.
 	Clock Clock
 }
@@ -88,6 +90,7 @@ func New(cfg Config) (*Pipeline, error) {
 	}
 	p := &Pipeline{log: cfg.Log}
 	if cfg.Log != nil {
+		cfg.Kept.retain(cfg.Policies)
 		p.shards = newShards(cfg)
 	}
 	for g, policies := range groups {

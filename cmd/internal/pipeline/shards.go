@@ -175,6 +175,7 @@ func (s *shards) serve(ctx context.Context, log *eventlog.Shard) error {
 	if err != nil {
 		return err
 	}
+	s.cfg.Kept.take(d)
 	if err := log.Recover(ctx, d); err != nil {
 		return err
 	}
@@ -197,6 +198,7 @@ func (s *shards) serve(ctx context.Context, log *eventlog.Shard) error {
 		case <-ctx.Done():
 			// Nothing is written on leaving: the next owner replays the few ticks since each checkpoint faster than a last
 			// checkpoint of every policy could be written.
+			s.cfg.Kept.put(d)
 			return nil
 		}
 	}

@@ -95,3 +95,68 @@ func TestTheLogInMemoryIsAReplayOfItself(t *testing.T) {
 		}
 	})
 }
+
+// TestPoliciesThatStayGoOnWithoutALog changes the set of policies half-way: what stays as it was decides as if nothing had
+// happened, what was changed or has come back begins anew.
+func TestPoliciesThatStayGoOnWithoutALog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		logged := map[string][]eventlog.Decision{}
+		lc := eventlog.DefaultConfig()
+		lc.Instance, lc.Shards = "test", 4
+		var kept Kept
+		run := func(policies ...Policy) {
+			t.Helper()
+			memory, err := eventlog.NewMemory(lc, func(d eventlog.Decision) {
+				mu.Lock()
+				defer mu.Unlock()
+				logged[d.Policy] = append(logged[d.Policy], d)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := New(Config{
+				Policies: policies, CollectorFor: func(string, time.Duration) (Collector, error) { return &wave{}, nil },
+				Store: readmodel.NewStore(time.Now), Logger: slog.New(slog.DiscardHandler), Log: memory, Shards: lc.Shards, Kept: &kept,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute+time.Second)
+			defer cancel()
+			if err := p.Run(ctx); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Second) // the next one's first tick is at a time of its own
+		}
+		stays, changes, returns := policy("ai/a"), policy("ai/bb"), policy("ai/ccc")
+		changed := changes
+		changed.Scaler.MaxReplicas = 3
+		run(stays, changes, returns)
+		first := len(logged["ai/ccc"])
+		run(stays, changed)
+		run(stays, changed, returns)
+		for _, tt := range []struct {
+			policy Policy
+			from   int
+		}{{stays, 0}, {changed, first}, {returns, first}} {
+			fresh, err := newDeciders([]Policy{tt.policy})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ticks := logged[tt.policy.Name()][tt.from:]
+			if len(ticks) < 20 {
+				t.Fatalf("%s: only %d ticks", tt.policy.Name(), len(ticks))
+			}
+			for i, d := range ticks {
+				got, err := json.Marshal(record{Decision: fresh.all[tt.policy.Name()].autoscaler.Tick(d.At, d.Observation)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if string(got) != string(d.Payload) {
+					t.Fatalf("%s, tick %d after it began:\ngot  %s\nwant %s", tt.policy.Name(), i, got, d.Payload)
+				}
+			}
+		}
+	})
+}
