@@ -5,7 +5,11 @@
 // that a backtest runs the very code that runs in production.
 package forecaster
 
-import "time"
+import (
+	"time"
+
+	"github.com/prescale/prescale/metrics/series"
+)
 
 // Model forecasts one regularly sampled, non-negative series. It is not safe for concurrent use.
 type Model interface {
@@ -60,6 +64,23 @@ type Forecast struct {
 	Warm    bool
 	Trusted bool
 	Reason  string
+	// Accuracy says how recent forecasts of the longest horizon fared; its Outcomes are 0 where none was judged yet.
+	Accuracy Accuracy
+}
+
+// Accuracy judges recent forecasts by what came; all are means over some 200 outcomes.
+type Accuracy struct {
+	// Outcomes is how many forecasts were judged since the model began.
+	Outcomes int
+	// MaxCoverage is, level by level, the share of windows whose maximum was at or under the quantile told of it, MaxPinball
+	// the mean pinball loss of that quantile, in units per second.
+	MaxCoverage, MaxPinball []float64
+	// MASE is the mean absolute error of the last step's median over that of the last value at the same distance: under 1,
+	// forecasting helps. BiasRatio is the mean of (median - outcome) over the mean outcome: positive when too much is forecast.
+	// Both are missing where there is nothing to divide by.
+	MASE, BiasRatio series.Value
+	// Drifted reports that errors have leaned one way for longer than chance allows and have not yet come back.
+	Drifted bool
 }
 
 // Quantile returns level i of step k, which counts from 1. It panics when either is out of range.

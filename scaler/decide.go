@@ -41,7 +41,11 @@ func Decide(now time.Time, in Input) Decision {
 func DecideInto(d *Decision, now time.Time, in Input) {
 	*d = Decision{
 		Policy: in.Config.Policy, At: now.Round(0).UTC(),
-		Verdicts: d.Verdicts[:0], Terms: d.Terms[:0], ArrivalForecast: d.ArrivalForecast[:0], Pools: d.Pools[:0],
+		Verdicts: d.Verdicts[:0], Terms: d.Terms[:0], ArrivalForecast: d.ArrivalForecast[:0], Accuracy: d.Accuracy, Pools: d.Pools[:0],
+	}
+	d.Accuracy = ForecastAccuracy{MaxCoverage: d.Accuracy.MaxCoverage[:0], MaxPinball: d.Accuracy.MaxPinball[:0]}
+	if in.Forecast != nil {
+		accuracyOf(&d.Accuracy, in.Forecast)
 	}
 	tune := in.Config.tuning()
 	decider{Decision: d, in: in, config: in.Config, state: in.State, o: in.Observation, tune: &tune}.run(now)

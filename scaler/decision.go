@@ -23,6 +23,8 @@ type Decision struct {
 	// nil when there is no forecast to be used.
 	ArrivalForecast []QuantileValue `json:"arrivalForecast"`
 	HorizonSteps    int             `json:"horizonSteps"`
+	// Accuracy is how recent forecasts fared.
+	Accuracy ForecastAccuracy `json:"forecastAccuracy,omitzero"`
 	// Level is the quantile level that the decision used.
 	Level float64 `json:"level"`
 

@@ -164,6 +164,7 @@ func (e *explanation) print(w io.Writer) error {
 	} else {
 		fmt.Fprintln(w, "\nno forecast was used")
 	}
+	printAccuracy(w, &d.Accuracy)
 	fmt.Fprintf(w, "\nwhat each rule asked for\n")
 	for i, t := range d.Terms {
 		mark := " "
@@ -184,4 +185,23 @@ func (e *explanation) print(w io.Writer) error {
 		fmt.Fprintf(w, "  %-44s %s\n", x.If, change)
 	}
 	return nil
+}
+
+// printAccuracy says how recent forecasts fared; nothing where none was judged.
+func printAccuracy(w io.Writer, a *scaler.ForecastAccuracy) {
+	if a.Outcomes == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\nhow recent forecasts fared, of %d\n", a.Outcomes)
+	for _, q := range a.MaxCoverage {
+		fmt.Fprintf(w, "  %-26s %.1f %% of the highest arrivals\n", fmt.Sprintf("at or under %g", q.Level), 100*q.Value)
+	}
+	fmt.Fprintf(w, "  %-26s %s of the last value's\n", "error of the median", a.MASE)
+	fmt.Fprintf(w, "  %-26s %s of the mean\n", "too much is forecast by", a.BiasRatio)
+	if a.Drifted {
+		fmt.Fprintln(w, "  the errors lean one way for longer than chance allows")
+	}
+	if a.Distrust != "" {
+		fmt.Fprintf(w, "  not believed: %s\n", a.Distrust)
+	}
 }

@@ -35,7 +35,7 @@ type bank struct {
 	drift   []float32 // [target][level]: recent share of outcomes over what was told, less its due
 	gain    []float32 // [target][level]: of the conformal offset
 	count   []int     // outcomes seen, by target
-	cover   []float64 // [level]: recent coverage of the longest window, as it was told then
+	watch   watch
 
 	quants []float64 // scratch: the experts' quantiles of one cell
 	scaled []float64 // scratch
@@ -67,7 +67,7 @@ func (b *bank) init(levels []float64, reach, k int) {
 	b.final = make([]float32, b.targets*q)
 	b.drift = make([]float32, b.targets*q)
 	b.gain = make([]float32, b.targets*q)
-	b.cover = slices.Clone(levels)
+	b.watch.init(levels)
 	b.count = make([]int, b.targets)
 	b.quants = make([]float64, max(k, len(levels)))
 	b.scaled = make([]float64, max(k, len(levels)))
@@ -129,23 +129,6 @@ func (b *bank) finish(s *signal.Signal) {
 			out[i] = float32(b.adjusted(b.combine(at, t, i), float64(b.final[t*q+i]), s.Scale()))
 		}
 	}
-}
-
-// coverMemory is over how many outcomes coverage is watched, and coverBand how far it may stray below its level, beyond
-// twice the standard error of as many outcomes, before the forecast is no longer trusted.
-const (
-	coverMemory = 200
-	coverBand   = 0.05
-)
-
-// strayed returns the first level whose recent coverage is under its floor, or -1.
-func (b *bank) strayed() int {
-	for i, tau := range b.levels {
-		if tau >= 0.5 && b.cover[i] < tau-coverBand-2*math.Sqrt(tau*(1-tau)/coverMemory) {
-			return i
-		}
-	}
-	return -1
 }
 
 // combine returns the weighted mean of the experts' quantiles of a cell, on the value scale, and leaves them in quants.
@@ -224,6 +207,9 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 	b.count[t]++
 	memory := float64(min(b.count[t]+newborn, offsetSpan))
 	p := b.points[(at*b.targets+t)*b.k:][:b.k]
+	if t == b.targets-1 {
+		b.watch.peaks++
+	}
 	for i, tau := range b.levels {
 		mean := b.combine(at, t, i)
 		g := -tau
@@ -244,11 +230,10 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 		b.track(b.offset[cell:][:b.k], p, scale, unit, z, tau, b.density[i]/memory)
 		said := float64(b.told[(at*b.targets+t)*q+i])
 		if t == b.targets-1 {
-			hit := 0.0
-			if y <= said {
-				hit = 1
-			}
-			b.cover[i] += (hit - b.cover[i]) / coverMemory
+			b.watch.peak(i, said, y)
+		}
+		if t == b.reach-1 && i == b.watch.middle {
+			b.watch.step(said, b.outcome[at], y)
 		}
 		if y == 0 && said == 0 {
 			continue
@@ -382,7 +367,7 @@ func (b *bank) visit(c *checkpoint.Codec) {
 	}
 	c.Float32s("told", b.told)
 	c.Float64s("outcomes", b.outcome)
-	c.Float64s("coverage", b.cover)
+	b.watch.visit(c)
 	c.Float32s("drifts", b.drift)
 	c.Float32s("offsets", b.offset)
 	c.Float32s("regrets", b.regret)

@@ -23,7 +23,7 @@ import (
 const WarmSamples = 30
 
 // checkpointVersion changes whenever the visited fields, their order or their meaning do.
-const checkpointVersion = 5
+const checkpointVersion = 6
 
 // Expert gives point forecasts on the square-root scale. Observe is called on all experts after the signal took a step,
 // then Points on all of them, each once per step.
@@ -134,8 +134,9 @@ func (m *Model) Forecast(dst *forecaster.Forecast, steps int) {
 	for i := range dst.Max {
 		dst.Max[i] /= m.unit
 	}
+	m.bank.watch.report(&dst.Accuracy, m.unit)
 	dst.Warm, dst.Trusted, dst.Reason = dst.Samples >= WarmSamples, true, ""
-	if i := m.bank.strayed(); i >= 0 {
+	if i := m.bank.watch.strayed(); i >= 0 {
 		dst.Trusted, dst.Reason = false, strayedReason
 	}
 	if !dst.Warm {

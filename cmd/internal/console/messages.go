@@ -52,6 +52,9 @@ type Tick struct {
 	// Ahead is the forecast of each step up to the horizon, by the levels of Forecast: step k (from 1), level i at
 	// (k-1)×levels+i. It is empty where only Forecast is known, which is of the highest rate in the whole horizon.
 	Ahead []float64 `json:"ahead"`
+	// Coverage is, by level, how often recent maxima were at or under their forecast; Distrust why the forecast is not believed.
+	Coverage []scaler.QuantileValue `json:"coverage"`
+	Distrust string                 `json:"distrust"`
 }
 
 // TickOf returns the message for one entry of the read model.
@@ -72,11 +75,16 @@ func TickOf(e readmodel.Entry) Tick {
 		Detail:         why(d),
 		Forecast:       d.ArrivalForecast,
 		Level:          d.Level,
+		Coverage:       d.Accuracy.MaxCoverage,
+		Distrust:       d.Accuracy.Distrust,
 		HorizonSeconds: (time.Duration(d.HorizonSteps) * e.Interval).Seconds(),
 		Ahead:          e.Ahead,
 	}
 	if t.Verdicts == nil {
 		t.Verdicts = []scaler.Verdict{}
+	}
+	if t.Coverage == nil {
+		t.Coverage = []scaler.QuantileValue{}
 	}
 	if t.Forecast == nil {
 		t.Forecast = []scaler.QuantileValue{}

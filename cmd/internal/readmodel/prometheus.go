@@ -3,11 +3,13 @@ package readmodel
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/prescale/prescale/metrics/series"
+	"github.com/prescale/prescale/scaler"
 )
 
 // Collector exposes a Store to Prometheus: the metrics of every policy under the names that the HPA reads them by, and beside them what
@@ -41,12 +43,33 @@ func (c Collector) Collect(out chan<- prometheus.Metric) {
 		gauge(out, "prescale_ready_replicas", "Replicas that work.", base, e.Observation.ReadyReplicas)
 		gauge(out, "prescale_capacity_records_per_second", "Records per second that one replica is estimated to do.", base, d.CapacityPerReplica)
 		gauge(out, "prescale_lead_time_seconds", "Estimated time from a scale request to a replica's first record.", base, d.LeadTimeSeconds)
+		accuracy(out, &d.Accuracy, base)
 		for _, v := range d.Verdicts {
 			labels := maps.Clone(base)
 			labels["verdict"] = string(v)
 			gauge(out, "prescale_policy_verdict", "1 for each verdict that holds.", labels, series.Of(1))
 		}
 	}
+}
+
+// accuracy sends how the policy's recent forecasts fared. Before the first was judged there is nothing to send.
+func accuracy(out chan<- prometheus.Metric, a *scaler.ForecastAccuracy, base map[string]string) {
+	if a.Outcomes == 0 {
+		return
+	}
+	byLevel := func(name, help string, values []scaler.QuantileValue) {
+		for _, q := range values {
+			labels := maps.Clone(base)
+			labels["quantile"] = strconv.FormatFloat(q.Level, 'g', -1, 64)
+			gauge(out, name, help, labels, series.Of(q.Value))
+		}
+	}
+	byLevel("prescale_forecast_coverage_ratio", "Share of recent horizons whose highest arrival rate was at or under the quantile forecast of it.", a.MaxCoverage)
+	byLevel("prescale_forecast_pinball_loss_records_per_second", "Mean pinball loss of the quantile of the highest arrival rate.", a.MaxPinball)
+	gauge(out, "prescale_forecast_mase_ratio", "Recent absolute error of the median over that of the last value: under 1, forecasting helps.", base, a.MASE)
+	gauge(out, "prescale_forecast_bias_ratio", "How much too much is forecast, of the mean arrival rate.", base, a.BiasRatio)
+	gauge(out, "prescale_forecast_drifted", "1 while forecast errors lean one way for longer than chance allows.", base, oneIf(a.Drifted))
+	gauge(out, "prescale_forecast_trusted", "0 while the forecast has left its band.", base, oneIf(a.Distrust == ""))
 }
 
 func oneIf(b bool) series.Value {

@@ -1,7 +1,7 @@
 // The live page: it follows the stream of server-sent events and draws what they say. Times are seconds since 1970.
 
 import { Chart, showUTC, time } from './charts.js';
-import { Log, modelTile, score, tiles, used } from './panels.js';
+import { Log, fared, modelTile, score, tiles, used } from './panels.js';
 
 const $ = id => document.getElementById(id);
 
@@ -124,7 +124,8 @@ function draw() {
     tiles(tick, infoOf(state.policy), ticksOf(rivalName() || '').at(-1));
     $('clock').textContent = time(tick.at);
     const horizon = `${Math.round(tick.horizonSeconds)} s`;
-    $('horizon').textContent = tick.ahead.length ? `records/s, as expected ${horizon} before` : `records/s, the highest in ${horizon}`;
+    const shown = tick.ahead.length ? `records/s, as expected ${horizon} before` : `records/s, the highest in ${horizon}`;
+    $('horizon').textContent = shown + fared(tick);
   });
 }
 

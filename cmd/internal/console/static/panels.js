@@ -9,6 +9,13 @@ export function used(tick) {
   return tick.forecast.find(q => q.level >= tick.level) || tick.forecast.at(-1);
 }
 
+// fared says how often the highest arrivals of late were under the quantile used, or why the forecast is not believed.
+export function fared(tick) {
+  if (tick.distrust) return `; not believed: ${tick.distrust}`;
+  const kept = tick.coverage.find(q => q.level >= tick.level);
+  return kept ? `; ${number(100 * kept.value)} % of late were under its ${number(100 * kept.level)} % quantile` : '';
+}
+
 export function tiles(tick, info, rival) {
   const lag = tick.lagSeconds, promise = info.objectiveLagSeconds;
   $('t-lag').textContent = number(lag, lag !== null && lag < 100 ? 1 : 0);
