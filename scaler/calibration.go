@@ -26,19 +26,26 @@ const (
 )
 
 // requirement returns the constant capacity, in records a tick, with which the arrivals would never wait longer than `room`
-// ticks, beginning without a backlog: the largest over all spans of arrivals ÷ (length + room).
-func requirement(arrivals []float64, room float64) float64 {
+// ticks, beginning without a backlog: the largest over all spans of arrivals ÷ (length + room), of which per holds the inverses.
+func requirement(arrivals []float64, per *spanInverses) float64 {
 	highest := 0.0
 	for s := range arrivals {
 		sum := 0.0
-		for t := s; t < len(arrivals); t++ {
-			sum += arrivals[t]
-			if c := sum / (float64(t-s+1) + room); c > highest {
-				highest = c
-			}
+		for k, a := range arrivals[s:] {
+			sum += a
+			highest = max(highest, sum*per[k])
 		}
 	}
 	return highest
+}
+
+// spanInverses holds 1 ÷ (length + room) for spans of 1, 2, … ticks.
+type spanInverses [maxPathSteps]float64
+
+func (p *spanInverses) fill(steps int, room float64) {
+	for k := range steps {
+		p[k] = 1 / (float64(k+1) + room)
+	}
 }
 
 // observe takes the arrivals of one tick, NaN where missing, and settles the plan that they complete.
@@ -66,7 +73,9 @@ func (c *calibration) observe(records, room float64) {
 	for k := range h {
 		span[k] = c.Arrivals[(now-h+1+k)%maxPathSteps]
 	}
-	actual := requirement(span[:h], room)
+	var per spanInverses
+	per.fill(h, room)
+	actual := requirement(span[:h], &per)
 	for j := 1; j < pathCount; j++ {
 		miss := 0.0
 		if actual > made[j] {

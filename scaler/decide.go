@@ -145,8 +145,10 @@ func (d decider) run(now time.Time) {
 
 	room := sc.delayTicks * d.tune.DelayShare
 	d.horizon = steps
+	var per spanInverses
+	per.fill(steps, room)
 	for j := range pathCount {
-		d.required[j] = requirement(p.at[j][:steps], room)
+		d.required[j] = requirement(p.at[j][:steps], &per)
 	}
 
 	// The group as it is.
@@ -164,6 +166,8 @@ func (d decider) run(now time.Time) {
 	reach := perReplica * config.ObjectiveLag.Seconds()
 	sc.backlog = parts.drainable(o.LagRecords, o.PartitionLagRecords, reach, s.Arrivals.Level, perReplica)
 	sc.backlog = max(sc.backlog, d.behind(reach))
+	ahead := min(sc.leadSteps, p.steps-1)
+	whole := p.at[3][ahead] / sc.perReplica // the demand, whichever partitions it is on
 	if parts.hot > 0 {
 		// The hot partitions' own consumers are busy whatever the count; plan for the others.
 		for j := range pathCount {
@@ -176,7 +180,7 @@ func (d decider) run(now time.Time) {
 
 	price := s.Promise.price(config.ViolationRatio)
 	d.Level = levelOf(price)
-	demand := p.at[3][min(sc.leadSteps, p.steps-1)] / sc.perReplica
+	demand := p.at[3][ahead] / sc.perReplica
 	want := sc.best(parts, current, lowest, highest, price, d.tune)
 	d.term("plan", want, demand)
 	if fewer := parts.below(current); want == current && s.Capacity.guessed() && fewer >= max(lowest, 1) && float64(s.QuietTicks)*interval >= max(exploreSeconds, 2*lead) {
@@ -195,7 +199,7 @@ func (d decider) run(now time.Time) {
 			d.term("backlog", want, sc.backlog)
 		}
 	}
-	if demand > 1.0001*highestWork(parts) {
+	if whole > 1.0001*highestWork(parts) {
 		if parts.Count > 0 && parts.Count <= highest {
 			d.verdict(VerdictPartitionBound)
 		} else {

@@ -127,8 +127,8 @@ func TestUsefulCounts(t *testing.T) {
 	}
 }
 
-// hot runs a group with 12 partitions of which the first gets a share of the arrivals.
-func hot(t *testing.T, share float64) (verdictAt int, counts []int) {
+// hot runs a group with 12 partitions of which the first gets a share of the arrivals, from tick `from` on.
+func hot(t *testing.T, late float64, from int) (verdictAt int, counts []int) {
 	t.Helper()
 	config := testConfig()
 	a := newTest(t, config)
@@ -136,6 +136,10 @@ func hot(t *testing.T, share float64) (verdictAt int, counts []int) {
 	const rate, interval = 600.0, 15.0
 	n, lag := 8, 0.0
 	for i := range 60 {
+		share := 1.0 / 12
+		if i >= from {
+			share = late
+		}
 		lags, arrivals := make([]series.Value, 12), make([]series.Value, 12)
 		for p := range 12 {
 			arrivals[p], lags[p] = series.Of(rate*interval*(1-share)/11), series.Of(0)
@@ -162,15 +166,37 @@ func hot(t *testing.T, share float64) (verdictAt int, counts []int) {
 
 func TestHotPartition(t *testing.T) {
 	// 600 records/s at 100 a replica: half of them on one partition is three replicas' work for the one that has it.
-	at, counts := hot(t, 0.5)
+	at, counts := hot(t, 0.5, 0)
 	if at < 0 || at > warmTicks+2 {
 		t.Errorf("verdict at tick %d, want within two of the warm-up", at)
 	}
 	if last := counts[len(counts)-1]; last > 8 {
 		t.Errorf("a hot partition drove the count to %d: %v", last, counts)
 	}
-	if at, _ := hot(t, 1.0/12); at >= 0 {
+	if at, counts := hot(t, 0.5, 40); at < 40 || at > 41 || counts[59] > counts[39] {
+		t.Errorf("hot from tick 40 on: verdict at tick %d, want within two, and counts that do not grow: %v", at, counts)
+	}
+	if at, _ := hot(t, 1.0/12, 0); at >= 0 {
 		t.Errorf("evenly spread: verdict at tick %d", at)
+	}
+}
+
+func TestEvenlyOverloadedPartitionsAreBound(t *testing.T) {
+	a := newTest(t, testConfig())
+	arrivals := make([]series.Value, 12)
+	for p := range arrivals {
+		arrivals[p] = series.Of(1500 * 15 / 12)
+	}
+	var d Decision
+	for i := range 20 {
+		at := start.Add(time.Duration(i+1) * 15 * time.Second)
+		d = a.Tick(at, series.Observation{
+			At: at, Interval: 15 * time.Second, ArrivalRecords: series.Of(1500 * 15), ConsumedRecords: series.Of(1200 * 15), LagRecords: series.Of(300 * 15 * float64(i)),
+			ReadyReplicas: series.Of(12), StartingReplicas: series.Of(0), Partitions: series.Of(12), PartitionArrivalRecords: arrivals, BusyRatio: series.Of(1),
+		})
+	}
+	if !slices.Contains(d.Verdicts, VerdictPartitionBound) || d.DesiredReplicas != 12 {
+		t.Errorf("15 replicas' work on 12 partitions: got %d replicas with %v, want 12 with PartitionBound", d.DesiredReplicas, d.Verdicts)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 type partitions struct {
 	Count   int
 	Weights []float64 // arrivals per partition, exponentially weighted; nil where not observed
+	Latest  []float64 // the same over a few ticks, so that a partition that becomes hot is seen at once
 	Seen    int
 	HotRun  int // ticks in a row in which a partition got more than one replica can do
 
@@ -31,6 +32,10 @@ type derivedFrom struct {
 const (
 	// weightSpan is how many ticks the spread is averaged over; skewed below decides when it is taken for real.
 	weightSpan = 20
+	// latestGain makes two ticks three quarters of Latest; hotMargin is by how much that must be beyond a replica, since it is
+	// noisier.
+	latestGain = 0.5
+	hotMargin  = 1.1
 	// skewTolerance is the excess of the heaviest consumer over its even share that is put down to chance.
 	skewTolerance = 0.08
 	// maxUseful bounds the list of useful counts for groups without a known partition count.
@@ -47,9 +52,11 @@ func (p *partitions) observe(count series.Value, arrivals []series.Value) {
 	if p.Count == 0 {
 		p.Count = len(arrivals)
 	}
-	if len(p.Weights) != len(arrivals) {
+	if len(p.Weights) != len(arrivals) || len(p.Latest) != len(arrivals) {
 		p.Weights = slices.Grow(p.Weights[:0], len(arrivals))[:len(arrivals)]
+		p.Latest = slices.Grow(p.Latest[:0], len(arrivals))[:len(arrivals)]
 		clear(p.Weights)
+		clear(p.Latest)
 		p.Seen = 0
 	}
 	total := 0.0
@@ -65,7 +72,9 @@ func (p *partitions) observe(count series.Value, arrivals []series.Value) {
 	p.Seen++
 	alpha := 1 / float64(min(p.Seen, weightSpan))
 	for i, v := range arrivals {
-		p.Weights[i] += alpha * (max(0, v.Or(0))/total - p.Weights[i])
+		share := max(0, v.Or(0)) / total
+		p.Weights[i] += alpha * (share - p.Weights[i])
+		p.Latest[i] += max(alpha, latestGain) * (share - p.Latest[i])
 	}
 }
 
@@ -81,12 +90,12 @@ func (p *partitions) derive(most int, arrivalRate, perReplica float64) {
 	p.derived = from
 	p.useful, p.effective = p.useful[:0], p.effective[:0]
 	p.hot, p.coldShare = 0, 1
-	skewed := p.Seen >= 2 && len(p.Weights) == p.Count
+	skewed := p.Seen >= 2 && len(p.Weights) == p.Count && len(p.Latest) == p.Count
 	if skewed && arrivalRate > 0 && perReplica > 0 {
-		for _, w := range p.Weights {
-			if w*arrivalRate > perReplica {
+		for i, w := range p.Weights {
+			if p.isHot(i, arrivalRate, perReplica) {
 				p.hot++
-				p.coldShare -= w
+				p.coldShare -= max(w, p.Latest[i])
 			}
 		}
 		p.coldShare = max(p.coldShare, 0)
@@ -111,6 +120,11 @@ func (p *partitions) derive(most int, arrivalRate, perReplica float64) {
 			p.useful, p.effective = append(p.useful, n), append(p.effective, e)
 		}
 	}
+}
+
+// isHot reports whether partition i gets more than one replica can do.
+func (p *partitions) isHot(i int, arrivalRate, perReplica float64) bool {
+	return p.Weights[i]*arrivalRate > perReplica || p.Latest[i]*arrivalRate > hotMargin*perReplica
 }
 
 // evenWork returns the work, in replicas, that n consumers can do of evenly loaded partitions.
@@ -184,7 +198,7 @@ func (p *partitions) drainable(total series.Value, perPartition []series.Value, 
 	}
 	sum := 0.0
 	for i, v := range perPartition {
-		if p.hot > 0 && i < len(p.Weights) && p.Weights[i]*arrivalRate > perReplica {
+		if p.hot > 0 && i < len(p.Weights) && p.isHot(i, arrivalRate, perReplica) {
 			continue
 		}
 		x, ok := v.Get()
