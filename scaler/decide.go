@@ -114,10 +114,12 @@ func (d decider) run(now time.Time) {
 		delayTicks: config.ObjectiveLag.Seconds() / interval,
 		leadSteps:  max(1, int(math.Ceil(lead/interval))),
 	}
-	sc.leadSteps = min(sc.leadSteps, maxPathSteps-max(d.tune.UpSteps, d.tune.DownSteps))
+	sc.leadSteps = min(sc.leadSteps, maxPathSteps*4/5)
+	beyond := max(d.tune.upSteps(sc.leadSteps), d.tune.DownSteps)
+	sc.leadSteps = min(sc.leadSteps, maxPathSteps-beyond)
 	var p paths
 	sc.paths = &p
-	steps := sc.leadSteps + max(d.tune.UpSteps, d.tune.DownSteps)
+	steps := sc.leadSteps + beyond
 	var scale [pathCount]float64
 	for j := range scale {
 		scale[j] = d.tune.Spread * s.Calibration.scale(j)

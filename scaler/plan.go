@@ -175,7 +175,7 @@ func (s *scene) best(p *partitions, current, lowest, highest int, price float64,
 
 // bestIncrease weighs more replicas by the ticks from the lead time on.
 func (s *scene) bestIncrease(p *partitions, current, highest int, unit float64, tune *Tuning) int {
-	from, to := s.leadSteps, s.leadSteps+tune.UpSteps
+	from, to := s.leadSteps, s.leadSteps+tune.upSteps(s.leadSteps)
 	span := float64(to - from)
 	move := tune.MoveCost + tune.LeadCost*float64(s.leadSteps)
 	best := current

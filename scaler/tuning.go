@@ -3,7 +3,8 @@ package scaler
 // Tuning holds the constants of the plan. The defaults were found by sweeps of the simulator over public traces
 // (hack/bench.sh scaler); they are no part of a policy.
 type Tuning struct {
-	// UpSteps is how many ticks beyond the lead time an increase is judged by, DownSteps how many a decrease.
+	// UpSteps is how many ticks beyond the lead time an increase is judged by, and a tenth of the lead time more: the longer it
+	// takes to start, the longer it must be worth it. DownSteps is how many ticks beyond the lead time a decrease is judged by.
 	UpSteps, DownSteps int
 	// MoveCost is what a change costs besides its pause, in replica-ticks per replica moved. With 0.5 at 15 s, adding four
 	// replicas must save what four replicas cost in 7.5 s.
@@ -25,6 +26,8 @@ type Tuning struct {
 	// Price multiplies the outer loop's price of a late record.
 	Price float64
 }
+
+func (t *Tuning) upSteps(leadSteps int) int { return t.UpSteps + leadSteps/10 }
 
 func (c *Config) tuning() Tuning {
 	if c.Tuning != nil {
