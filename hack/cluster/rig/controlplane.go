@@ -18,6 +18,9 @@ import (
 	"time"
 )
 
+// apiServer is the name of the program that everything else talks to.
+const apiServer = "kube-apiserver"
+
 const (
 	serviceCIDR = "10.96.0.0/16"
 	// apiServiceIP is the first address of serviceCIDR, which the API server takes for itself.
@@ -86,7 +89,7 @@ func (c *Cluster) startControlPlane(ctx context.Context, detached bool) error {
 		// An address on loopback is no valid endpoint: without this the API server would end.
 		args = append(args, "--endpoint-reconciler-type=none")
 	}
-	if err := c.kubernetes(detached, "kube-apiserver", args...); err != nil {
+	if err := c.kubernetes(detached, apiServer, args...); err != nil {
 		return err
 	}
 	if err := c.waitServer(ctx, ca); err != nil {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -54,8 +56,13 @@ func (p processID) signal(s syscall.Signal) {
 // process is a program that this process started.
 type process struct {
 	name string
-	done chan struct{}
-	err  error // why it ended; read after done is closed
+	// path and args are what was started, detached how; pid is that of the program, or of the nsenter around it.
+	path     string
+	args     []string
+	detached bool
+	pid      int
+	done     chan struct{}
+	err      error // why it ended; read after done is closed
 }
 
 // start runs a program of the cluster in its namespaces, its output in a file of its own.
@@ -77,7 +84,7 @@ func (c *Cluster) start(detached bool, name, path string, args ...string) (*proc
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	p := &process{name: name, done: make(chan struct{})}
+	p := &process{name: name, path: path, args: args, detached: detached, pid: cmd.Process.Pid, done: make(chan struct{})}
 	c.started = append(c.started, p)
 	go func() {
 		p.err = cmd.Wait()
@@ -93,6 +100,60 @@ func (c *Cluster) start(detached bool, name, path string, args ...string) (*proc
 func (c *Cluster) kubernetes(detached bool, name string, args ...string) error {
 	_, err := c.start(detached, name, c.bin.kubernetes, append([]string{name}, args...)...)
 	return err
+}
+
+// Kill ends one of the cluster's programs, such as "kube-apiserver", by SIGKILL and returns once it is gone. Only the process
+// whose Up started it can.
+func (c *Cluster) Kill(program string) error {
+	at := c.find(program)
+	if at < 0 {
+		return fmt.Errorf("kill %s: this process has not started it", program)
+	}
+	p := c.started[at]
+	pid := p.pid
+	if c.RealNode {
+		// The program is the only child of the nsenter that joined the process namespace for it.
+		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", p.pid))
+		if err != nil {
+			return fmt.Errorf("kill %s: %w", program, err)
+		}
+		if pid, err = strconv.Atoi(strings.TrimSpace(string(children))); err != nil {
+			return fmt.Errorf("kill %s: the children of process %d are %q: want one", program, p.pid, children)
+		}
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		return fmt.Errorf("kill %s: %w", program, err)
+	}
+	<-p.done
+	return nil
+}
+
+// Restart starts a program again that Kill has ended, in the same way. The API server is ready when it returns.
+func (c *Cluster) Restart(ctx context.Context, program string) error {
+	at := c.find(program)
+	if at < 0 {
+		return fmt.Errorf("restart %s: this process has not started it", program)
+	}
+	p := c.started[at]
+	c.started = slices.Delete(c.started, at, at+1)
+	if _, err := c.start(p.detached, p.name, p.path, p.args...); err != nil {
+		return err
+	}
+	if program != apiServer {
+		return nil
+	}
+	ca, err := loadAuthority(filepath.Join(c.Dir, "pki"), "ca")
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	return c.waitServer(ctx, ca)
+}
+
+// find returns the index of a program in started, -1 where it is not there.
+func (c *Cluster) find(program string) int {
+	return slices.IndexFunc(c.started, func(p *process) bool { return p.name == program })
 }
 
 // ended returns an error if one of the programs has ended, which none should.
