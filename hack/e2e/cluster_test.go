@@ -113,6 +113,8 @@ func restConfig(t testing.TB, kubeconfig string) *rest.Config {
 	return config
 }
 
+// clientset returns a client of the administrator's. What is asked again and again is asked through it: each kubectl is a
+// process that takes as much of the machine as half a second of the cluster's own work.
 func clientset(t testing.TB, c *rig.Cluster) kubernetes.Interface {
 	t.Helper()
 	return kubernetes.NewForConfigOrDie(restConfig(t, c.Kubeconfig))
@@ -130,6 +132,6 @@ func eventually(t testing.TB, what string, f func() error) {
 		if time.Now().After(deadline) || t.Context().Err() != nil {
 			t.Fatalf("waited %s for %s: %v", waitTimeout, what, err)
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(250 * time.Millisecond)
 	}
 }

@@ -3,11 +3,14 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
 
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/prescale/prescale/hack/cluster/rig"
 	"github.com/prescale/prescale/metrics/external"
@@ -48,21 +51,31 @@ spec:
 `, namespace, gpus, maxReplicas)
 }
 
-// replicas returns what the deployment is asked to have.
-func replicas(t testing.TB, c *rig.Cluster, namespace string) string {
+// waitReplicas waits until the deployment is asked for so many replicas, and all are ready.
+func waitReplicas(t testing.TB, c *rig.Cluster, namespace string, want int32) {
 	t.Helper()
-	return kubectl(t, c, "get", "deployment", "inference", "-n", namespace, "-o", "jsonpath={.spec.replicas}")
-}
-
-func waitReplicas(t testing.TB, c *rig.Cluster, namespace string, want int) {
-	t.Helper()
+	client := clientset(t, c)
 	eventually(t, fmt.Sprintf("%d ready replicas in %s", want, namespace), func() error {
-		out, err := c.Kubectl(t.Context(), "get", "deployment", "inference", "-n", namespace, "-o", "jsonpath={.spec.replicas} {.status.readyReplicas}")
-		if err == nil && out != fmt.Sprintf("%d %d", want, want) {
-			err = fmt.Errorf("spec and ready replicas are %s", out)
+		d, err := client.AppsV1().Deployments(namespace).Get(t.Context(), "inference", metav1.GetOptions{})
+		if err == nil && (*d.Spec.Replicas != want || d.Status.ReadyReplicas != want) {
+			err = fmt.Errorf("asked for are %d, ready %d", *d.Spec.Replicas, d.Status.ReadyReplicas)
 		}
 		return err
 	})
+}
+
+// scalingActive returns the condition of an HPA that says whether it has its metric.
+func scalingActive(ctx context.Context, client kubernetes.Interface, namespace string) (autoscalingv2.HorizontalPodAutoscalerCondition, error) {
+	h, err := client.AutoscalingV2().HorizontalPodAutoscalers(namespace).Get(ctx, "inference", metav1.GetOptions{})
+	if err != nil {
+		return autoscalingv2.HorizontalPodAutoscalerCondition{}, err
+	}
+	for _, condition := range h.Status.Conditions {
+		if condition.Type == autoscalingv2.ScalingActive {
+			return condition, nil
+		}
+	}
+	return autoscalingv2.HorizontalPodAutoscalerCondition{}, fmt.Errorf("the HPA has no condition %s yet", autoscalingv2.ScalingActive)
 }
 
 // The real controller follows the desired replicas up and down, and keeps what it has as long as the metric is an error.
@@ -74,28 +87,33 @@ func TestHPAFollowsTheMetricAndKeepsReplicasWithoutOne(t *testing.T) {
 	source.set(ns, "prescale_desired_replicas", value(6, "policy", "inference"))
 	apply(t, c, gpuDeployment(ns, 1, 10))
 	waitReplicas(t, c, ns, 6)
+	client := clientset(t, c)
 
 	for _, outage := range []*external.UnavailableError{
 		{Cause: external.CauseStale, Detail: "the newest observation of policy inference is 20 s old"},
 		{Cause: external.CauseNotReady, Detail: "policy inference has no observation yet"},
 	} {
-		failures := failedMetricEvents(t, c, ns)
+		failures := failedMetricEvents(t, client, ns)
 		source.fail(ns, "prescale_desired_replicas", outage)
 		eventually(t, "the HPA to report the "+string(outage.Cause)+" metric", func() error {
-			condition, err := c.Kubectl(t.Context(), "get", "hpa", "inference", "-n", ns, "-o", `jsonpath={.status.conditions[?(@.type=="ScalingActive")]}`)
-			if err == nil && (!strings.Contains(condition, `"status":"False"`) || !strings.Contains(condition, outage.Detail)) {
-				err = fmt.Errorf("condition ScalingActive is %s", condition)
+			condition, err := scalingActive(t.Context(), client, ns)
+			if err == nil && (condition.Status != "False" || !strings.Contains(condition.Message, outage.Detail)) {
+				err = fmt.Errorf("condition ScalingActive is %v", condition)
 			}
 			return err
 		})
 		eventually(t, "three more failed rounds of the HPA", func() error {
-			if now := failedMetricEvents(t, c, ns); now < failures+3 {
+			if now := failedMetricEvents(t, client, ns); now < failures+3 {
 				return fmt.Errorf("%d failed rounds, %d before", now, failures)
 			}
 			return nil
 		})
-		if got := replicas(t, c, ns); got != "6" {
-			t.Errorf("%s: the HPA changed the replicas to %s, want 6 kept", outage.Cause, got)
+		d, err := client.AppsV1().Deployments(ns).Get(t.Context(), "inference", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if *d.Spec.Replicas != 6 {
+			t.Errorf("%s: the HPA changed the replicas to %d, want 6 kept", outage.Cause, *d.Spec.Replicas)
 		}
 	}
 
@@ -104,9 +122,9 @@ func TestHPAFollowsTheMetricAndKeepsReplicasWithoutOne(t *testing.T) {
 }
 
 // failedMetricEvents counts how often the HPA controller said that it got no metric.
-func failedMetricEvents(t testing.TB, c *rig.Cluster, namespace string) int {
+func failedMetricEvents(t testing.TB, client kubernetes.Interface, namespace string) int {
 	t.Helper()
-	events, err := clientset(t, c).CoreV1().Events(namespace).List(t.Context(), metav1.ListOptions{})
+	events, err := client.CoreV1().Events(namespace).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,21 +143,12 @@ func TestGPUPool(t *testing.T) {
 	source := registered(t, c)
 	const ns = "gpu"
 	namespace(t, c, ns)
-	// Another test's pods hold some of the GPUs: this one has a namespace, but nodes are shared.
-	eventually(t, "the GPUs to be free", func() error {
-		out, err := c.Kubectl(t.Context(), "get", "pods", "-A", "--field-selector=spec.nodeName!=real,spec.nodeName!=", "-o", "name")
-		if err == nil && strings.TrimSpace(out) != "" {
-			_, err = c.Kubectl(t.Context(), "delete", "namespace", "hpa", "--ignore-not-found", "--wait=false")
-			if err == nil {
-				err = fmt.Errorf("held by %s", out)
-			}
-		}
-		return err
-	})
+	client := clientset(t, c)
+	gpusFree(t, client)
 	source.set(ns, "prescale_desired_replicas", value(10, "policy", "inference"))
 	apply(t, c, gpuDeployment(ns, 2, 10))
 	eventually(t, "eight running pods and two that wait", func() error {
-		pods, err := clientset(t, c).CoreV1().Pods(ns).List(t.Context(), metav1.ListOptions{})
+		pods, err := client.CoreV1().Pods(ns).List(t.Context(), metav1.ListOptions{})
 		if err != nil {
 			return err
 		}
@@ -159,4 +168,16 @@ func TestGPUPool(t *testing.T) {
 	})
 	source.set(ns, "prescale_desired_replicas", value(1, "policy", "inference"))
 	waitReplicas(t, c, ns, 1)
+}
+
+// gpusFree waits until no pod is left on kwok's nodes: another test's namespace may be on its way out.
+func gpusFree(t testing.TB, client kubernetes.Interface) {
+	t.Helper()
+	eventually(t, "the GPUs to be free", func() error {
+		pods, err := client.CoreV1().Pods("").List(t.Context(), metav1.ListOptions{FieldSelector: "spec.nodeName!=" + rig.NodeName + ",spec.nodeName!="})
+		if err == nil && len(pods.Items) > 0 {
+			err = fmt.Errorf("held by %d pods, the first %s/%s", len(pods.Items), pods.Items[0].Namespace, pods.Items[0].Name)
+		}
+		return err
+	})
 }

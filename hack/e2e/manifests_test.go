@@ -5,6 +5,7 @@ package e2e
 import (
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,18 +37,20 @@ func TestManifestsAreTakenByTheAPIServer(t *testing.T) {
 		objects := decode(t, kubectl(t, c, "kustomize", dir))
 		objects = slices.DeleteFunc(objects, func(o *unstructured.Unstructured) bool { return slices.Contains(foreign, o.GetKind()) })
 		// A dry run makes no namespace for what comes after it. The namespaces' labels matter: they say what pods may do.
-		made := map[string]bool{}
+		namespaces := map[string]*unstructured.Unstructured{}
 		for _, o := range objects {
 			if o.GetKind() == "Namespace" {
-				made[o.GetName()] = true
-				apply(t, c, encode(t, o))
+				namespaces[o.GetName()] = o
+			} else if name := o.GetNamespace(); name != "" && namespaces[name] == nil {
+				n := &unstructured.Unstructured{}
+				n.SetAPIVersion("v1")
+				n.SetKind("Namespace")
+				n.SetName(name)
+				namespaces[name] = n
 			}
 		}
-		for _, o := range objects {
-			if name := o.GetNamespace(); name != "" && !made[name] {
-				made[name] = true
-				apply(t, c, "apiVersion: v1\nkind: Namespace\nmetadata: {name: "+name+"}\n")
-			}
+		if len(namespaces) > 0 {
+			apply(t, c, encode(t, slices.Collect(maps.Values(namespaces))...))
 		}
 		file := filepath.Join(t.TempDir(), "all.yaml")
 		if err := os.WriteFile(file, []byte(encode(t, objects...)), 0o644); err != nil {

@@ -47,6 +47,7 @@ func TestTheWholeSystem(t *testing.T) {
 	createTopics(t, client)
 	publishModel(t, client)
 	deploy(t, c, broker.Bootstrap()[0], names)
+	startPools(t, c, client)
 
 	w, stopWatch := startWatch(t, c, client)
 	defer func() {
@@ -76,6 +77,7 @@ func TestTheWholeSystem(t *testing.T) {
 		{"RollsWithoutAFailedQuery", s.rolls},
 		{"TheOwnerIsKilled", s.ownerKilled},
 		{"TheAPIServerIsKilled", s.apiServerKilled},
+		{"AFullPoolOverflows", s.poolsOverflow},
 		{"KafkaStoppedNeverScalesDown", s.kafkaStopped},
 	} {
 		// Each part begins where the one before left the system: after a failure nothing more is learned.
@@ -193,9 +195,9 @@ func (s *system) apiServerKilled(t *testing.T) {
 	s.watch.note("the API server is back")
 	s.recovered(t)
 	eventually(t, "the HPA to read its metric again", func() error {
-		condition, err := s.cluster.Kubectl(t.Context(), "get", "hpa", "inference", "-n", "ai", "-o", `jsonpath={.status.conditions[?(@.type=="ScalingActive")]}`)
-		if err == nil && !strings.Contains(condition, `"status":"True"`) {
-			err = fmt.Errorf("condition ScalingActive is %s", condition)
+		condition, err := scalingActive(t.Context(), s.watch.client, "ai")
+		if err == nil && condition.Status != "True" {
+			err = fmt.Errorf("condition ScalingActive is %v", condition)
 		}
 		return err
 	})
@@ -265,12 +267,7 @@ func (s *system) scalesDown(t *testing.T) {
 	}
 	eventually(t, "every request to be committed", func() error { return drained(t.Context(), s.client) })
 	checkExactlyOnce(t, s.load.sent.Load(), predictions(t, s.broker.Bootstrap()))
-	eventually(t, "one replica", func() error {
-		if got := replicas(t, s.cluster, "ai"); got != "1" {
-			return fmt.Errorf("%s replicas", got)
-		}
-		return nil
-	})
+	waitReplicas(t, s.cluster, "ai", 1)
 	s.watch.note("one replica")
 }
 

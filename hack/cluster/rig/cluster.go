@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -68,7 +69,7 @@ type state struct {
 const NodeName = "real"
 
 // Up starts a cluster and returns once its nodes are ready. The caller must call Down. A cluster of that name that is still
-// running is an error, unless the process that owned it is dead: then its remains are cleared first.
+// running is an error. What is left of clusters whose owner is dead is cleared first.
 func Up(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Name == "" {
 		o.Name = "try"
@@ -86,10 +87,11 @@ func Up(ctx context.Context, o Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	sweep(o.Log)
 	dir := directory(o.Name)
 	if old, err := Find(o.Name); err == nil {
 		if old.Owner.alive() || (old.Owner.PID == 0 && old.running()) {
-			return nil, fmt.Errorf("cluster %s is running already (%s); stop it first", o.Name, old.Kubeconfig)
+			return nil, fmt.Errorf("cluster %s is running already (KUBECONFIG=%s): stop it first, or give this one another name", o.Name, old.Kubeconfig)
 		}
 		if err := old.Down(); err != nil {
 			return nil, fmt.Errorf("clear what is left of an earlier cluster: %w", err)
@@ -99,13 +101,12 @@ func Up(ctx context.Context, o Options) (*Cluster, error) {
 	if !o.Detached {
 		c.Owner = identify(os.Getpid())
 	}
-	switch err := prepareNode(ctx, o.Log); {
-	case o.ControlPlaneOnly:
+	if o.ControlPlaneOnly {
 		c.Without = "a control plane only was asked for"
-	case err != nil:
+	} else if err := prepareNode(ctx, o.Log); err != nil {
 		c.Without = err.Error()
 		fmt.Fprintf(o.Log, "cluster: control plane and kwok only: %v\n", err)
-	default:
+	} else {
 		c.RealNode = true
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
@@ -163,6 +164,9 @@ func directory(name string) string { return filepath.Join(os.TempDir(), "prescal
 // Find returns the cluster of that name that an earlier Up left on this machine, running or not.
 func Find(name string) (*Cluster, error) {
 	content, err := os.ReadFile(filepath.Join(directory(name), "state.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no cluster %s on this machine (no %s)", name, directory(name))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("no cluster %s: %w", name, err)
 	}
@@ -171,6 +175,20 @@ func Find(name string) (*Cluster, error) {
 		return nil, fmt.Errorf("read the state of cluster %s: %w", name, err)
 	}
 	return c, nil
+}
+
+// sweep clears what is left of clusters whose owner is dead: a test that was killed could not do it.
+func sweep(log io.Writer) {
+	states, _ := filepath.Glob(filepath.Join(directory("*"), "state.json"))
+	for _, file := range states {
+		c, err := Find(strings.TrimPrefix(filepath.Dir(file), directory("")))
+		if err != nil || c.Owner.PID == 0 || c.Owner.alive() {
+			continue
+		}
+		if err := c.Down(); err != nil {
+			fmt.Fprintf(log, "cluster: clear what is left of cluster %s: %v\n", c.Name, err)
+		}
+	}
 }
 
 // save writes the state for another process's Down. It is called as soon as there is something to stop.
