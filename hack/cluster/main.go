@@ -45,12 +45,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	switch flags.Arg(0) {
+	verb := flags.Arg(0)
+	// Flags may follow the verb as well.
+	if err := flags.Parse(flags.Args()[min(1, flags.NArg()):]); err != nil {
+		return err
+	}
+	if verb != "import" && flags.NArg() > 0 {
+		return fmt.Errorf("%s takes no %q", verb, flags.Arg(0))
+	}
+	switch verb {
 	case "up":
 		c, err := rig.Up(ctx, o)
 		if err != nil {
 			return err
 		}
+		fmt.Fprintf(stderr, "cluster: images come from tar files (hack/images.sh; go run ./hack/cluster import -name %[1]s TAR); it stays until go run ./hack/cluster down -name %[1]s\n", c.Name)
 		fmt.Fprintf(stdout, "export KUBECONFIG=%s PATH=$PATH:%s\n", c.Kubeconfig, filepath.Dir(c.KubectlPath()))
 		return nil
 	case "down":
@@ -64,7 +73,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		if err != nil {
 			return err
 		}
-		for _, tarball := range flags.Args()[1:] {
+		for _, tarball := range flags.Args() {
 			path, err := filepath.Abs(tarball)
 			if err != nil {
 				return err

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -91,18 +89,17 @@ func poolNode(t testing.TB, c *rig.Cluster, node string) {
 	kubectl(t, c, "label", "node", node, "prescale.dev/pool=captions", "--overwrite")
 }
 
-// startPools makes the two pools, their policy and their consumer group; poolsOverflow looks at them some minutes later.
-func startPools(t testing.TB, c *rig.Cluster, client *kgo.Client) {
+// poolStream teaches what a replica can do in its first seconds, and then leaves ten replicas more than enough to do.
+var poolStream = stream{"captions", 20, func(second int, _ int32) (arrive, consume int64) {
+	if second < 20 {
+		return 6, 6
+	}
+	return 1, 6
+}}
+
+// startPools makes the two pools and their policy; poolsOverflow looks at them later.
+func startPools(t testing.TB, c *rig.Cluster) {
 	t.Helper()
-	admin := kadm.NewClient(client)
-	if _, err := admin.CreateTopic(t.Context(), 20, 1, nil, "captions"); err != nil {
-		t.Fatal(err)
-	}
-	commits := kadm.Offsets{}
-	for p := range int32(20) {
-		commits.AddOffset("captions", p, 0, -1)
-	}
-	eventually(t, "the group's first commits", func() error { return admin.CommitAllOffsets(t.Context(), "captions", commits) })
 	gpusFree(t, clientset(t, c))
 	poolNode(t, c, "gpu-0")
 	apply(t, c, poolManifests+poolHPA("gpu")+poolHPA("cpu"))

@@ -47,7 +47,11 @@ func TestTheWholeSystem(t *testing.T) {
 	createTopics(t, client)
 	publishModel(t, client)
 	deploy(t, c, broker.Bootstrap()[0], names)
-	startPools(t, c, client)
+	defer serveUsage(t, c)()
+	defer poolStream.play(t, broker.Bootstrap())()
+	defer hotStream.play(t, broker.Bootstrap())()
+	startPools(t, c)
+	startHot(t, c)
 
 	w, stopWatch := startWatch(t, c, client)
 	defer func() {
@@ -78,6 +82,7 @@ func TestTheWholeSystem(t *testing.T) {
 		{"TheOwnerIsKilled", s.ownerKilled},
 		{"TheAPIServerIsKilled", s.apiServerKilled},
 		{"AFullPoolOverflows", s.poolsOverflow},
+		{"TheHotPartitionsPodGrowsInPlace", s.hotPartitionGrows},
 		{"KafkaStoppedNeverScalesDown", s.kafkaStopped},
 	} {
 		// Each part begins where the one before left the system: after a failure nothing more is learned.

@@ -32,11 +32,7 @@ func (c *Cluster) startNode(ctx context.Context, detached bool) error {
 	}); err != nil {
 		return fmt.Errorf("wait for containerd: %w", err)
 	}
-	tarball := c.file("pause.tar")
-	if err := writeImage(tarball, pauseImage, c.bin.pause); err != nil {
-		return err
-	}
-	if err := c.Import(ctx, tarball); err != nil {
+	if err := c.ImportProgram(ctx, pauseImage, c.bin.pause); err != nil {
 		return err
 	}
 	return c.kubernetes(detached, "kubelet", "--config="+c.file("kubelet.yaml"), "--kubeconfig="+c.credential("node"),
@@ -51,6 +47,15 @@ func (c *Cluster) Import(ctx context.Context, tarball string) error {
 	}
 	_, err := c.Exec(ctx, "ctr", "--address", criSocket, "--namespace", "k8s.io", "images", "import", tarball)
 	return err
+}
+
+// ImportProgram loads one static program as an image of that name into the real node's containerd.
+func (c *Cluster) ImportProgram(ctx context.Context, reference, program string) error {
+	tarball := c.file(filepath.Base(program) + ".tar")
+	if err := writeImage(tarball, reference, program); err != nil {
+		return err
+	}
+	return c.Import(ctx, tarball)
 }
 
 // file is the path of a file in the cluster's directory.
