@@ -59,7 +59,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(stderr, "cluster: images come from tar files (hack/images.sh; go run ./hack/cluster import -name %[1]s TAR); it stays until go run ./hack/cluster down -name %[1]s\n", c.Name)
+		if c.RealNode {
+			fmt.Fprintf(stderr, "cluster: nothing is pulled: hack/images.sh makes our images, go run ./hack/cluster -name %s import TAR... loads some\n", c.Name)
+		}
+		fmt.Fprintf(stderr, "cluster: it stays until go run ./hack/cluster -name %s down\n", c.Name)
 		fmt.Fprintf(stdout, "export KUBECONFIG=%s PATH=$PATH:%s\n", c.Kubeconfig, filepath.Dir(c.KubectlPath()))
 		return nil
 	case "down":
