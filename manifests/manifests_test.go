@@ -24,6 +24,7 @@ import (
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
+	"sigs.k8s.io/yaml"
 
 	"github.com/prescale/prescale/scaler/v1alpha1"
 )
@@ -136,6 +137,17 @@ func TestHPAsAskForMetricsOfPoliciesBesideThem(t *testing.T) {
 		policies := map[string]*v1alpha1.ScalePolicy{}
 		for _, p := range of[*v1alpha1.ScalePolicy](r) {
 			policies[p.Namespace+"/"+p.Name] = p
+		}
+		for _, c := range of[*corev1.ConfigMap](r) {
+			var file struct {
+				Policies []*v1alpha1.ScalePolicy `json:"policies"`
+			}
+			if err := yaml.Unmarshal([]byte(c.Data["config.yaml"]), &file); err != nil {
+				t.Errorf("%s: %s: %v", r.dir, c.Name, err)
+			}
+			for _, p := range file.Policies {
+				policies[p.Namespace+"/"+p.Name] = p
+			}
 		}
 		deployments := map[string]bool{}
 		for _, d := range of[*appsv1.Deployment](r) {
@@ -298,7 +310,7 @@ func TestPodsAreRestricted(t *testing.T) {
 		for _, d := range of[*appsv1.Deployment](r) {
 			seen++
 			spec := d.Spec.Template.Spec
-			for _, c := range spec.Containers {
+			for i, c := range slices.Concat(spec.Containers, spec.InitContainers) {
 				s := c.SecurityContext
 				if s == nil || s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation || s.ReadOnlyRootFilesystem == nil || !*s.ReadOnlyRootFilesystem ||
 					s.RunAsNonRoot == nil || !*s.RunAsNonRoot || s.Capabilities == nil || !slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) {
@@ -306,6 +318,12 @@ func TestPodsAreRestricted(t *testing.T) {
 				}
 				if c.Resources.Requests.Cpu().IsZero() || c.Resources.Limits.Memory().IsZero() {
 					t.Errorf("%s: %s: %s: no requests or limits", r.dir, d.Name, c.Name)
+				}
+				if i >= len(spec.Containers) {
+					if c.RestartPolicy == nil || *c.RestartPolicy != corev1.ContainerRestartPolicyAlways || c.LivenessProbe == nil || c.ReadinessProbe != nil || c.StartupProbe != nil {
+						t.Errorf("%s: %s: %s: want a sidecar that the pod's readiness does not wait for", r.dir, d.Name, c.Name)
+					}
+					continue
 				}
 				if c.ReadinessProbe == nil || c.LivenessProbe == nil || c.StartupProbe == nil {
 					t.Errorf("%s: %s: %s: a probe is missing", r.dir, d.Name, c.Name)
