@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/prescale/prescale/metrics/collector"
+	"github.com/prescale/prescale/metrics/series"
 )
 
 // Collector collects from one Kafka cluster. Its methods may be called from several goroutines; a tick and everything
@@ -42,6 +43,13 @@ type Collector struct {
 	nodes []int32
 	// nodeProblems says which brokers did not answer at this tick.
 	nodeProblems map[int32]error
+
+	// arrivals are the arrivals by partition that were last put together.
+	arrivals struct {
+		tick   int
+		topics []*topic
+		values []series.Value
+	}
 
 	nextMetadata, nextGroups, nextStarts time.Time
 	versionsChecked                      bool
@@ -137,7 +145,8 @@ func (c *Collector) topic(name string) *topic {
 
 // Collect takes one sample of everything and returns a Result for each target, in the order of SetTargets. now is the
 // time of the tick; times must not go back. A target of which nothing could be learned has an error in its Result; the
-// error of Collect itself means that the cluster could not be asked at all, and then every Result has it too.
+// error of Collect itself means that the cluster could not be asked at all, and then every Result has it too. Results may
+// share slices: do not modify them.
 func (c *Collector) Collect(ctx context.Context, now time.Time) ([]collector.Result, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

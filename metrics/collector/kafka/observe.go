@@ -268,7 +268,9 @@ func (c *Collector) sumPlain(sum *lagSum, g *group, gt *groupTopic, p int, from,
 		if !m.known {
 			return false
 		}
-		c.noteWaiting(sum, gt, p, from, m)
+		if c.matters(sum, &m) {
+			c.noteWaiting(sum, gt, p, from, m)
+		}
 		if sum.committed && lag <= residueAtMost {
 			c.wantResidue(g, gt, p, from, end)
 		}
@@ -343,16 +345,26 @@ func (c *Collector) countArrivals(t *target, topics []*topic, arrived map[*topic
 	if !perPartition {
 		return
 	}
+	o.PartitionArrivalRecords = c.partitionArrivals(topics)
+}
+
+// partitionArrivals returns what arrived in each partition at this tick. Targets of the same topics share the answer.
+func (c *Collector) partitionArrivals(topics []*topic) []series.Value {
+	if c.arrivals.tick == c.tick && slices.Equal(c.arrivals.topics, topics) {
+		return c.arrivals.values
+	}
 	partitions := 0
 	for _, topic := range topics {
 		partitions += len(topic.lastArrived)
 	}
-	o.PartitionArrivalRecords = make([]series.Value, 0, partitions)
+	values := make([]series.Value, 0, partitions)
 	for _, topic := range topics {
 		for _, n := range topic.lastArrived {
-			o.PartitionArrivalRecords = append(o.PartitionArrivalRecords, series.OfInt(n))
+			values = append(values, series.OfInt(n))
 		}
 	}
+	c.arrivals.tick, c.arrivals.topics, c.arrivals.values = c.tick, topics, values
+	return values
 }
 
 // countConsumed counts the records by which the group's positions moved on. Where positions could not be read in

@@ -127,7 +127,7 @@ func (s *samples) enclose(t *timeline, p int, offset int64) (lower, upper int) {
 	if s.base[p] < 0 {
 		return -1, n
 	}
-	row := s.row(p)
+	row, order := s.row(p), t.order
 	distance := offset - s.base[p]
 	// Most groups are close behind: gallop back from the newest sample, then halve.
 	lo, hi := 0, n // row[lo-1] <= distance < row[hi]
@@ -136,7 +136,7 @@ func (s *samples) enclose(t *timeline, p int, offset int64) (lower, upper int) {
 		if at < 0 {
 			break
 		}
-		if int64(row[t.order[at]]>>1) <= distance {
+		if int64(row[order[at]]>>1) <= distance {
 			lo = at + 1
 			break
 		}
@@ -144,18 +144,18 @@ func (s *samples) enclose(t *timeline, p int, offset int64) (lower, upper int) {
 	}
 	for lo < hi {
 		middle := (lo + hi) / 2
-		if int64(row[t.order[middle]]>>1) <= distance {
+		if int64(row[order[middle]]>>1) <= distance {
 			lo = middle + 1
 		} else {
 			hi = middle
 		}
 	}
 	lower, upper = lo-1, lo
-	for lower >= 0 && row[t.order[lower]]&carried != 0 {
+	for lower >= 0 && row[order[lower]]&carried != 0 {
 		lower--
 	}
 	// Only cells before the first known one are both carried and past offset.
-	for upper < n && row[t.order[upper]]&carried != 0 {
+	for upper < n && row[order[upper]]&carried != 0 {
 		upper++
 	}
 	return lower, upper

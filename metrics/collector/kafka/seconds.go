@@ -40,13 +40,13 @@ func (c *Collector) recordMoment(t *topic, p int, offset int64, near *exact) mom
 	if upper == len(line.order) {
 		return moment{}
 	}
-	high := line.order[upper]
+	high := &line.spans[upper]
 	highEnd := t.samples.end(line, p, upper)
 	var earliest, from, lowEnd int64
 	switch {
 	case lower >= 0:
-		low := line.order[lower]
-		earliest, from, lowEnd = line.sent[low], line.middle(low), t.samples.end(line, p, lower)
+		low := &line.spans[lower]
+		earliest, from, lowEnd = low.sent, low.middle, t.samples.end(line, p, lower)
 	case near != nil && near.known && near.offset <= offset:
 		earliest, from, lowEnd = near.earliest, near.likely, near.offset
 	default:
@@ -54,6 +54,6 @@ func (c *Collector) recordMoment(t *topic, p int, offset int64, near *exact) mom
 	}
 	// The record is the (offset − lowEnd + 1)-th of those that came between the samples.
 	share := float64(offset-lowEnd+1) / float64(highEnd-lowEnd+1)
-	likely := from + int64(share*float64(line.middle(high)-from))
-	return moment{earliest, line.received[high], likely, true}
+	likely := from + int64(share*float64(high.middle-from))
+	return moment{earliest, high.received, likely, true}
 }

@@ -13,6 +13,19 @@ type timeline struct {
 	order []int
 	// sent and received enclose the instants at which the brokers read the offsets, in Unix nanoseconds, by slot.
 	sent, received []int64
+	// spans is the same by place in the order, for those who look up many records; arrange keeps it so.
+	spans []span
+}
+
+// span is the instants that enclose the reading of one sample, and the one that it is taken to be of.
+type span struct{ sent, received, middle int64 }
+
+// arrange fills in spans after a change.
+func (t *timeline) arrange() {
+	t.spans = t.spans[:0]
+	for _, slot := range t.order {
+		t.spans = append(t.spans, span{t.sent[slot], t.received[slot], t.middle(slot)})
+	}
 }
 
 func newTimeline(slots int, age time.Duration) *timeline {
@@ -39,6 +52,7 @@ func (t *timeline) open(sent time.Time) int {
 	}
 	t.order = append(t.order, slot)
 	t.sent[slot], t.received[slot] = at, at
+	t.arrange()
 	return slot
 }
 
@@ -46,6 +60,7 @@ func (t *timeline) open(sent time.Time) int {
 func (t *timeline) close(received time.Time) {
 	slot := t.order[len(t.order)-1]
 	t.received[slot] = max(t.sent[slot], received.UnixNano())
+	t.arrange()
 }
 
 // free returns a slot that is not in the order.
@@ -95,4 +110,5 @@ func (t *timeline) past(ages []time.Duration) {
 		order = append([]int{slot}, order...)
 	}
 	t.order = order
+	t.arrange()
 }

@@ -25,6 +25,12 @@ type refinement struct {
 	unsure []waiting
 }
 
+// matters reports whether noteWaiting would change anything. It is asked of every partition, nearly always in vain.
+func (c *Collector) matters(sum *lagSum, m *moment) bool {
+	return !sum.sureWaiting || m.likely < sum.oldest.likely || m.likely < sum.oldestSure.likely ||
+		max(m.likely-m.earliest, m.latest-m.likely) > c.config.ExactAbove.Nanoseconds()
+}
+
 // noteWaiting takes the oldest waiting record of a partition into the sum.
 func (c *Collector) noteWaiting(sum *lagSum, gt *groupTopic, p int, offset int64, m moment) {
 	if !sum.waiting || m.likely < sum.oldest.likely {
