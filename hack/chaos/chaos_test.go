@@ -280,6 +280,7 @@ func (r *rig) killABroker() {
 	i := r.random.IntN(3)
 	from := time.Now()
 	r.brokers.Kill(i)
+	r.t.Logf("broker %d was gone %v after its SIGKILL", i, time.Since(from).Round(time.Millisecond))
 	r.recovered(fmt.Sprintf("SIGKILL of broker %d", i), from, r.names())
 	r.restartBroker(i)
 }

@@ -23,6 +23,8 @@ type fetcher struct {
 	leaders map[int32]int32
 	cursors map[int32]*cursor
 	stale   bool // whether leaders must be asked for again
+	// patience is fetchPatience but in tests.
+	patience time.Duration
 }
 
 // cursor is where the reading of one partition stands.
@@ -37,14 +39,17 @@ type cursor struct {
 }
 
 const (
-	fetchBytes          = 32 << 20
+	fetchBytes          = 8 << 20
 	fetchPartitionBytes = 4 << 20
 	fetchBackoff        = 200 * time.Millisecond
+	// fetchPatience is how much longer than asked a broker may take. The brokers notice each other's death within their own
+	// session timeout, 9s unless changed, and only asking again finds the new leader.
+	fetchPatience = 3 * time.Second
 )
 
 // newFetcher returns a fetcher at the given offsets.
 func newFetcher(client *kgo.Client, topic string, from map[int32]int64) *fetcher {
-	f := &fetcher{client: client, topic: topic, cursors: map[int32]*cursor{}, stale: true}
+	f := &fetcher{client: client, topic: topic, cursors: map[int32]*cursor{}, stale: true, patience: fetchPatience}
 	for p, offset := range from {
 		f.cursors[p] = &cursor{next: offset, stable: -1}
 	}
@@ -87,7 +92,7 @@ func (e *visitError) Unwrap() error { return e.err }
 
 // round asks every leader once for more, waiting up to maxWait at the broker, and hands the records to visit, partition by
 // partition in order. Answered cursors are marked with now. Errors leave the positions as they were; the next round asks
-// for the leaders again.
+// for the leaders again. A broker that hangs holds a round up for fetchPatience and no longer.
 func (f *fetcher) round(ctx context.Context, maxWait time.Duration, now time.Time, visit func(*kgo.Record) error) error {
 	if f.stale {
 		if err := f.refresh(ctx); err != nil {
@@ -111,8 +116,10 @@ func (f *fetcher) round(ctx context.Context, maxWait time.Duration, now time.Tim
 			answers <- answer{leader, resp, err}
 		})
 	}
-	wg.Wait()
-	close(answers)
+	go func() {
+		wg.Wait()
+		close(answers)
+	}()
 	var errs []error
 	for a := range answers {
 		err := a.err
@@ -132,6 +139,8 @@ func (f *fetcher) round(ctx context.Context, maxWait time.Duration, now time.Tim
 
 // refresh learns the topic's id and its partitions' leaders.
 func (f *fetcher) refresh(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, f.patience, errors.New("the broker does not answer"))
+	defer cancel()
 	meta, err := kadm.NewClient(f.client).Metadata(ctx, f.topic)
 	if err != nil {
 		return fmt.Errorf("ask for the leaders of %s: %w", f.topic, err)
@@ -173,8 +182,14 @@ func (f *fetcher) request(ctx context.Context, leader int32, partitions []int32,
 		topic.Partitions = append(topic.Partitions, part)
 	}
 	req.Topics = append(req.Topics, topic)
-	resp, err := f.client.Broker(int(leader)).RetriableRequest(ctx, req)
+	ctx, cancel := context.WithTimeoutCause(ctx, maxWait+f.patience, errors.New("the broker does not answer"))
+	defer cancel()
+	// Not a RetriableRequest: that goes on asking the same broker.
+	resp, err := f.client.Broker(int(leader)).Request(ctx, req)
 	if err != nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
 		return nil, err
 	}
 	fetched := resp.(*kmsg.FetchResponse)

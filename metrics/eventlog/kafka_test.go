@@ -132,44 +132,111 @@ func BenchmarkAppend(b *testing.B) {
 	for b.Loop() {
 		at = at.Add(time.Millisecond)
 		refresh(entries, random, at)
-		appendAll(b, cfg, shards, entries, nil)
+		appendAll(b, cfg, shards, entries)
 	}
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/5000, "µs/tick")
 }
 
-// BenchmarkTakeOver takes 400 policies over, whose last checkpoints lie up to 40 ticks back: states of 174 kB, as the
-// shipped forecasters', and ticks that are read but cost nothing to decide.
-func BenchmarkTakeOver(b *testing.B) {
-	cfg, shards, entries := benchLog(b, 400)
-	random := rand.New(rand.NewPCG(2, 2))
-	state := make([]byte, 174<<10)
-	for i := range state {
-		state[i] = byte(random.IntN(256))
+// BenchmarkAcceleratedWeek writes ten days of one shard's records, as many a tick as 1,000 policies over 12 shards have but
+// a tick every 15 minutes, with their times in the past, and waits until the broker's retention and cleaner have left what
+// the settings say: then the bytes on disk must be those that a day's bytes promise.
+func BenchmarkAcceleratedWeek(b *testing.B) {
+	const (
+		policies = 83
+		days     = 10
+		step     = 15 * time.Minute
+		perDay   = int(24 * time.Hour / step)
+		// What the shipped forecasters' state takes after compression.
+		stateBytes = 75 << 10
+	)
+	broker := kafka.ForTest(b, kafka.Options{HeapMiB: 512, Properties: map[string]string{
+		"log.retention.check.interval.ms": "2000", "log.cleaner.backoff.ms": "500", "log.cleaner.io.buffer.size": "33554432",
+	}})
+	benchOpts = []kgo.Opt{kgo.SeedBrokers(broker.Bootstrap()...)}
+	client, err := kgo.NewClient(benchOpts...)
+	if err != nil {
+		b.Fatal(err)
 	}
-	at := time.Now()
-	for range 60 {
-		at = at.Add(time.Millisecond)
-		refresh(entries, random, at)
-		appendAll(b, cfg, shards, entries, state)
-	}
-	opts := benchOpts
-	for b.Loop() {
-		for n := range int32(cfg.Shards) {
-			o, err := NewOwner(cfg, opts, slog.New(slog.DiscardHandler), nil)
-			if err != nil {
+	defer client.Close()
+	random := rand.New(rand.NewPCG(1, 1))
+	// write appends ticks up to now.
+	write := func(cfg Config, ticks int) {
+		shards := openAll(b, cfg)
+		entries := workload(policies, 1024)
+		at := time.Now().Add(-time.Duration(ticks) * step)
+		for range ticks {
+			at = at.Add(step)
+			refresh(entries, random, at)
+			for i := range entries {
+				if entries[i].State = nil; shards[0].CheckpointDue(entries[i].Policy) {
+					entries[i].State = make([]byte, stateBytes)
+					for k := range entries[i].State {
+						entries[i].State[k] = byte(random.IntN(256))
+					}
+				}
+			}
+			if err := shards[0].Append(context.Background(), entries); err != nil {
 				b.Fatal(err)
 			}
-			backend, err := o.takeOver(context.Background(), n)
-			if err != nil {
-				b.Fatal(err)
-			}
-			s := &Shard{Number: n, cfg: cfg, backend: backend, last: map[string]position{}}
-			if err := s.Recover(context.Background(), forget{}); err != nil {
-				b.Fatal(err)
-			}
-			backend.close()
 		}
 	}
+	cfg := DefaultConfig()
+	cfg.Instance, cfg.Shards = "bench", 1
+	day := cfg
+	day.Prefix = "day"
+	write(day, perDay)
+	perTick := func(topic string, records int) float64 { return float64(onDisk(b, client, topic)) / float64(records) }
+	observation, decision := perTick(day.observations(), perDay*policies), perTick(day.decisions(), perDay*policies)
+	// The cleaner is at work on these already; their size is the state's.
+	checkpoint := float64(stateBytes)
+	b.ReportMetric(observation, "B/observation")
+	b.ReportMetric(decision, "B/decision")
+
+	write(cfg, days*perDay)
+	daily := float64(perDay * policies)
+	segment := float64(segmentSpan) / float64(24*time.Hour)
+	retained := cfg.Retention.Hours() / 24
+	for _, topic := range []struct {
+		name      string
+		low, high float64
+	}{
+		{cfg.observations(), observation * daily * retained, observation * daily * (retained + segment)},
+		{cfg.decisions(), decision * daily * (retained + 2*segment), decision * daily * (retained + 3*segment)},
+		{cfg.checkpoints(), checkpoint * policies, 2*checkpoint*policies + 16<<20},
+	} {
+		// A segment more may stand, since segments end with ticks; what the cleaner leaves of old decisions is one a policy.
+		slack := 0.03 * topic.high
+		var size float64
+		for deadline := time.Now().Add(4 * time.Minute); ; time.Sleep(time.Second) {
+			size = float64(onDisk(b, client, topic.name))
+			if size <= topic.high+slack || time.Now().After(deadline) {
+				break
+			}
+		}
+		b.Logf("%s: %.1f MB on disk, calculated %.1f to %.1f MB", topic.name, size/1e6, topic.low/1e6, topic.high/1e6)
+		if size < topic.low-slack || size > topic.high+slack {
+			b.Errorf("%s: %.0f bytes on disk, want %.0f to %.0f", topic.name, size, topic.low, topic.high)
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// onDisk returns the bytes of a topic's log.
+func onDisk(b *testing.B, client *kgo.Client, topic string) int64 {
+	b.Helper()
+	dirs, err := kadm.NewClient(client).DescribeAllLogDirs(context.Background(), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var bytes int64
+	dirs.Each(func(d kadm.DescribedLogDir) {
+		d.Topics.Each(func(p kadm.DescribedLogDirPartition) {
+			if p.Topic == topic {
+				bytes += p.Size
+			}
+		})
+	})
+	return bytes
 }
 
 // forget is a Recovery that keeps nothing.
@@ -185,7 +252,12 @@ func benchLog(b *testing.B, policies int) (Config, map[int32]*Shard, []Entry) {
 	benchOpts = []kgo.Opt{kgo.SeedBrokers(broker.Bootstrap()...)}
 	cfg := DefaultConfig()
 	cfg.Instance = "bench"
-	client, err := kgo.NewClient(benchOpts...)
+	return cfg, openAll(b, cfg), workload(policies, 1024)
+}
+
+// openAll makes the topics and takes all shards over.
+func openAll(b *testing.B, cfg Config) map[int32]*Shard {
+	client, err := kgo.NewClient(append(benchOpts[:len(benchOpts):len(benchOpts)], kgo.MetadataMinAge(50*time.Millisecond))...)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -209,17 +281,14 @@ func benchLog(b *testing.B, policies int) (Config, map[int32]*Shard, []Entry) {
 			b.Fatal(err)
 		}
 	}
-	return cfg, shards, workload(policies, 1024)
+	return shards
 }
 
-func appendAll(b *testing.B, cfg Config, shards map[int32]*Shard, entries []Entry, state []byte) {
+func appendAll(b *testing.B, cfg Config, shards map[int32]*Shard, entries []Entry) {
 	b.Helper()
 	byShard := map[int32][]Entry{}
 	for _, e := range entries {
 		n := ShardOf(e.Policy, cfg.Shards)
-		if s := shards[n]; state != nil && s.CheckpointDue(e.Policy) {
-			e.State = state
-		}
 		byShard[n] = append(byShard[n], e)
 	}
 	for n, part := range byShard {

@@ -37,7 +37,8 @@ func openBackend(ctx context.Context, cfg Config, opts []kgo.Opt, shard int32, l
 		kgo.MaxBufferedRecords(1<<20),
 		kgo.ProducerBatchMaxBytes(maxBatchBytes),
 		kgo.ProducerBatchCompression(kgo.ZstdCompression().WithLevel(1)),
-		kgo.ProduceRequestTimeout(cfg.AppendTimeout),
+		// A broker that hangs is given up within the append, so that the new leader gets the rest of its time.
+		kgo.ProduceRequestTimeout(cfg.AppendTimeout/3),
 		// No RecordDeliveryTimeout: it counts from a record's timestamp, which is the tick's. The append's context bounds it.
 		kgo.RequestTimeoutOverhead(requestPatience),
 		kgo.MetadataMinAge(250*time.Millisecond),
@@ -61,7 +62,7 @@ const (
 	maxBatchBytes = 4 << 20
 	// requestPatience is how long a broker may take longer than asked before its connection counts as dead. A broker
 	// that hangs must not take up the whole AppendTimeout.
-	requestPatience = 5 * time.Second
+	requestPatience = 3 * time.Second
 )
 
 func (k *kafkaBackend) durable() bool { return true }
