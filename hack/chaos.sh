@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Kills, stops and restarts three daemons and three brokers, 100 times at random, and proves from the log that nothing was
-# lost and nothing done twice. Takes about half an hour. Arguments are passed on, for example -chaos.seed 7 to repeat a run
+# lost and nothing done twice. Takes about a quarter of an hour. Arguments are passed on, for example -chaos.seed 7 to repeat a run
 # or -chaos.actions 20 for a shorter one.
 set -euo pipefail
 cd "$(dirname "$0")/.."

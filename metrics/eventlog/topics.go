@@ -220,7 +220,10 @@ func chooseProtocol(ctx context.Context, client *kgo.Client, cfg Config, log *sl
 	if cfg.Protocol == ProtocolClassic {
 		return ProtocolClassic
 	}
-	err := setGroupTimeouts(ctx, client, cfg)
+	// Brokers that come and go must not make this replica choose otherwise than the others.
+	asking, cancel := context.WithTimeout(ctx, protocolPatience)
+	defer cancel()
+	_, err := retry(asking, func() (struct{}, error) { return struct{}{}, setGroupTimeouts(asking, client, cfg) })
 	switch {
 	case err == nil:
 		return ProtocolConsumer
@@ -233,6 +236,9 @@ func chooseProtocol(ctx context.Context, client *kgo.Client, cfg Config, log *sl
 	}
 }
 
+// protocolPatience bounds how long the brokers are asked before the classic protocol is taken, which all of them have.
+const protocolPatience = 30 * time.Second
+
 // setGroupTimeouts tells the broker the session timeout and heartbeat of a group of KIP-848.
 func setGroupTimeouts(ctx context.Context, client *kgo.Client, cfg Config) error {
 	versions, err := kadm.NewClient(client).ApiVersions(ctx)
@@ -240,9 +246,12 @@ func setGroupTimeouts(ctx context.Context, client *kgo.Client, cfg Config) error
 		return fmt.Errorf("ask for the brokers' versions: %w", err)
 	}
 	for _, v := range versions {
+		if v.Err != nil {
+			continue // It is away: the others speak for it.
+		}
 		const consumerGroupHeartbeat = 68
 		if _, highest, ok := v.KeyVersions(consumerGroupHeartbeat); !ok || highest < 0 {
-			return fmt.Errorf("broker %d does not have the group protocol of KIP-848", v.NodeID)
+			return fmt.Errorf("broker %d does not have the group protocol of KIP-848: %w", v.NodeID, kerr.UnsupportedVersion)
 		}
 	}
 	return alterGroup(ctx, client, cfg.group(), map[string]string{
