@@ -90,41 +90,10 @@ func await(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// readAll reads the committed records of a topic to its end, in order within a partition.
+// readAll reads the committed records of a topic to its end.
 func readAll(t *testing.T, brokers, topic string) []*kgo.Record {
 	t.Helper()
-	reader, err := kgo.NewClient(kgo.SeedBrokers(brokers), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
-	ends, err := kadm.NewClient(reader).ListCommittedOffsets(t.Context(), topic)
-	if err != nil {
-		t.Fatal(err)
-	}
-	left := map[int32]int64{}
-	ends.Each(func(o kadm.ListedOffset) {
-		if o.Offset > 0 {
-			left[o.Partition] = o.Offset
-		}
-	})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	var out []*kgo.Record
-	for len(left) > 0 {
-		if ctx.Err() != nil {
-			t.Fatalf("%s not read to the end: %v", topic, left)
-		}
-		reader.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
-			if r.Offset+1 >= left[r.Partition] {
-				delete(left, r.Partition)
-			}
-			if !r.Attrs.IsControl() {
-				out = append(out, r)
-			}
-		})
-	}
-	return out
+	return kafka.ReadCommitted(t, []string{topic}, kgo.SeedBrokers(brokers))
 }
 
 // TestAKilledTrainerRepeatsNothingAndLosesNothing kills the trainer with SIGKILL again and again while it joins and learns.
@@ -188,10 +157,7 @@ func TestAKilledTrainerRepeatsNothingAndLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for group, topics := range map[string]int{"feedback-join": 2, "feedback-train": 1} {
-		await(t, "the lag of "+group+" to be gone", func() bool {
-			lags, err := admin.Lag(t.Context(), group)
-			return err == nil && len(lags[group].Lag) == topics && lags[group].Lag.Total() == 0
-		})
+		kafka.AwaitNoLag(t, client, group, topics)
 	}
 	kill(cmd)
 

@@ -197,11 +197,7 @@ func TestKilledReplicasOnARealBroker(t *testing.T) {
 	if failed.Load() != 0 || calls.Load() < 100 || len(versions) < 3 {
 		t.Errorf("%d of %d calls failed, versions seen %v", failed.Load(), calls.Load(), versions)
 	}
-	admin := kadm.NewClient(client)
-	await(t, "the lag to be gone", func() bool {
-		lags, err := admin.Lag(t.Context(), "inference")
-		return err == nil && len(lags["inference"].Lag) > 0 && lags["inference"].Lag.Total() == 0
-	})
+	kafka.AwaitNoLag(t, client, "inference", 1)
 	checkOnce(t, brokers, sent.Load())
 	t.Logf("%d requests, %d kills, %d HTTP calls over %d versions", sent.Load(), kills, calls.Load(), len(versions))
 }
@@ -235,42 +231,13 @@ func infer(listen string, body []byte) (string, error) {
 // checkOnce reads both answer topics to their end and counts.
 func checkOnce(t *testing.T, brokers string, n int64) {
 	t.Helper()
-	reader, err := kgo.NewClient(kgo.SeedBrokers(brokers), kgo.ConsumeTopics(event.TopicPredictions, event.TopicDeadLetters),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer reader.Close()
-	ends, err := kadm.NewClient(reader).ListCommittedOffsets(t.Context(), event.TopicPredictions, event.TopicDeadLetters)
-	if err != nil {
-		t.Fatal(err)
-	}
-	left := map[string]int64{}
-	place := func(topic string, partition int32) string { return fmt.Sprint(topic, "/", partition) }
-	ends.Each(func(o kadm.ListedOffset) {
-		if o.Offset > 0 {
-			left[place(o.Topic, o.Partition)] = o.Offset
-		}
-	})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
 	predictions, dead := map[string]int{}, map[string]int{}
-	for len(left) > 0 && ctx.Err() == nil {
-		reader.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
-			if at := place(r.Topic, r.Partition); r.Offset+1 >= left[at] {
-				delete(left, at)
-			}
-			switch {
-			case r.Attrs.IsControl():
-			case r.Topic == event.TopicDeadLetters:
-				dead[string(r.Key)]++
-			default:
-				predictions[string(r.Key)]++
-			}
-		})
-	}
-	if len(left) > 0 {
-		t.Fatalf("not read to the end: %v", left)
+	for _, r := range kafka.ReadCommitted(t, []string{event.TopicPredictions, event.TopicDeadLetters}, kgo.SeedBrokers(brokers)) {
+		if r.Topic == event.TopicDeadLetters {
+			dead[string(r.Key)]++
+		} else {
+			predictions[string(r.Key)]++
+		}
 	}
 	wrong := 0
 	for i := range n {

@@ -17,6 +17,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
+
+	"github.com/prescale/prescale/hack/kafka"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -128,27 +130,9 @@ func outputs(t *testing.T, opts ...kgo.Opt) map[string]int {
 		}
 		return len(lags["count"].Lag) == 2 && lags["count"].Lag.Total() == 0
 	})
-	ends, err := admin.ListCommittedOffsets(t.Context(), "out")
-	if err != nil {
-		t.Fatal(err)
-	}
-	left := map[int32]int64{}
-	ends.Each(func(o kadm.ListedOffset) {
-		if o.Offset > 0 {
-			left[o.Partition] = o.Offset
-		}
-	})
-	reader := client(t, append(opts[:len(opts):len(opts)], kgo.ConsumeTopics("out"), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
 	seen := map[string]int{}
-	for len(left) > 0 {
-		reader.PollFetches(t.Context()).EachRecord(func(r *kgo.Record) {
-			if r.Offset+1 >= left[r.Partition] {
-				delete(left, r.Partition)
-			}
-			if !r.Attrs.IsControl() {
-				seen[string(r.Key)]++
-			}
-		})
+	for _, r := range kafka.ReadCommitted(t, []string{"out"}, opts...) {
+		seen[string(r.Key)]++
 	}
 	return seen
 }

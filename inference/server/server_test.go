@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
+	"github.com/prescale/prescale/hack/kafka"
 	"github.com/prescale/prescale/inference/event"
 	"github.com/prescale/prescale/inference/model"
 	"github.com/prescale/prescale/inference/registry"
@@ -120,40 +121,17 @@ func start(t *testing.T, instance string, opts ...kgo.Opt) (*Server, func()) {
 func answers(t *testing.T, opts ...kgo.Opt) (predictions, dead map[string]int) {
 	t.Helper()
 	awaitNoLag(t, opts...)
-	c := client(t, append(opts[:len(opts):len(opts)], kgo.ConsumeTopics(event.TopicPredictions, event.TopicDeadLetters),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
-	ends, err := kadm.NewClient(c).ListCommittedOffsets(t.Context(), event.TopicPredictions, event.TopicDeadLetters)
-	if err != nil {
-		t.Fatal(err)
-	}
-	type place struct {
-		topic     string
-		partition int32
-	}
-	left := map[place]int64{}
-	ends.Each(func(o kadm.ListedOffset) {
-		if o.Offset > 0 {
-			left[place{o.Topic, o.Partition}] = o.Offset
-		}
-	})
 	predictions, dead = map[string]int{}, map[string]int{}
-	for len(left) > 0 {
-		c.PollFetches(t.Context()).EachRecord(func(r *kgo.Record) {
-			if at := (place{r.Topic, r.Partition}); r.Offset+1 >= left[at] { // the end is always a marker
-				delete(left, at)
-			}
-			switch {
-			case r.Attrs.IsControl():
-			case r.Topic == event.TopicDeadLetters:
-				dead[string(r.Key)]++
-			default:
-				p, err := event.DecodePrediction(r.Value)
-				if err != nil {
-					t.Errorf("prediction %s: %v", r.Key, err)
-				}
-				predictions[p.ID]++
-			}
-		})
+	for _, r := range kafka.ReadCommitted(t, []string{event.TopicPredictions, event.TopicDeadLetters}, opts...) {
+		if r.Topic == event.TopicDeadLetters {
+			dead[string(r.Key)]++
+			continue
+		}
+		p, err := event.DecodePrediction(r.Value)
+		if err != nil {
+			t.Errorf("prediction %s: %v", r.Key, err)
+		}
+		predictions[p.ID]++
 	}
 	return predictions, dead
 }
