@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -220,7 +221,7 @@ func infer(listen string, body []byte) (string, error) {
 	defer response.Body.Close()
 	b, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("status %d: %s, %v", response.StatusCode, b, err)
+		return "", errors.Join(fmt.Errorf("status %d: %s", response.StatusCode, b), err)
 	}
 	var answer struct {
 		Version string `json:"model_version"`
@@ -265,7 +266,8 @@ func TestAModelFileCutShortIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, err := service(t, "--model-file", path).CombinedOutput()
-	exit, ok := err.(*exec.ExitError)
+	var exit *exec.ExitError
+	ok := errors.As(err, &exit)
 	if want := fmt.Sprintf("%s: offset %d: cut short", path, len(file)-5); !ok || exit.ExitCode() != 2 || !bytes.Contains(out, []byte(want)) {
 		t.Errorf("got %v: %s; want exit code 2 and %q", err, out, want)
 	}

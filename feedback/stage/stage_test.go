@@ -30,7 +30,6 @@ const partitions = 4
 type counter struct {
 	partition int32
 	n         int64
-	started   int64
 }
 
 func (c *counter) Restore(state map[string][]byte) (err error) {

@@ -37,7 +37,6 @@ type world struct {
 	version int64
 	sea     *stream.SEA
 	n       int
-	right   int // of the predictions served in the last feed
 }
 
 func newWorld(t testing.TB, c Config, noise float64) *world {
