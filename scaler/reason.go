@@ -66,7 +66,7 @@ const (
 	// VerdictLeadTimeTooLong: replicas take longer to start than the objective allows to wait, and the forecast is not
 	// sure enough to make up for it: the promise was broken lately for that.
 	VerdictLeadTimeTooLong Verdict = "LeadTimeTooLong"
-	// VerdictForecastUntrusted: the forecast left its band and is not used.
+	// VerdictForecastUntrusted: the forecast left its band and is relied on less.
 	VerdictForecastUntrusted Verdict = "ForecastUntrusted"
 	// VerdictWarmingUp: the forecast or the capacity is not known yet.
 	VerdictWarmingUp Verdict = "WarmingUp"

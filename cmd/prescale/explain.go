@@ -10,10 +10,12 @@ import (
 	"math"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/prescale/prescale/cmd/internal/command"
+	"github.com/prescale/prescale/metrics/series"
 	"github.com/prescale/prescale/scaler"
 )
 
@@ -142,19 +144,36 @@ func (d *deciding) explain(path string, until float64) (*explanation, error) {
 	return found, nil
 }
 
+// moment writes a time in the observations' seconds, with its date where they count from 1970.
+func moment(t float64) string {
+	text := "t = " + strconv.FormatFloat(t, 'f', -1, 64)
+	if t > 1e8 {
+		text += " (" + epoch(t).Format(time.RFC3339) + ")"
+	}
+	return text
+}
+
 func (e *explanation) print(w io.Writer) error {
 	d := &e.Decision
-	fmt.Fprintf(w, "%s at t = %g: %d replicas, because of %s\n", d.Policy, e.T, d.DesiredReplicas, d.Reason)
+	fmt.Fprintf(w, "%s at %s: %d replicas, because of %s: %s\n", d.Policy, moment(e.T), d.DesiredReplicas, d.Reason, d.Reason.Text())
 	for _, v := range d.Verdicts {
-		fmt.Fprintf(w, "  verdict: %s\n", v)
+		fmt.Fprintf(w, "  verdict %s: %s\n", v, v.Text())
 	}
 	fmt.Fprintf(w, "\nseen\n")
-	for _, f := range []struct{ name, value, unit string }{
-		{"arrivals", d.ArrivalRate.String(), "records/s"}, {"lag", d.LagRecords.String(), "records"}, {"behind", d.LagSeconds.String(), "s"},
-		{"replicas now", d.CurrentReplicas.String(), ""}, {"a replica does", d.CapacityPerReplica.String(), "records/s"},
-		{"a replica takes to start", d.LeadTimeSeconds.String(), "s"},
+	for _, f := range []struct {
+		name  string
+		value series.Value
+		unit  string
+	}{
+		{"arrivals", d.ArrivalRate, " records/s"}, {"lag", d.LagRecords, " records"}, {"behind", d.LagSeconds, " s"},
+		{"replicas now", d.CurrentReplicas, ""}, {"a replica does", d.CapacityPerReplica, " records/s"},
+		{"a replica takes to start", d.LeadTimeSeconds, " s"},
 	} {
-		fmt.Fprintf(w, "  %-26s %s %s\n", f.name, f.value, f.unit)
+		text := "not known"
+		if x, ok := f.value.Get(); ok {
+			text = fmt.Sprintf("%.4g%s", x, f.unit)
+		}
+		fmt.Fprintf(w, "  %-26s %s\n", f.name, text)
 	}
 	if len(d.ArrivalForecast) > 0 {
 		fmt.Fprintf(w, "\nforecast of the highest arrivals of the next %d intervals, records/s\n", d.HorizonSteps)

@@ -1,0 +1,65 @@
+package scaler
+
+// Text says in a sentence what the reason means; empty for one that is not in the set.
+func (r Reason) Text() string {
+	switch r {
+	case ReasonForecast:
+		return "the forecast over the lead time asks for this count"
+	case ReasonReactive:
+		return "the arrivals seen lately ask for this count; there is no forecast to be used"
+	case ReasonBacklog:
+		return "the backlog asks for this count, so that it is drained within the objective"
+	case ReasonLatency:
+		return "the latency objective asks for more than the lag objective does"
+	case ReasonHold:
+		return "the present count is enough, or a change would cost more than it saves"
+	case ReasonPanic:
+		return "arrivals or backlog are far above what was foreseen, and nothing is taken away until they calm down"
+	case ReasonMinReplicas:
+		return "the policy's replicas.min"
+	case ReasonMaxReplicas:
+		return "the policy's replicas.max"
+	case ReasonSchedule:
+		return "a schedule's lower bound"
+	case ReasonBudget:
+		return "what the day's budget still pays for"
+	case ReasonPartitionCap:
+		return "more replicas than partitions would idle"
+	case ReasonPaused:
+		return "the policy is paused, and the present count is kept"
+	case ReasonObserve:
+		return "the policy only observes, and the present count is kept"
+	case ReasonWarmingUp:
+		return "too little is known yet, and the present count is kept"
+	case ReasonStale:
+		return "the observation is missing or too old, and nothing is decided"
+	}
+	return ""
+}
+
+// Text says in a sentence what the verdict means and what would mend it; empty for one that is not in the set.
+func (v Verdict) Text() string {
+	switch v {
+	case VerdictPartitionBound:
+		return "the demand needs more replicas than there are partitions: more partitions or larger replicas would help"
+	case VerdictHotPartition:
+		return "one partition gets more than one replica can do: larger replicas, more partitions or other keys would help, no count does"
+	case VerdictMaxBound:
+		return "the demand needs more than replicas.max or the pools allow: raise them, or promise less"
+	case VerdictBudgetBound:
+		return "the budget keeps the answer below what the promise needs: raise budget.replicaHoursPerDay, or promise less"
+	case VerdictUnschedulable:
+		return "replicas wait for a node with room: more nodes would help"
+	case VerdictIneffective:
+		return "replicas were added and the group did not get faster: look for what its consumers wait for, such as a database"
+	case VerdictLeadTimeTooLong:
+		return "replicas take longer to start than records may wait, and what comes is not foreseen well enough: start them faster, or keep more"
+	case VerdictForecastUntrusted:
+		return "the forecast has left its band, and is relied on less"
+	case VerdictWarmingUp:
+		return "the forecast or the capacity is not known yet, or only roughly"
+	case VerdictStale:
+		return "the observation, or a part of it that a decision needs, is missing or too old: look at its problems"
+	}
+	return ""
+}
