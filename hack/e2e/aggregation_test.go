@@ -92,7 +92,7 @@ var adapter struct {
 
 // registered runs our metrics API in this process, registers it with the cluster's aggregator as its users do, and returns
 // what it answers from. All tests share it.
-func registered(t *testing.T, c *rig.Cluster) *values {
+func registered(t testing.TB, c *rig.Cluster) *values {
 	t.Helper()
 	adapter.once.Do(func() { register(t, c) })
 	if adapter.source == nil {
@@ -101,7 +101,7 @@ func registered(t *testing.T, c *rig.Cluster) *values {
 	return adapter.source
 }
 
-func register(t *testing.T, c *rig.Cluster) {
+func register(t testing.TB, c *rig.Cluster) {
 	t.Helper()
 	authority, err := certificate.NewAuthority("e2e", time.Now(), time.Hour)
 	if err != nil {
