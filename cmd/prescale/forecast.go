@@ -88,6 +88,9 @@ func runForecast(cmd *cobra.Command, f forecastFlags) error {
 	if f.source.step < 0 {
 		return command.Inputf("--step: %v is negative", f.source.step)
 	}
+	if err := f.agree(cmd.Flags().Changed); err != nil {
+		return command.Input(err)
+	}
 	if f.m4 {
 		return forecastM4(cmd, f)
 	}
@@ -118,6 +121,31 @@ func runForecast(cmd *cobra.Command, f forecastFlags) error {
 	default:
 		return forecastEnd(cmd, s, config, f.output)
 	}
+}
+
+// agree refuses flags that would be passed over in silence.
+func (f *forecastFlags) agree(given func(flag string) bool) error {
+	var modes []string
+	for _, flag := range []string{"m4", "rolling", "score"} {
+		if given(flag) {
+			modes = append(modes, "--"+flag)
+		}
+	}
+	if len(modes) > 1 {
+		return fmt.Errorf("%s: want one of them", strings.Join(modes, " and "))
+	}
+	if f.origins != "" && !f.rolling {
+		modes = append(modes, "--origins")
+	}
+	if len(modes) > 0 && f.output != "csv" {
+		return fmt.Errorf("--output: %s goes without %s, which has a form of its own", f.output, modes[0])
+	}
+	for _, flag := range []string{"from", "every"} {
+		if given(flag) && (!f.rolling || f.origins != "") {
+			return fmt.Errorf("--%s goes with --rolling, and without --origins", flag)
+		}
+	}
+	return nil
 }
 
 // parseSeasons reads durations, or whole numbers of steps.

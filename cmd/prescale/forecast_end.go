@@ -103,7 +103,7 @@ func forecastJSON(s *history.Series, f *forecaster.Forecast) (string, error) {
 
 // forecastHTML draws the end of the history and the forecast's fan: one page, no script, nothing loaded from elsewhere.
 func forecastHTML(s *history.Series, f *forecaster.Forecast) string {
-	const width, height, left, bottom, top = 960.0, 420.0, 70.0, 40.0, 20.0
+	const width, height, left, bottom, top = 960.0, 420.0, 95.0, 40.0, 20.0
 	shown := min(len(s.Values), max(60, 8*f.Steps))
 	past, times := s.Values[len(s.Values)-shown:], s.Times[len(s.Values)-shown:]
 	n := len(f.Levels)
@@ -126,10 +126,19 @@ func forecastHTML(s *history.Series, f *forecaster.Forecast) string {
 	y := func(v float64) float64 { return height - bottom - (height-bottom-top)*v/peak/1.05 }
 	var svg strings.Builder
 	fmt.Fprintf(&svg, `<svg viewBox="0 0 %g %g" role="img" aria-label="history and forecast">`, width, height)
-	for i := range 5 {
-		v := peak * float64(i) / 4
-		fmt.Fprintf(&svg, `<line class="grid" x1="%g" x2="%g" y1="%.1f" y2="%.1f"/><text x="%g" y="%.1f" text-anchor="end">%.4g</text>`,
-			left, width-20, y(v), y(v), left-8, y(v)+4, v)
+	unit := math.Pow(10, math.Floor(math.Log10(peak)))
+	for _, part := range []float64{0.2, 0.5, 1} { // grid lines at round numbers, three to five of them
+		if peak/(part*unit) <= 5 {
+			unit *= part
+			break
+		}
+	}
+	if peak/unit > 5 {
+		unit *= 2
+	}
+	for v := 0.0; v <= peak; v += unit {
+		fmt.Fprintf(&svg, `<line class="grid" x1="%g" x2="%g" y1="%.1f" y2="%.1f"/><text x="%g" y="%.1f" text-anchor="end">%s</text>`,
+			left, width-20, y(v), y(v), left-8, y(v)+4, plain(v))
 	}
 	fmt.Fprintf(&svg, `<text x="%g" y="%g">%s</text><text x="%g" y="%g" text-anchor="end">%s</text>`, left, height-12,
 		html.EscapeString(s.FormatTime(begin)), width-20, height-12, html.EscapeString(s.FormatTime(end)))
@@ -169,7 +178,7 @@ func forecastHTML(s *history.Series, f *forecaster.Forecast) string {
 	cells := func(name, when string, values []float64) {
 		fmt.Fprintf(&rows, "<tr><td>%s</td><td>%s</td>", name, html.EscapeString(when))
 		for _, v := range values {
-			fmt.Fprintf(&rows, "<td>%.6g</td>", v)
+			fmt.Fprintf(&rows, "<td>%s</td>", plain(v))
 		}
 		rows.WriteString("</tr>\n")
 	}
@@ -191,4 +200,17 @@ table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.
 </style><h1>` + html.EscapeString(s.Column) + `, ` + strconv.Itoa(f.Steps) + ` steps of ` + f.Step.String() + `</h1>
 <p>` + html.EscapeString(s.Name) + `, forecast from ` + html.EscapeString(s.FormatTime(f.At)) + `, ` + strconv.Itoa(f.Samples) + ` samples.</p>` + note + svg.String() +
 		`<table><tr><th>step</th><th>time</th><th>` + head + "</th></tr>\n" + rows.String() + "</table></html>\n"
+}
+
+// plain writes a number without an exponent, to no more digits than its size is worth.
+func plain(v float64) string {
+	digits := 0
+	if v != 0 {
+		digits = max(0, min(12, 4-int(math.Floor(math.Log10(math.Abs(v))))))
+	}
+	text := strconv.FormatFloat(v, 'f', digits, 64)
+	if strings.Contains(text, ".") {
+		text = strings.TrimRight(strings.TrimRight(text, "0"), ".")
+	}
+	return text
 }
