@@ -260,7 +260,7 @@ const anyNode int32 = -1
 // ask sends one request, to one broker where node says which, and waits for the answer as long as Config allows.
 func (c *Collector) ask(ctx context.Context, node int32, request kmsg.Request) (kmsg.Response, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.config.RequestTimeout,
-		fmt.Errorf("no answer within %v", c.config.RequestTimeout))
+		fmt.Errorf("%w within %v", errNoAnswer, c.config.RequestTimeout))
 	defer cancel()
 	c.telemetry.request(request.Key())
 	var response kmsg.Response
@@ -299,7 +299,7 @@ func (c *Collector) explain(ctx context.Context, err error) error {
 		}
 	}
 	if len(reasons) == 0 {
-		return err
+		return fmt.Errorf("%w from %v", err, c.client.OptValue(kgo.SeedBrokers))
 	}
 	return fmt.Errorf("%w: %w", err, errors.Join(reasons...))
 }
@@ -309,7 +309,7 @@ func (c *Collector) clusterError(act string, err error) error {
 	if c.config.Security != "" {
 		name += " (" + c.config.Security + ")"
 	}
-	return fmt.Errorf("cluster %s: %s: %w", name, act, err)
+	return fmt.Errorf("cluster %s: %s: %w%s", name, act, err, remedy(err))
 }
 
 // retriable reports whether a code means that we asked the wrong broker or too early.

@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"fmt"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -153,13 +155,39 @@ func TestNoCluster(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, part := range []string{"cluster main", "127.0.0.1:1", "refused"} {
+	for _, part := range []string{"cluster main", "127.0.0.1:1", "refused", "nothing listens there"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("got %q, want it to say %q", err, part)
 		}
 	}
 	if len(results) != 1 || results[0].Err == nil || results[0].Observation.LagRecords.Known() {
 		t.Errorf("result: got %+v", results)
+	}
+}
+
+// TestAListenerThatSaysNothing is what a plaintext client meets at a port for TLS.
+func TestAListenerThatSaysNothing(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close() // connections wait in its queue
+	client, err := kgo.NewClient(kgo.SeedBrokers(listener.Addr().String()), kgo.RequestTimeoutOverhead(200*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	config := DefaultConfig()
+	config.RequestTimeout = 100 * time.Millisecond
+	c, err := New(config, client, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Collect(t.Context(), time.Now())
+	for _, part := range []string{"no answer within 100ms", listener.Addr().String(), "check the port, tls and sasl"} {
+		if !strings.Contains(fmt.Sprint(err), part) {
+			t.Errorf("got %v, want it to say %q", err, part)
+		}
 	}
 }
 
