@@ -270,12 +270,12 @@ func (s *commitSink) groupDone(code int16) {
 }
 
 // vanishedFor is how long a coordinator must say that it knows no commit of a group that had some before it is believed.
-// While brokers die and return, one may answer so for many seconds, and without an error. It is the right coordinator, and it
-// has loaded (otherwise it says NOT_COORDINATOR or COORDINATOR_LOAD_IN_PROGRESS, which are retried): since KIP-848 a coordinator
-// answers from its state at the high watermark of its partition of the offsets topic (KAFKA-15910), which after a broker was
-// killed lies before the commits until enough followers have caught up. RequireStable waits for open transactions only, and
-// member epochs are about members; neither tells. So commits that really are deleted count from the reset policy this much
-// later, and are missing until then.
+// While brokers die and return, one may answer so for many seconds, and without an error: that was seen on three brokers. Why
+// was not seen, only what it is not: it is the right coordinator, and it has loaded (otherwise it says NOT_COORDINATOR or
+// COORDINATOR_LOAD_IN_PROGRESS, which are retried). Likely it is that a coordinator since KIP-848 answers from its state at
+// the high watermark of its partition of the offsets topic (KAFKA-15910), which after a takeover may lie before the commits
+// until enough followers have caught up. RequireStable waits for open transactions only, and member epochs are about members;
+// neither tells. So commits that really are deleted count from the reset policy this much later, and are missing until then.
 const vanishedFor = 30 * time.Second
 
 // vanished reports whether the answer of this tick holds nothing of a group that had commits, and is not to be believed yet.
