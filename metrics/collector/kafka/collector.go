@@ -266,17 +266,14 @@ func (c *Collector) ask(ctx context.Context, node int32, request kmsg.Request) (
 	var response kmsg.Response
 	var err error
 	if node == anyNode {
-		response, err = c.client.Request(ctx, request)
+		response, err = c.askAny(ctx, request)
 	} else {
 		response, err = c.client.Broker(int(node)).Request(ctx, request)
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 	}
 	if err != nil {
-		if cause := context.Cause(ctx); errors.Is(err, context.DeadlineExceeded) && cause != nil {
-			err = cause
-		}
-		if node == anyNode {
-			err = c.explain(ctx, err)
-		}
 		c.telemetry.failed(errorKind(err))
 		return nil, err
 	}
@@ -284,24 +281,55 @@ func (c *Collector) ask(ctx context.Context, node int32, request kmsg.Request) (
 	return response, nil
 }
 
-// explain finds out why no broker answers. The client tries for as long as it may and then says that time is up; a
-// single try at each bootstrap address says what is wrong with it.
-func (c *Collector) explain(ctx context.Context, err error) error {
-	if !errors.Is(err, context.DeadlineExceeded) && context.Cause(ctx) == nil {
-		return err
+// askAny asks whichever broker the client likes, and says why none answers. It gives up when ctx ends. The client itself does
+// not where a listener takes its connection and says nothing; that request ends by kgo.RequestTimeoutOverhead, unheard.
+func (c *Collector) askAny(ctx context.Context, request kmsg.Request) (kmsg.Response, error) {
+	type answer struct {
+		response kmsg.Response
+		err      error
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	answered := make(chan answer, 1)
+	go func() {
+		response, err := c.client.Request(ctx, request)
+		answered <- answer{response, err}
+	}()
+	soon, cancel := context.WithTimeout(ctx, c.config.RequestTimeout/2)
 	defer cancel()
-	var reasons []error
-	for _, seed := range c.client.SeedBrokers() {
-		if _, reason := seed.Request(ctx, kmsg.NewPtrApiVersionsRequest()); reason != nil && !errors.Is(reason, context.DeadlineExceeded) {
-			reasons = append(reasons, reason)
+	select {
+	case a := <-answered:
+		return a.response, a.err
+	case <-soon.Done():
+	}
+	reasons := make(chan error, 1)
+	go func() { reasons <- c.seedProblems(ctx) }()
+	select {
+	case a := <-answered:
+		if ctx.Err() == nil || !errors.Is(a.err, context.DeadlineExceeded) {
+			return a.response, a.err
 		}
+	case <-ctx.Done():
 	}
-	if len(reasons) == 0 {
-		return fmt.Errorf("%w from %v", err, c.client.OptValue(kgo.SeedBrokers))
+	if reason := <-reasons; reason != nil {
+		return nil, fmt.Errorf("%w: %w", context.Cause(ctx), reason)
 	}
-	return fmt.Errorf("%w: %w", err, errors.Join(reasons...))
+	return nil, fmt.Errorf("%w from %v", context.Cause(ctx), c.client.OptValue(kgo.SeedBrokers))
+}
+
+// seedProblems tries each bootstrap address once and returns what is wrong with them: the client tries for as long as it may,
+// and then says only that time is up. An address that does not answer before ctx ends says nothing.
+func (c *Collector) seedProblems(ctx context.Context) error {
+	seeds := c.client.SeedBrokers()
+	problems := make([]error, len(seeds))
+	var wait sync.WaitGroup
+	for i, seed := range seeds {
+		wait.Go(func() {
+			if _, err := seed.Request(ctx, kmsg.NewPtrApiVersionsRequest()); ctx.Err() == nil {
+				problems[i] = err
+			}
+		})
+	}
+	wait.Wait()
+	return errors.Join(problems...)
 }
 
 func (c *Collector) clusterError(act string, err error) error {
@@ -326,7 +354,7 @@ func errorKind(err error) string {
 		return broker.Message
 	case errors.Is(err, context.Canceled):
 		return "canceled"
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, errNoAnswer), errors.Is(err, context.DeadlineExceeded):
 		return "timeout"
 	default:
 		return "connection"
