@@ -227,13 +227,21 @@ func (d decider) run(now time.Time) {
 			want, reason = n, ReasonLatency
 		}
 	}
+	panicking := false
 	if want < current {
 		if held := d.holdDown(current, want, sc.backlog, perReplica); held > want {
 			d.term("hold", held, 0)
 			want = held
 		}
+		if d.At.Before(s.PanicUntil) && current > want {
+			d.term("panic", current, 0)
+			want, panicking = current, true
+		}
 	}
-	if want == current {
+	switch {
+	case panicking:
+		reason = ReasonPanic
+	case want == current:
 		reason = ReasonHold
 	}
 	d.settle(want, reason)

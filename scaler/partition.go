@@ -14,7 +14,6 @@ type partitions struct {
 	Weights []float64 // arrivals per partition, exponentially weighted; nil where not observed
 	Latest  []float64 // the same over a few ticks, so that a partition that becomes hot is seen at once
 	Seen    int
-	HotRun  int // ticks in a row in which a partition got more than one replica can do
 
 	// The useful counts, ascending, and the work that each can do, in replicas; derived, not stored.
 	useful    []int

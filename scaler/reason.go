@@ -15,7 +15,7 @@ const (
 	ReasonLatency Reason = "Latency"
 	// ReasonHold: the present count is kept: it was enough, or what a change saves is less than what it costs.
 	ReasonHold Reason = "Hold"
-	// ReasonPanic: arrivals or backlog are far above what was foreseen; nothing is taken away until they calm down.
+	// ReasonPanic: within the last minute twice the ready replicas were needed or more; nothing is taken away until that calms down.
 	ReasonPanic Reason = "Panic"
 	// ReasonMinReplicas and ReasonMaxReplicas: the policy's bounds.
 	ReasonMinReplicas Reason = "MinReplicas"

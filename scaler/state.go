@@ -279,6 +279,9 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 	} else {
 		s.DrainTicks = 0
 	}
+	if ready := o.ReadyReplicas.Or(0); ready >= 1 && float64(d.planned) >= panicRatio*ready {
+		s.PanicUntil = at.Add(panicSpan)
+	}
 	if d.horizon > 0 {
 		s.Wanted[s.WantedAt%wantedKept] = d.planned
 		s.WantedAt++
@@ -286,3 +289,11 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 	}
 	s.Desired, s.HasDesired = d.DesiredReplicas, true
 }
+
+// A plan for panicRatio times the replicas that are ready means that the load is not what it was foreseen to be. Until panicSpan
+// after the latest such plan nothing is taken away. Both are those of Knative's pod autoscaler (panic-threshold-percentage 200,
+// stable-window 60s).
+const (
+	panicRatio = 2
+	panicSpan  = time.Minute
+)

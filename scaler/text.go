@@ -14,7 +14,7 @@ func (r Reason) Text() string {
 	case ReasonHold:
 		return "the present count is enough, or a change would cost more than it saves"
 	case ReasonPanic:
-		return "arrivals or backlog are far above what was foreseen, and nothing is taken away until they calm down"
+		return "within the last minute at least twice the ready replicas were needed, and nothing is taken away until that calms down"
 	case ReasonMinReplicas:
 		return "the policy's replicas.min"
 	case ReasonMaxReplicas:
