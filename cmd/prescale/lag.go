@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -47,13 +49,14 @@ func newLagCommand() *cobra.Command {
 		Long: `Show how far behind every consumer group is, in records and in seconds, with what arrives and what is consumed.
 
 Rates need two samples, so the answer takes one --interval. Values that are not known are shown as "?" (null in JSON),
-each with its reason; they are never zero.`,
+each with its reason; they are never zero. A cluster that cannot be asked is named with the reason on standard error; the
+others are shown, and the exit code is 1.`,
 		Example: `  prescale lag --brokers kafka:9092
   prescale lag --brokers kafka:9092 --group inference --group 'fl.*' -o json
   prescale lag --config prescale.yaml --watch`,
 		Args: positional(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return o.run(cmd.Context(), cmd.OutOrStdout())
+			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	flags := cmd.Flags()
@@ -69,7 +72,7 @@ each with its reason; they are never zero.`,
 	return cmd
 }
 
-func (o *lagOptions) run(ctx context.Context, out io.Writer) error {
+func (o *lagOptions) run(ctx context.Context, out, errs io.Writer) error {
 	selection, err := o.selection()
 	if err != nil {
 		return err
@@ -94,32 +97,43 @@ func (o *lagOptions) run(ctx context.Context, out io.Writer) error {
 		source.SetSelection(selection)
 		sources = append(sources, source)
 	}
-	return o.sample(ctx, sources, out)
+	return o.sample(ctx, sources, out, errs)
 }
 
-// sample takes two samples an interval apart and prints, and goes on so where it is to watch.
-func (o *lagOptions) sample(ctx context.Context, sources []*kafka.Collector, out io.Writer) error {
+// sample takes two samples an interval apart and prints, and goes on so where it is to watch. Its error says what is wrong with
+// each cluster that is not in what was printed; a watch writes that to errs and asks the cluster again, as long as any answers.
+func (o *lagOptions) sample(ctx context.Context, sources []*kafka.Collector, out, errs io.Writer) error {
 	tick := time.NewTicker(o.interval)
 	defer tick.Stop()
+	var left error // of clusters that are not asked again
 	for i := 0; ; i++ {
-		var report []kafka.GroupLag
-		for _, source := range sources {
-			now := time.Now()
-			if _, err := source.Collect(ctx, now); err != nil {
-				if ctx.Err() != nil {
-					return nil
-				}
-				return err
-			}
-			report = append(report, source.Groups(time.Now())...)
+		report, failed := sampleAll(ctx, sources)
+		if ctx.Err() != nil {
+			return nil
+		}
+		problem := errors.Join(left, errors.Join(failed...))
+		if !slices.Contains(failed, nil) {
+			return problem
 		}
 		if i > 0 {
 			if err := o.print(out, report); err != nil {
 				return err
 			}
 			if !o.watch {
-				return nil
+				return problem
 			}
+			if problem != nil {
+				fmt.Fprintln(errs, problem)
+			}
+		}
+		if !o.watch {
+			answering := sources[:0:0]
+			for n, err := range failed {
+				if err == nil {
+					answering = append(answering, sources[n])
+				}
+			}
+			sources, left = answering, problem
 		}
 		select {
 		case <-ctx.Done():
@@ -127,6 +141,23 @@ func (o *lagOptions) sample(ctx context.Context, sources []*kafka.Collector, out
 		case <-tick.C:
 		}
 	}
+}
+
+// sampleAll takes a sample of every cluster, side by side, so that one that does not answer holds up no other's. The report
+// has the groups of those that answered, in the order of sources, and failed the error of each source, nil where it answered.
+func sampleAll(ctx context.Context, sources []*kafka.Collector) (report []kafka.GroupLag, failed []error) {
+	reports := make([][]kafka.GroupLag, len(sources))
+	failed = make([]error, len(sources))
+	var wait sync.WaitGroup
+	for i, source := range sources {
+		wait.Go(func() {
+			if _, failed[i] = source.Collect(ctx, time.Now()); failed[i] == nil {
+				reports[i] = source.Groups(time.Now())
+			}
+		})
+	}
+	wait.Wait()
+	return slices.Concat(reports...), failed
 }
 
 // selection reads the --group flags.

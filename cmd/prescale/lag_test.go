@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -44,10 +46,14 @@ func lagCluster(t *testing.T) string {
 	return cluster.ListenAddrs()[0]
 }
 
+// lag runs the command; what it writes on standard error while it runs fails the test.
 func lag(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	err := run(context.Background(), append([]string{"lag"}, args...), &out, &errs)
+	if errs.Len() > 0 {
+		t.Errorf("on standard error: %s", &errs)
+	}
 	return out.String(), err
 }
 
@@ -89,6 +95,71 @@ func TestLagJSON(t *testing.T) {
 		if (p["lagRecords"] == nil || p["lagSeconds"] == nil) && p["reason"] == nil {
 			t.Errorf("partition %d: a null without a reason: %v", i, p)
 		}
+	}
+}
+
+// twoClusters is a configuration file of a cluster that answers and, before it, one that does not.
+func twoClusters(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "prescale.yaml")
+	content := fmt.Sprintf("clusters: {down: {brokers: ['127.0.0.1:1']}, main: {brokers: ['%s']}}\n", lagCluster(t))
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestLagWithAClusterDown shows the others, names the one with its reason, and fails.
+func TestLagWithAClusterDown(t *testing.T) {
+	text, err := lag(t, "--config", twoClusters(t), "--interval", "100ms", "-o", "json")
+	if code := command.ExitCode(err); code != 1 {
+		t.Errorf("exit code: got %d, want 1", code)
+	}
+	for _, part := range []string{"cluster down", "127.0.0.1:1", "nothing listens there"} {
+		if got := fmt.Sprint(err); strings.Count(got, part) != 1 {
+			t.Errorf("got %q, want it to say %q once", got, part)
+		}
+	}
+	var report []struct {
+		Cluster                             string
+		LagRecords, ArrivalRecordsPerSecond float64
+	}
+	if err := json.Unmarshal([]byte(text), &report); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	if len(report) != 1 || report[0].Cluster != "main" || report[0].LagRecords != 60 {
+		t.Errorf("got %+v, want the group of the cluster that is up", report)
+	}
+}
+
+// cancelAfter ends a watch at its second picture.
+type cancelAfter struct {
+	bytes.Buffer
+	cancel context.CancelFunc
+}
+
+func (w *cancelAfter) Write(b []byte) (int, error) {
+	n, err := w.Buffer.Write(b)
+	if bytes.Count(w.Bytes(), []byte("\n")) == 2 {
+		w.cancel()
+	}
+	return n, err
+}
+
+// TestLagWatchesOnWithAClusterDown names it with each picture.
+func TestLagWatchesOnWithAClusterDown(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out := cancelAfter{cancel: cancel}
+	var errs bytes.Buffer
+	if err := run(ctx, []string{"lag", "--config", twoClusters(t), "--interval", "100ms", "-o", "json", "--watch"}, &out, &errs); err != nil {
+		t.Errorf("got %v, want nil after a watch that was ended", err)
+	}
+	if got := strings.Count(errs.String(), "cluster down"); got != 2 {
+		t.Errorf("the cluster is named %d times for 2 pictures: %s", got, &errs)
+	}
+	if got := strings.Count(out.String(), `"cluster":"main"`); got != 2 {
+		t.Errorf("got %d pictures, want 2: %s", got, &out)
 	}
 }
 
