@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/prescale/prescale/metrics/collector"
+	"github.com/prescale/prescale/metrics/series"
 )
 
 // The group types, as ListGroups names them.
@@ -229,4 +230,41 @@ type rebalanceTrack struct {
 
 func newRebalanceTrack() rebalanceTrack {
 	return rebalanceTrack{joined: map[string]time.Time{}, known: map[string]bool{}}
+}
+
+// positioned reports whether the group has a position anywhere.
+func (g *group) positioned() bool {
+	for _, gt := range g.topics {
+		for _, p := range gt.position {
+			if p >= 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// summary says what is known of a group itself.
+func (g *group) summary() collector.Group {
+	s := collector.Group{
+		Type: g.kind, State: g.state, Rebalances: g.track.count, LastPause: g.track.lastPause, Starts: g.track.starts,
+	}
+	if g.membersKnown && g.membersProblem == nil {
+		assigned := 0
+		for i := range g.members {
+			if g.members[i].partitions > 0 {
+				assigned++
+			}
+		}
+		s.Assigned = series.OfInt(assigned)
+	}
+	return s
+}
+
+// memberCount is how many members the group has.
+func (g *group) memberCount() series.Value {
+	if !g.membersKnown || g.membersProblem != nil {
+		return series.Missing
+	}
+	return series.OfInt(len(g.members))
 }
