@@ -14,7 +14,7 @@ type capacity struct {
 	Mean, Deviation float64 // of direct samples, exponentially weighted
 	Samples         int
 	Rough           float64 // from intervals too idle for a sample; used while there is none
-	LowerBound      float64 // the highest sustained throughput of a replica seen without a backlog
+	LowerBound      float64 // the highest throughput of a replica seen without a backlog, slowly forgotten
 	Above, Below    int     // direct samples in a row that were far off: a new version of the workload
 }
 
@@ -26,6 +26,13 @@ const (
 	leastBusyRatio = 0.01
 	// capacitySpan is how many ticks the estimate looks back: 10 minutes at 15 s.
 	capacitySpan = 40
+	// samplesNeeded is how many direct samples outweigh what was shown before; fewer move the estimate only upwards from it.
+	samplesNeeded = 5
+	// saturatedSeconds is how many seconds of work must wait at both ends of an interval for all of it to count as saturated.
+	saturatedSeconds = 2.0
+	// lowerBoundKept is what remains of the lower bound from tick to tick: half of it is forgotten in a week of 15 s ticks. A
+	// workload that got slower shows sooner, by resetRun.
+	lowerBoundKept = 1 - 0.693/40320
 	// resetRatio and resetRun: so far off, so many times in a row, the workload has changed and the past is forgotten.
 	resetRatio = 0.3
 	resetRun   = 6
@@ -37,20 +44,23 @@ func (c *capacity) add(x float64) {
 	if !(x > 0) || math.IsInf(x, 0) {
 		return
 	}
-	if c.Samples >= 5 {
-		switch ratio := x / c.Mean; {
-		case ratio > 1+resetRatio:
-			c.Above, c.Below = c.Above+1, 0
-		case ratio < 1-resetRatio:
-			c.Above, c.Below = 0, c.Below+1
-		default:
-			c.Above, c.Below = 0, 0
-		}
-		if c.Above >= resetRun || c.Below >= resetRun {
-			*c = capacity{}
-		} else if c.Above+c.Below > 0 {
-			return // an outlier until it has lasted
-		}
+	few := c.Samples < samplesNeeded
+	least := c.Mean
+	if few {
+		least = max(c.Mean, c.LowerBound)
+	}
+	switch {
+	case !few && x > (1+resetRatio)*c.Mean:
+		c.Above, c.Below = c.Above+1, 0
+	case x < (1-resetRatio)*least:
+		c.Above, c.Below = 0, c.Below+1
+	default:
+		c.Above, c.Below = 0, 0
+	}
+	if c.Above >= resetRun || c.Below >= resetRun {
+		*c = capacity{}
+	} else if c.Above+c.Below > 0 {
+		return // an outlier until it has lasted
 	}
 	c.Samples = min(c.Samples+1, capacitySpan)
 	alpha := 1 / float64(c.Samples)
@@ -90,15 +100,17 @@ func (c *capacity) observe(consumedRate, busy series.Value, ready, effective flo
 		c.add(rate / ready)
 		return
 	}
-	c.LowerBound = max(c.LowerBound, rate/ready)
+	c.LowerBound = max(c.LowerBound*lowerBoundKept, rate/ready)
 }
 
 // perReplica returns the estimate, missing while nothing is known.
 func (c *capacity) perReplica() series.Value {
 	switch {
-	case c.Samples > 0:
-		// What was sustained cannot be beyond reach, unless direct samples are many and recent.
+	case c.Samples >= samplesNeeded:
 		return series.Of(c.Mean)
+	case c.Samples > 0:
+		// What was shown cannot be beyond reach, unless direct samples are many.
+		return series.Of(max(c.Mean, c.LowerBound))
 	case c.Rough > 0:
 		return series.Of(c.Rough)
 	case c.LowerBound > 0:

@@ -29,12 +29,14 @@ type State struct {
 	// At is the time of the last observation.
 	At time.Time
 	// Desired is the last answer; Changed when it last changed and Increase by how much, negative for a decrease.
-	Desired     int
-	HasDesired  bool
-	Changed     time.Time
-	Increase    int
-	LastReady   series.Value
-	LastLag     series.Value
+	Desired    int
+	HasDesired bool
+	Changed    time.Time
+	Increase   int
+	LastReady  series.Value
+	LastLag    series.Value
+	// Broken says that the last observation had none right before it: what it counts from may be the middle of anything.
+	Broken      bool
 	PanicUntil  time.Time
 	Wanted      [wantedKept]int // the latest counts that were enough, for the window before a decrease
 	WantedAt    int
@@ -130,14 +132,28 @@ func (r *rebalances) observe(rebalancing bool, interval, consumedRate, possibleR
 	r.Run = 0
 }
 
+// follows reports whether o's interval begins at the last observation, give or take half of it. It does not where ticks were
+// lost, or where counts could not be read at the last one. It must be asked before Learn.
+func (s *State) follows(o *series.Observation) bool {
+	return o.Interval > 0 && (o.At.Sub(s.At)-o.Interval).Abs() <= o.Interval/2
+}
+
+// lagBefore returns the backlog at the start of o's interval. It must be asked before Learn.
+func (s *State) lagBefore(o *series.Observation) series.Value {
+	if !s.follows(o) {
+		return series.Missing
+	}
+	return s.LastLag
+}
+
 // arrivalRate returns the arrivals in records per second. Where they were not observed, what was consumed and the change of the
 // backlog since the last tick tell them. It must be asked before Learn.
 func (s *State) arrivalRate(o *series.Observation) series.Value {
 	seen := o.ArrivalRate()
-	if seen.Known() || o.Interval <= 0 || !s.LastLag.Known() {
+	if seen.Known() || o.Interval <= 0 {
 		return seen
 	}
-	derived, ok := o.ConsumedRecords.Plus(o.LagRecords).Plus(s.LastLag.Times(-1)).Get()
+	derived, ok := o.ConsumedRecords.Plus(o.LagRecords).Plus(s.lagBefore(o).Times(-1)).Get()
 	if !ok {
 		return series.Missing
 	}
@@ -165,10 +181,13 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	s.Ticks++
 	tune := config.tuning()
 	at := o.At.Round(0).UTC()
-	s.At = at
 	interval := o.Interval.Seconds()
 	ready, readyKnown := s.readyReplicas(config, o)
-	arrivals := s.arrivalRate(o)
+	arrivals, lagBefore := s.arrivalRate(o), s.lagBefore(o)
+	broken := !s.At.IsZero() && !s.follows(o)
+	// A new process looks twice within one interval at first, and less than a commit may fall in between.
+	partial := broken || s.Broken || o.Interval < config.Interval/2
+	s.At, s.Broken = at, broken
 	s.NoArrivals++
 	if arrivals.Known() {
 		s.NoArrivals = 0
@@ -185,24 +204,27 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	s.Calibration.observe(arrivals.Times(config.Interval.Seconds()).NaN(), tune.DelayShare*config.ObjectiveLag.Seconds()/config.Interval.Seconds())
 
 	consumed := o.ConsumedRate()
-	if !consumed.Known() && arrivals.Known() && s.LastLag.Known() && o.LagRecords.Known() && interval > 0 {
+	if !consumed.Known() && arrivals.Known() && lagBefore.Known() && o.LagRecords.Known() && interval > 0 {
 		// What arrived and is not lag has been consumed.
-		consumed = series.Of(max(0, arrivals.Or(0)-(o.LagRecords.Or(0)-s.LastLag.Or(0))/interval))
+		consumed = series.Of(max(0, arrivals.Or(0)-(o.LagRecords.Or(0)-lagBefore.Or(0))/interval))
 	}
-	// Every consumer had work throughout when there was a backlog at both ends worth more than a second of it.
-	floor := consumed.Or(0)
-	saturated := s.LastLag.Known() && o.LagRecords.Known() && floor > 0 && min(s.LastLag.Or(0), o.LagRecords.Or(0)) > 2*floor
-	disturbed := changed || o.Rebalancing || s.Rebalance.Run > 0
+	// Every consumer had work throughout when there was a backlog at both ends worth more than saturatedSeconds of what the
+	// group does, or was seen to do: else the less it does, the less backlog would make that look like all it can.
+	rate := max(consumed.Or(0), s.Capacity.LowerBound*ready)
+	saturated := lagBefore.Known() && o.LagRecords.Known() && consumed.Or(0) > 0 && min(lagBefore.Or(0), o.LagRecords.Or(0)) > saturatedSeconds*rate
+	disturbed := changed || partial || o.Rebalancing || s.Rebalance.Run > 0
 	effective := ready
 	if readyKnown && ready >= 1 && s.Partitions.Count > 0 {
 		effective = s.Partitions.evenWork(int(ready))
 	}
 	if readyKnown {
-		s.Capacity.observe(consumed, o.BusyRatio, ready, effective, saturated, disturbed)
+		if !partial {
+			s.Capacity.observe(consumed, o.BusyRatio, ready, effective, saturated, disturbed)
+		}
 		expected := s.Partitions.work(int(ready)) * s.Capacity.perReplica().Or(0)
 		s.Pace.observe(o.LagSeconds, interval, s.Arrivals.Level, expected, 1-tune.Margin, disturbed || s.Partitions.hot > 0)
 		possible := s.Capacity.perReplica().Or(0) * ready
-		s.Rebalance.observe(o.Rebalancing, interval, consumed.Or(0), possible, saturated, changed)
+		s.Rebalance.observe(o.Rebalancing, interval, consumed.Or(0), possible, saturated, changed && !partial)
 		s.Spending.observe(at, interval, ready+o.StartingReplicas.Or(0))
 	}
 	for i := range config.Pools {
@@ -210,7 +232,7 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 			s.Pools = append(s.Pools, capacity{})
 		}
 		for j := range o.Pools {
-			if p := &o.Pools[j]; p.Name == config.Pools[i].Name && interval > 0 {
+			if p := &o.Pools[j]; p.Name == config.Pools[i].Name && !partial && interval > 0 {
 				n := p.ReadyReplicas.Or(0)
 				s.Pools[i].observe(p.ConsumedRecords.Times(1/interval), p.BusyRatio, n, n, saturated, disturbed)
 			}

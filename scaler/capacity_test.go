@@ -1,0 +1,135 @@
+package scaler
+
+import (
+	"testing"
+	"time"
+
+	"github.com/prescale/prescale/metrics/series"
+)
+
+// unbusy is a group of two replicas of which nobody tells how busy they are: 55 records a second each arrive and are done.
+type unbusy struct {
+	a  *Autoscaler
+	at time.Time
+}
+
+const shown = 55.0
+
+// tick is one observation after span, which covers interval: each replica did perReplica a second, lag records are left.
+func (u *unbusy) tick(span, interval time.Duration, perReplica, lag float64) Decision {
+	u.at = u.at.Add(span)
+	o := series.Observation{
+		Policy: "default/test", At: u.at, Interval: interval, LagRecords: series.Of(lag), LagSeconds: series.Of(lag / 110),
+		ReadyReplicas: series.Of(2), StartingReplicas: series.Of(0), Partitions: series.Of(12),
+	}
+	if interval > 0 {
+		o.ArrivalRecords, o.ConsumedRecords = series.Of(2*shown*interval.Seconds()), series.Of(2*perReplica*interval.Seconds())
+	}
+	return u.a.Tick(u.at, o)
+}
+
+func settledUnbusy(t *testing.T) *unbusy {
+	config := testConfig()
+	config.MinReplicas = 2
+	u := &unbusy{a: newTest(t, config), at: start}
+	for range 30 {
+		u.tick(config.Interval, config.Interval, shown, 20)
+	}
+	if got := u.a.state.Capacity.perReplica().Or(0); got < shown {
+		t.Fatalf("settled: a replica can %.1f/s, want at least the %g shown", got, shown)
+	}
+	return u
+}
+
+func TestWhatWasShownOutweighsAFewIntervals(t *testing.T) {
+	const tick = 15 * time.Second
+	type step struct {
+		span, interval  time.Duration
+		perReplica, lag float64
+	}
+	for _, test := range []struct {
+		name  string
+		steps []step
+		can   float64 // what is known at the end
+	}{
+		// A new process counts from its first observation on and looks again at the next multiple of the interval: less than a
+		// commit may fall into that.
+		{"take-over at once", []step{{tick, 0, 0, 400}, {3 * time.Second, 3 * time.Second, 8, 600}, {tick, tick, 100, 900}, {tick, tick, 100, 800}}, 100},
+		{"take-over after an outage", []step{{4 * tick, 0, 0, 6600}, {3 * time.Second, 3 * time.Second, 8, 6900}, {tick, tick, 100, 5550}, {tick, tick, 100, 4200}}, 100},
+		{"take-over with a longer remainder", []step{{4 * tick, 0, 0, 6600}, {11 * time.Second, 11 * time.Second, 8, 7700}, {tick, tick, 100, 6350}, {tick, tick, 100, 5000}}, 100},
+		{"ticks that were dropped", []step{{tick, tick, 20, 900}, {4 * tick, tick, 8, 8000}, {tick, tick, 8, 9500}, {tick, tick, 100, 8000}}, 100},
+		{"restarted between two looks", []step{{tick, tick, 0, 1650}, {tick, tick, 8, 3000}, {tick, tick, 100, 1700}}, 100},
+		{"a few slow ones", []step{{tick, tick, 20, 1200}, {tick, tick, 8, 2500}, {tick, tick, 25, 3500}, {tick, tick, 100, 2100}}, 100},
+		{"a little slower", []step{{tick, tick, 20, 1200}, {tick, tick, 45, 1500}, {tick, tick, 45, 1800}}, shown},
+		{"a whole commit in a short remainder", []step{{tick, 0, 0, 400}, {11 * time.Second, 11 * time.Second, 80, 0}, {tick, tick, shown, 0}}, shown * exploreRatio},
+		{"a whole commit between two looks", []step{{3 * time.Second, 3 * time.Second, 300, 0}, {tick, tick, shown, 0}}, shown * exploreRatio},
+		{"a whole commit after ticks that were dropped", []step{{4 * tick, tick, 80, 0}, {tick, tick, shown, 0}}, shown * exploreRatio},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			u := settledUnbusy(t)
+			for i, s := range test.steps {
+				d := u.tick(s.span, s.interval, s.perReplica, s.lag)
+				if got := d.CapacityPerReplica.Or(0); got < 0.999*shown {
+					t.Fatalf("step %d: a replica can %.1f/s, want no less than the %g shown", i, got, shown)
+				}
+			}
+			if got := u.a.state.Capacity.perReplica().Or(0); got < 0.99*test.can || got > 1.01*test.can {
+				t.Errorf("in the end a replica can %.1f/s, want %g", got, test.can)
+			}
+		})
+	}
+}
+
+func TestASlowerWorkloadIsLearned(t *testing.T) {
+	u := settledUnbusy(t)
+	lag := 20.0
+	for range 12 {
+		lag += 2 * (shown - 20) * 15
+		u.tick(15*time.Second, 15*time.Second, 20, lag)
+	}
+	if got := u.a.state.Capacity.perReplica().Or(0); got < 19 || got > 21 {
+		t.Errorf("after three minutes of a backlog at 20/s each: a replica can %.1f/s, want 20", got)
+	}
+}
+
+// Traffic falls off and some lag remains, as it does between commits: the less is consumed, the more seconds that lag is worth.
+func TestLittleLagIsNoSaturation(t *testing.T) {
+	u := settledUnbusy(t)
+	for range 20 {
+		u.tick(15*time.Second, 15*time.Second, 10, 100)
+	}
+	if got := u.a.state.Capacity.perReplica().Or(0); got < 0.999*shown {
+		t.Errorf("a replica can %.1f/s, want no less than the %g shown", got, shown)
+	}
+}
+
+func TestLagBeforeIsThatOfTheIntervalsStart(t *testing.T) {
+	// Four ticks were lost: the lag before them says nothing of what arrived in the last interval.
+	s := &State{At: start, LastLag: series.Of(100)}
+	o := series.Observation{At: start.Add(75 * time.Second), Interval: 15 * time.Second, ConsumedRecords: series.Of(1500), LagRecords: series.Of(6100)}
+	if v := s.arrivalRate(&o); v.Known() {
+		t.Errorf("arrivals of %.0f/s were derived over a gap, want none", v.Or(0))
+	}
+	o.At = start.Add(15 * time.Second)
+	if v := s.arrivalRate(&o).Or(0); v != 500 {
+		t.Errorf("got %.0f/s, want 500: (1500 + 6100 - 100) / 15 s", v)
+	}
+}
+
+func TestAPartialIntervalTeachesNoCapacityWithABusyRatioEither(t *testing.T) {
+	config := testConfig()
+	s, at := &State{}, start
+	for i, interval := range []time.Duration{0, 3 * time.Second, 15 * time.Second} {
+		at = at.Add(interval)
+		s.Learn(&config, &series.Observation{
+			At: at, Interval: interval, ConsumedRecords: series.Of(600), ReadyReplicas: series.Of(1),
+			BusyRatio: series.Of(0.5),
+		})
+		if i < 2 && s.Capacity.Samples > 0 {
+			t.Errorf("observation %d over %s: a replica can %.0f/s", i, interval, s.Capacity.Mean)
+		}
+	}
+	if got := s.Capacity.perReplica().Or(0); got != 80 {
+		t.Errorf("after a whole interval: a replica can %g/s, want 80: 600 records in half of 15 s", got)
+	}
+}
