@@ -42,5 +42,5 @@ func (c Config) Validate() error {
 			problems = append(problems, fmt.Errorf("seasons[%d]: %v is not longer than %v", i, s, c.Seasons[i-1]))
 		}
 	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, ValidateEvents(c.Events))...)
 }

@@ -39,6 +39,8 @@ type Config struct {
 	Quantiles []float64
 	// Seasons are the known season lengths, shortest first; empty means that seasons are looked for.
 	Seasons []time.Duration
+	// Events are the known events. Where they overlap the largest factor counts.
+	Events []Event `json:",omitempty"`
 }
 
 // DefaultQuantiles are the levels that the scaler's outer loop moves over.

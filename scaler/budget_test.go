@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/prescale/prescale/forecaster"
 )
 
 // A day of work for seven replicas under a budget for four: it is spent evenly enough never to end in a cliff, the lower bound
@@ -81,9 +83,9 @@ func TestSchedules(t *testing.T) {
 		return x
 	}
 	schedules, err := compileSchedules([]Schedule{
-		{Start: "0 8 * * 1-5", Duration: 2 * time.Hour, MinReplicas: 10},
-		{Start: "30 23 * * *", Duration: time.Hour, MinReplicas: 5},
-		{Start: "0 9 * * 6", Duration: time.Hour, TimeZone: "America/New_York", MinReplicas: 20},
+		{forecaster.Span{Start: "0 8 * * 1-5", Duration: 2 * time.Hour}, 10},
+		{forecaster.Span{Start: "30 23 * * *", Duration: time.Hour}, 5},
+		{forecaster.Span{Start: "0 9 * * 6", Duration: time.Hour, TimeZone: "America/New_York"}, 20},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +111,7 @@ func TestSchedules(t *testing.T) {
 		}
 	}
 	config := testConfig()
-	config.Schedules = []Schedule{{Start: "0 0 * * *", Duration: 24 * time.Hour, MinReplicas: 10}}
+	config.Schedules = []Schedule{{forecaster.Span{Start: "0 0 * * *", Duration: 24 * time.Hour}, 10}}
 	config.BudgetReplicaHoursPerDay = 24
 	w := &world{a: newTest(t, config), lead: 4, partitions: 48, ready: 3}
 	var d Decision

@@ -6,7 +6,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/robfig/cron/v3"
+	"github.com/prescale/prescale/forecaster"
 )
 
 // Config is what one policy promises and allows.
@@ -45,12 +45,9 @@ type Pool struct {
 	Price       float64
 }
 
-// Schedule raises the lower bound for Duration after each time at which Start, a cron expression of five fields, fires in
-// TimeZone (an IANA name; empty means UTC).
+// Schedule raises the lower bound to MinReplicas within a span.
 type Schedule struct {
-	Start       string
-	Duration    time.Duration
-	TimeZone    string
+	forecaster.Span
 	MinReplicas int
 }
 
@@ -92,11 +89,7 @@ func (c Config) Validate() error {
 	}
 	for i, s := range c.Schedules {
 		at := fmt.Sprintf("schedules[%d]", i)
-		_, err := cron.ParseStandard(s.Start)
-		check(err == nil, "%s.start: %q: %v: want five fields such as \"0 8 * * 1-5\"", at, s.Start, err)
-		check(s.Duration > 0 && s.Duration <= 31*24*time.Hour, "%s.duration: %v: want more than 0 and at most 744h", at, s.Duration)
-		_, err = time.LoadLocation(s.TimeZone)
-		check(err == nil, "%s.timeZone: %q: want an IANA name such as Europe/Paris", at, s.TimeZone)
+		errs = append(errs, s.Span.Validate(at))
 		check(s.MinReplicas >= 1 && s.MinReplicas <= c.MaxReplicas, "%s.minReplicas: %d: want between 1 and replicas.max, which is %d", at, s.MinReplicas, c.MaxReplicas)
 	}
 	check(c.BudgetReplicaHoursPerDay >= 0, "budget.replicaHoursPerDay: %v: want more than 0", c.BudgetReplicaHoursPerDay)

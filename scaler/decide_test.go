@@ -301,7 +301,7 @@ func TestToZeroAndBack(t *testing.T) {
 
 func TestScheduleAndBudget(t *testing.T) {
 	config := testConfig()
-	config.Schedules = []Schedule{{Start: "10 0 * * *", Duration: time.Hour, MinReplicas: 10}}
+	config.Schedules = []Schedule{{forecaster.Span{Start: "10 0 * * *", Duration: time.Hour}, 10}}
 	w := &world{a: newTest(t, config), lead: 4, partitions: 48, ready: 3}
 	for range 60 {
 		w.step(100)

@@ -3,37 +3,30 @@ package scaler
 import (
 	"time"
 
-	"github.com/robfig/cron/v3"
+	"github.com/prescale/prescale/forecaster"
 )
 
 // compiledSchedule is a Schedule ready to be asked.
 type compiledSchedule struct {
-	start    cron.Schedule
-	zone     *time.Location
-	duration time.Duration
+	span     *forecaster.Recurrence
 	replicas int
 }
 
 func compileSchedules(schedules []Schedule) ([]compiledSchedule, error) {
 	var compiled []compiledSchedule
 	for _, s := range schedules {
-		start, err := cron.ParseStandard(s.Start)
+		span, err := s.Span.Compile()
 		if err != nil {
 			return nil, err
 		}
-		zone, err := time.LoadLocation(s.TimeZone)
-		if err != nil {
-			return nil, err
-		}
-		compiled = append(compiled, compiledSchedule{start, zone, s.Duration, s.MinReplicas})
+		compiled = append(compiled, compiledSchedule{span, s.MinReplicas})
 	}
 	return compiled, nil
 }
 
-// active reports whether a span of s covers `at`: its start fired within the duration before.
 func (s *compiledSchedule) active(at time.Time) bool {
-	next := s.start.Next(at.In(s.zone).Add(-s.duration))
-	return !next.IsZero() && !next.After(at)
+	on, _ := s.span.On(at)
+	return on
 }
 
 // scheduledMin returns the highest lower bound that schedules ask for now or, so that replicas are there in time, at `soon`.

@@ -17,12 +17,14 @@ import (
 	"github.com/prescale/prescale/forecaster/catalog"
 	"github.com/prescale/prescale/scaler"
 	"github.com/prescale/prescale/scaler/sim"
+	"github.com/prescale/prescale/scaler/v1alpha1"
 )
 
 // backtestFlags are what the user may say and ask.
 type backtestFlags struct {
 	source historySource
 	policy string
+	stated v1alpha1.ScalePolicy // what the file of --policy holds
 
 	capacity, price  float64
 	need             float64
@@ -200,11 +202,11 @@ func (f *backtestFlags) scenario(trace *sim.Trace, begin time.Time, changed func
 	config.Policy = "default/backtest"
 	fromPolicy := f.policy != ""
 	if fromPolicy {
-		_, c, err := readPolicy(f.policy)
+		p, c, err := readPolicy(f.policy)
 		if err != nil {
 			return sim.Scenario{}, config, err
 		}
-		config = c
+		f.stated, config = *p, c
 	}
 	use := func(flag string) bool { return !fromPolicy || changed(flag) }
 	if use("objective") {
@@ -285,7 +287,10 @@ func (f *backtestFlags) tryAll(ctx context.Context, s sim.Scenario, config scale
 		longest += s.NodeLead
 	}
 	steps := max(int(math.Ceil(1.3*longest/s.Tick))+6, 4)
-	model, err := catalog.New(forecaster.Config{Step: config.Interval, MaxSteps: steps, Quantiles: forecaster.DefaultQuantiles()})
+	model, err := catalog.New(forecaster.Config{
+		Step: config.Interval, MaxSteps: steps, Quantiles: forecaster.DefaultQuantiles(),
+		Seasons: f.stated.Seasons(), Events: f.stated.Events(),
+	})
 	if err != nil {
 		return nil, command.Input(err)
 	}

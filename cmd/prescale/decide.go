@@ -87,6 +87,7 @@ func readPolicy(path string) (*v1alpha1.ScalePolicy, scaler.Config, error) {
 func newAutoscaler(p *v1alpha1.ScalePolicy, config scaler.Config) (*scaler.Autoscaler, error) {
 	model, err := catalog.New(forecaster.Config{
 		Step: config.Interval, MaxSteps: config.ForecastSteps(), Quantiles: forecaster.DefaultQuantiles(), Seasons: p.Seasons(),
+		Events: p.Events(),
 	})
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prescale/prescale/forecaster"
+	"github.com/prescale/prescale/forecaster/calendar"
 	"github.com/prescale/prescale/forecaster/ensemble"
 	"github.com/prescale/prescale/forecaster/level"
 	"github.com/prescale/prescale/forecaster/ridge"
@@ -82,7 +83,14 @@ func build(config forecaster.Config, only string) (forecaster.Model, error) {
 	if len(config.Seasons) == 0 {
 		s.Seek()
 	}
-	return ensemble.New(config, s, experts)
+	m, err := ensemble.New(config, s, experts)
+	if err != nil {
+		return nil, err
+	}
+	if len(config.Events) > 0 {
+		return calendar.New(m, config)
+	}
+	return m, nil
 }
 
 // seasons returns the two season lengths in steps. Where none is stated a day and a week are assumed, since arrivals follow

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/prescale/prescale/forecaster"
 	"github.com/prescale/prescale/scaler"
 )
 
@@ -111,7 +112,8 @@ func (p *ScalePolicy) ScalerConfig() (scaler.Config, error) {
 	}
 	for _, schedule := range s.Schedules {
 		c.Schedules = append(c.Schedules, scaler.Schedule{
-			Start: schedule.Start, Duration: schedule.Duration.Duration, TimeZone: schedule.TimeZone, MinReplicas: int(schedule.MinReplicas),
+			Span:        forecaster.Span{Start: schedule.Start, Duration: schedule.Duration.Duration, TimeZone: schedule.TimeZone},
+			MinReplicas: int(schedule.MinReplicas),
 		})
 	}
 	if s.Budget != nil {
@@ -133,7 +135,7 @@ func (p *ScalePolicy) ScalerConfig() (scaler.Config, error) {
 			errs = append(errs, fmt.Errorf("verticalMax.memory: %s: want more than 0, such as 2Gi", m.Memory))
 		}
 	}
-	errs = append(errs, s.Sources.validate(), c.Validate())
+	errs = append(errs, forecaster.ValidateEvents(p.Events()), s.Sources.validate(), c.Validate())
 	if err := errors.Join(errs...); err != nil {
 		return scaler.Config{}, err
 	}
@@ -147,6 +149,17 @@ func (p *ScalePolicy) Seasons() []time.Duration {
 		seasons = append(seasons, s.Duration)
 	}
 	return seasons
+}
+
+// Events returns the known events that the policy states, for the forecaster.
+func (p *ScalePolicy) Events() []forecaster.Event {
+	var events []forecaster.Event
+	for _, e := range p.Spec.Events {
+		events = append(events, forecaster.Event{
+			Name: e.Name, Span: forecaster.Span{Start: e.Start, Duration: e.Duration.Duration, TimeZone: e.TimeZone}, Factor: e.Factor,
+		})
+	}
+	return events
 }
 
 // maxSeconds keeps a promise within what a time.Duration can hold.

@@ -83,6 +83,13 @@ type ScalePolicySpec struct {
 	// +kubebuilder:validation:items:MaxLength=32
 	// +optional
 	Season []metav1.Duration `json:"season,omitempty"`
+	// Events are spans in which a known multiple of the usual arrivals comes: the forecast has them a lead time ahead, and the
+	// usual level is learned without them. Where they overlap the largest factor counts.
+	// +kubebuilder:validation:MaxItems=32
+	// +listType=map
+	// +listMapKey=name
+	// +optional
+	Events []Event `json:"events,omitempty"`
 	// Mode is Active, or Observe: decide and show, but serve the present count.
 	// +kubebuilder:default=Active
 	// +optional
@@ -161,6 +168,30 @@ type Schedule struct {
 	// MinReplicas is the raised bound, at most replicas.max.
 	// +kubebuilder:validation:Minimum=1
 	MinReplicas int32 `json:"minReplicas"`
+}
+
+// Event is a known event, such as a sale: for Duration after each time at which Start fires, Factor times the usual arrivals come.
+type Event struct {
+	// Name tells the events apart.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+	// Start is a cron expression of five fields: minute, hour, day of month, month, day of week.
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:Pattern=`^\s*(\S+\s+){4}\S+\s*$`
+	Start string `json:"start"`
+	// Duration is how long the event lasts.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s') && duration(self) <= duration('744h')",message="want more than 0 and at most 744h, such as 2h"
+	Duration metav1.Duration `json:"duration"`
+	// TimeZone is an IANA name. Default UTC.
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	TimeZone string `json:"timeZone,omitempty"`
+	// Factor is how many times the usual arrivals come: 5 for a sale, 0.2 for a holiday.
+	// +kubebuilder:validation:XValidation:rule="self >= 0.01 && self <= 1000.0",message="want 0.01 to 1000"
+	Factor float64 `json:"factor"`
 }
 
 // Budget bounds what a day may cost.

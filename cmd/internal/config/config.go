@@ -224,6 +224,7 @@ func (c *Config) policy(p *v1alpha1.ScalePolicy) (pipeline.Policy, error) {
 		Reset:         reset,
 		ReadCommitted: kafka.ReadCommitted,
 	}, cfg, p.Seasons())
+	policy.Model.Events = p.Events()
 	policy.Sources = sources
 	return policy, nil
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prescale/prescale/forecaster"
 )
 
 func load(t *testing.T, files map[string]string) (Config, error) {
@@ -24,7 +26,7 @@ const goodPolicy = `{metadata: {name: a, namespace: ai}, spec: {kafka: {group: g
 func TestLoadOverDefaults(t *testing.T) {
 	c, err := load(t, map[string]string{
 		"prescale.yaml": "clusters: {main: {brokers: [kafka:9092]}}\npolicies: [" + goodPolicy + "]\npolicyFiles: ['more-*.yaml']\n",
-		"more-1.yaml":   "apiVersion: prescale.dev/v1alpha1\nkind: ScalePolicy\nmetadata: {name: b}\nspec: {kafka: {group: h}, objective: {lagSeconds: 5}, replicas: {max: 2}, interval: 5s}\n",
+		"more-1.yaml":   "apiVersion: prescale.dev/v1alpha1\nkind: ScalePolicy\nmetadata: {name: b}\nspec: {kafka: {group: h}, objective: {lagSeconds: 5}, replicas: {max: 2}, interval: 5s, events: [{name: sale, start: '0 9 * * *', duration: 1h, timeZone: Asia/Tokyo, factor: 5}]}\n",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -41,6 +43,10 @@ func TestLoadOverDefaults(t *testing.T) {
 	}
 	if got := policies[1].Scaler.Interval; got != 5*time.Second {
 		t.Errorf("interval: got %v, want 5s", got)
+	}
+	sale := forecaster.Event{Name: "sale", Span: forecaster.Span{Start: "0 9 * * *", Duration: time.Hour, TimeZone: "Asia/Tokyo"}, Factor: 5}
+	if got := policies[1].Model.Events; len(got) != 1 || got[0] != sale {
+		t.Errorf("events: got %+v, want %+v", got, sale)
 	}
 	if c.HTTP.Listen != Default().HTTP.Listen {
 		t.Errorf("http.listen: got %q, want the default", c.HTTP.Listen)
@@ -63,6 +69,11 @@ func TestEachMistakeHasItsMessage(t *testing.T) {
 		{"half a certificate", good + "metricsAPI: {certFile: c}", []string{"metricsAPI.certFile"}},
 		{"policy without a name", good + "policies: [{spec: {}}]", []string{"policies[0].metadata.name: missing", "policies[0].spec.kafka.group: missing", "policies[0].spec.replicas.max: 0"}},
 		{"policy twice", good + "policies: [" + goodPolicy + ", " + goodPolicy + "]", []string{`policies[1].metadata.name: "ai/a": defined twice`}},
+		{"events", good + "policies: [" + strings.Replace(goodPolicy, "replicas:", "events: [{start: '0 9 * * *', duration: 1h, factor: 5}, {name: a, start: '0 25 * * *', factor: 5}, {name: a, start: '0 9 * * *', duration: 1h, timeZone: Atlantis}], replicas:", 1) + "]",
+			[]string{
+				"policies[0].spec.events[0].name: is empty", `policies[0].spec.events[1].start: "0 25 * * *": `, "policies[0].spec.events[1].duration: 0s: want more than 0",
+				`policies[0].spec.events[2].name: "a": is used twice`, `policies[0].spec.events[2].timeZone: "Atlantis": want an IANA name`, "policies[0].spec.events[2].factor: 0: want how many times",
+			}},
 		{"unknown cluster", "clusters: {other: {brokers: [k:1]}}\npolicies: [" + goodPolicy + "]", []string{`policies[0].spec.kafka.cluster: "main": not among clusters: [other]`}},
 		{"file that is not there", good + "policyFiles: [nope.yaml]", []string{"policyFiles[0]:", "no file matches"}},
 		{"pods without a cluster", good + "policies: [" + strings.Replace(goodPolicy, "replicas:", "sources: {prometheus: {port: 8080, busyCounter: b}}, replicas:", 1) + "]",

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prescale/prescale/cmd/internal/readmodel"
+	"github.com/prescale/prescale/forecaster"
 	"github.com/prescale/prescale/metrics/collector"
 	"github.com/prescale/prescale/metrics/eventlog"
 	"github.com/prescale/prescale/metrics/series"
@@ -36,6 +37,8 @@ func (w *wave) Collect(_ context.Context, now time.Time) ([]collector.Result, er
 func TestTheLogInMemoryIsAReplayOfItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		policies := []Policy{policy("ai/a"), policy("ai/bb"), policy("ai/ccc")}
+		// The bubble begins at midnight UTC.
+		policies[1].Model.Events = []forecaster.Event{{Name: "sale", Span: forecaster.Span{Start: "5 0 * * *", Duration: 3 * time.Minute}, Factor: 3}}
 		store := readmodel.NewStore(time.Now)
 		publish := Publisher(policies, store, store.Fail)
 		var mu sync.Mutex
