@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -74,6 +75,50 @@ func TestShutdownWithdrawsReadinessFirst(t *testing.T) {
 	}
 	if err := <-done; err != nil {
 		t.Errorf("Run: %v", err)
+	}
+}
+
+// A connection whose handshake ends after the shutdown began, and whose client then says nothing, does not hold it up.
+func TestShutdownDoesNotWaitForALateConnection(t *testing.T) {
+	server, err := external.New(external.DefaultConfig(), newMemory(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx) }()
+	for {
+		if response, _ := get(t, server, "/readyz"); response.StatusCode == http.StatusOK {
+			break
+		}
+	}
+	early, err := net.Dial("tcp", server.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer early.Close()
+	cancel()
+	for {
+		conn, err := net.Dial("tcp", server.Addr())
+		if err != nil {
+			break // it listens no more: the shutdown has begun
+		}
+		conn.Close()
+	}
+	client := tls.Client(early, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	if err := client.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Write([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	case <-time.After(40 * time.Second): // without the bound it is a minute
+		t.Error("Run still waits for the connection")
 	}
 }
 

@@ -168,8 +168,10 @@ func (s *Server) build(source Source, now func() time.Time) error {
 	cfg.LoopbackClientConfig = &rest.Config{}
 	cfg.EnableProfiling = false
 	cfg.ShutdownDelayDuration = s.cfg.ShutdownDelay
-	// New requests that arrive while the last ones drain get 429 and Retry-After rather than a refused connection.
-	cfg.ShutdownSendRetryAfter = s.cfg.ShutdownDelay > 0
+	// New requests that arrive while the last ones drain get 429 and Retry-After rather than a refused connection. It also
+	// bounds the wait for connections, once the requests are done, by 2 s and not by a minute: an HTTP/2 connection whose
+	// handshake ends after the shutdown began is not told of it and would be waited for all that time.
+	cfg.ShutdownSendRetryAfter = true
 	if s.cfg.Forward != nil {
 		forwarder, err := newForwarder(*s.cfg.Forward)
 		if err != nil {
