@@ -67,7 +67,7 @@ Every what-if is a flag: a longer --lead-time, more --partitions, another --obje
 	flags := c.Flags()
 	flags.StringVar(&f.source.file, "input", "", "CSV file with the history, .gz allowed")
 	f.source.bind(flags)
-	flags.StringVar(&f.policy, "policy", "", "ScalePolicy file; flags given beside it win")
+	flags.StringVar(&f.policy, "policy", "", "ScalePolicy file; flags given beside it win. For its schedules and events a history without dates begins on a Monday at 0:00 UTC")
 	flags.Float64Var(&f.capacity, "capacity", 0, "records per second that a replica can do; 0: such that --need replicas are busy on average")
 	flags.Float64Var(&f.need, "need", 8, "mean need in replicas where --capacity is not given")
 	flags.Float64Var(&f.price, "price", 0, "price of a replica-hour; adds a column")

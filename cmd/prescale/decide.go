@@ -41,7 +41,8 @@ Out, flushed per line:
    "leadTimeSeconds": x}
 A key that is not known is left aside, and said on stderr if the first line has it.
 A line that cannot be read is reported on stderr and answered by the last decision with "error"; the exit code is then 1.
-The policy file is a ScalePolicy or its spec. Where it states no interval, the first line's is taken.`,
+The policy file is a ScalePolicy or its spec. Where it states no interval, the first line's is taken. Its schedules and events
+count t from 1970-01-01 UTC.`,
 		Example: "  prescale decide --policy policy.yaml --history arrivals.csv < observations.jsonl",
 		Args:    positional(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
