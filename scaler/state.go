@@ -35,7 +35,8 @@ type State struct {
 	Increase   int
 	LastReady  series.Value
 	LastLag    series.Value
-	// Broken says that the last observation had none right before it: what it counts from may be the middle of anything.
+	// Broken says that the last observation did not follow on the one before it: the next may cover no more than the rest of an
+	// interval.
 	Broken      bool
 	PanicUntil  time.Time
 	Wanted      [wantedKept]int // the latest counts that were enough, for the window before a decrease
@@ -133,9 +134,9 @@ func (r *rebalances) observe(rebalancing bool, interval, consumedRate, possibleR
 }
 
 // follows reports whether o's interval begins at the last observation, give or take half of it. It does not where ticks were
-// lost, or where counts could not be read at the last one. It must be asked before Learn.
+// lost, where counts could not be read at the last one, or where a new process begins to count. It must be asked before Learn.
 func (s *State) follows(o *series.Observation) bool {
-	return o.Interval > 0 && (o.At.Sub(s.At)-o.Interval).Abs() <= o.Interval/2
+	return o.Interval > 0 && (s.At.IsZero() || (o.At.Sub(s.At)-o.Interval).Abs() <= o.Interval/2)
 }
 
 // lagBefore returns the backlog at the start of o's interval. It must be asked before Learn.
@@ -184,9 +185,9 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	interval := o.Interval.Seconds()
 	ready, readyKnown := s.readyReplicas(config, o)
 	arrivals, lagBefore := s.arrivalRate(o), s.lagBefore(o)
-	broken := !s.At.IsZero() && !s.follows(o)
+	broken := !s.follows(o)
 	// A new process looks twice within one interval at first, and less than a commit may fall in between.
-	partial := broken || s.Broken || o.Interval < config.Interval/2
+	partial := broken || s.Broken
 	s.At, s.Broken = at, broken
 	s.NoArrivals++
 	if arrivals.Known() {
