@@ -46,6 +46,20 @@ type Decision struct {
 	required  [pathCount]float64
 }
 
+// Binding returns the index of the term that bound the answer: the one that led to DesiredReplicas and that none after it
+// changed. A term that asked for fewer than was wanted already bound nothing, and "current", the present count, binds only
+// where no rule was asked. It is -1 where there are no terms.
+func (d *Decision) Binding() int {
+	i := len(d.Terms) - 1
+	for i > 0 && d.Terms[i].Replicas != d.DesiredReplicas {
+		i--
+	}
+	for i > 0 && d.Terms[i-1].Replicas == d.DesiredReplicas && d.Terms[i-1].Name != "current" {
+		i--
+	}
+	return i
+}
+
 // QuantileValue is one quantile of a forecast.
 type QuantileValue struct {
 	Level float64 `json:"level"`

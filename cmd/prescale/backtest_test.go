@@ -104,12 +104,12 @@ func TestExplainSaysWhatWouldChangeIt(t *testing.T) {
 	}
 	c := newExplainCommand()
 	var out bytes.Buffer
-	c.SetArgs([]string{"--policy", writeFile(t, "policy.yaml", testPolicy), "--observations", writeFile(t, "o.jsonl", strings.Join(lines, "\n")), "--at", "750"})
+	c.SetArgs([]string{"--policy", writeFile(t, "orders.yaml", testPolicy), "--observations", writeFile(t, "o.jsonl", strings.Join(lines, "\n")), "--at", "750"})
 	c.SetOut(&out)
 	if err := c.Execute(); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"at t = 750", "plan", "what would change it", "a quarter higher"} {
+	for _, want := range []string{"default/orders at t = 750", "\n  current ", "\n> plan ", "what would change it", "a quarter higher"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("lacks %q:\n%s", want, out.String())
 		}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -64,7 +65,7 @@ count t from 1970-01-01 UTC.`,
 	return c
 }
 
-// readPolicy reads and checks a policy file.
+// readPolicy reads and checks a policy file. A policy without a name, such as a bare spec, is named after the file.
 func readPolicy(path string) (*v1alpha1.ScalePolicy, scaler.Config, error) {
 	if path == "" {
 		return nil, scaler.Config{}, command.Inputf("--policy: is missing: name a ScalePolicy file")
@@ -76,6 +77,9 @@ func readPolicy(path string) (*v1alpha1.ScalePolicy, scaler.Config, error) {
 	p, err := v1alpha1.Parse(data)
 	if err != nil {
 		return nil, scaler.Config{}, command.Inputf("%s: %w", path, err)
+	}
+	if p.ObjectMeta.Name == "" {
+		p.ObjectMeta.Name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
 	}
 	config, err := p.ScalerConfig()
 	if err != nil {

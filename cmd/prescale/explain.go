@@ -187,7 +187,7 @@ func (e *explanation) print(w io.Writer) error {
 	fmt.Fprintf(w, "\nwhat each rule asked for\n")
 	for i, t := range d.Terms {
 		mark := " "
-		if i == len(d.Terms)-1 {
+		if i == d.Binding() {
 			mark = ">"
 		}
 		fmt.Fprintf(w, "%s %-14s %4d  %s\n", mark, t.Name, t.Replicas, t.Detail)

@@ -98,16 +98,12 @@ func TickOf(e readmodel.Entry) Tick {
 	return t
 }
 
-// why returns what the rule that bound the decision says: the last one that changed the count, or the last of all.
+// why returns what the rule that bound the decision says.
 func why(d *scaler.Decision) string {
 	if len(d.Terms) == 0 {
 		return ""
 	}
-	binding := len(d.Terms) - 1
-	for binding > 0 && d.Terms[binding].Replicas == d.Terms[binding-1].Replicas {
-		binding--
-	}
-	return d.Terms[binding].Detail
+	return d.Terms[d.Binding()].Detail
 }
 
 // Model is how the model that serves does.

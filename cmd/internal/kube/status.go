@@ -140,14 +140,8 @@ func decisionStatus(s *v1alpha1.ScalePolicyStatus, e readmodel.Entry) {
 		s.CurrentReplicas = pointer(int32(n))
 	}
 	s.Reason = string(d.Reason)
-	if n := len(d.Terms); n > 0 {
-		s.Message = d.Terms[n-1].Detail
-		for _, term := range d.Terms {
-			if term.Replicas == d.DesiredReplicas && term.Detail != "" {
-				s.Message = term.Detail // the rule that first gave the answer
-				break
-			}
-		}
+	if len(d.Terms) > 0 {
+		s.Message = d.Terms[d.Binding()].Detail
 	}
 	for _, v := range d.Verdicts {
 		s.Verdicts = append(s.Verdicts, string(v))
