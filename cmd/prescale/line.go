@@ -58,6 +58,14 @@ func newLine(cfg config.Config, clusters *clusters, store *readmodel.Store, regi
 	return l
 }
 
+// expect makes the policies known before anything runs for them: a query that comes first is told that they are not ready, and
+// not that they do not exist.
+func (l *line) expect(policies []pipeline.Policy) {
+	for _, p := range policies {
+		l.store.Expect(p.Name(), p.Scaler.Interval)
+	}
+}
+
 // set has Run begin anew with the policies. It does not wait.
 func (l *line) set(policies []pipeline.Policy) {
 	for {
@@ -84,6 +92,7 @@ func (l *line) run(ctx context.Context, first []pipeline.Policy) error {
 			case policies = <-l.changes:
 			}
 		}
+		l.expect(policies)
 		next, err := l.until(ctx, policies)
 		if err != nil || ctx.Err() != nil {
 			return err

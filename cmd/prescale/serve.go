@@ -73,6 +73,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) (err error)
 	defer clusters.close()
 
 	line := newLine(cfg, clusters, store, registry, logger)
+	line.expect(policies)
 
 	apiConfig := metricsAPIConfig(cfg.MetricsAPI, store)
 	var source external.Source = metricsapi.Source{Store: store}
