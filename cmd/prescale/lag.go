@@ -240,9 +240,17 @@ func lagTable(out io.Writer, report []kafka.GroupLag) error {
 			cmp.Compare(b.LagRecords.Or(math.Inf(1)), a.LagRecords.Or(math.Inf(1))))
 	})
 	table := tabwriter.NewWriter(out, 0, 4, 2, ' ', tabwriter.AlignRight)
+	// The cluster is told only where there are several.
+	several := slices.ContainsFunc(report, func(g kafka.GroupLag) bool { return g.Cluster != report[0].Cluster })
+	if several {
+		fmt.Fprint(table, "CLUSTER\t")
+	}
 	fmt.Fprintln(table, "GROUP\tTYPE\tSTATE\tMEMBERS\tTOPIC\tPARTITIONS\tLAG\tBEHIND\tARRIVING/S\tCONSUMED/S\tVERDICT\t")
 	var notes []string
 	for _, g := range report {
+		if several {
+			fmt.Fprintf(table, "%s\t", g.Cluster)
+		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t\n", g.Group, g.Type, g.State, number(g.Members, "%.0f"),
 			cmp.Or(g.Topic, "-"), len(g.Partitions), number(g.LagRecords, "%.0f"), behind(g.LagSeconds),
 			number(g.ArrivalRecordsPerSecond, "%.1f"), number(g.ConsumedRecordsPerSecond, "%.1f"), verdict(&g))

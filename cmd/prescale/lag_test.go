@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/prescale/prescale/cmd/internal/command"
+	"github.com/prescale/prescale/metrics/collector/kafka"
 )
 
 // lagCluster is an in-memory Kafka with a group that is 60 records behind on one partition of two and has never
@@ -181,6 +182,30 @@ func TestLagTable(t *testing.T) {
 	some, err := lag(t, "--brokers", address, "--interval", "100ms", "--group", "inf.*")
 	if err != nil || !strings.Contains(some, "inference") {
 		t.Errorf("groups that match: got %q, %v", some, err)
+	}
+}
+
+// Where the groups are of several clusters, the table says of which.
+func TestLagTableNamesClustersWhereThereAreSeveral(t *testing.T) {
+	for _, tt := range []struct {
+		clusters []string
+		told     bool
+	}{
+		{[]string{"east"}, false},
+		{[]string{"east", "east"}, false},
+		{[]string{"east", "west"}, true},
+	} {
+		var report []kafka.GroupLag
+		for _, cluster := range tt.clusters {
+			report = append(report, kafka.GroupLag{Cluster: cluster, Group: "g"})
+		}
+		var out strings.Builder
+		if err := lagTable(&out, report); err != nil {
+			t.Fatal(err)
+		}
+		if told := strings.Contains(out.String(), "CLUSTER") && strings.Contains(out.String(), "east"); told != tt.told {
+			t.Errorf("%v: got\n%s", tt.clusters, out.String())
+		}
 	}
 }
 

@@ -12,9 +12,8 @@ import (
 // stateTally gathers what must be said of a topic's partitions, so that a thousand partitions with one trouble make one
 // sentence.
 type stateTally struct {
-	partitions, never, expired, truncated int
-	firstTruncated                        string
-	reasons                               map[string][]int
+	partitions, never, expired int
+	reasons                    map[string][]int
 }
 
 func (s *stateTally) add(p int, at *partitionLag) {
@@ -24,9 +23,7 @@ func (s *stateTally) add(p int, at *partitionLag) {
 		s.never++
 	case StateExpired:
 		s.expired++
-	case StateTruncated:
-		s.truncated++
-	case StateCurrent, StateResidue, StateUnknown:
+	case StateCurrent, StateTruncated, StateResidue, StateUnknown: // where something is wrong, the reason says so
 	}
 	if at.reason == "" {
 		return
