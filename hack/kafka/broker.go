@@ -189,8 +189,10 @@ func (b *broker) launch(c *Cluster, extra ...string) error {
 	p := &process{cmd: cmd, exited: make(chan struct{})}
 	started := make(chan error)
 	go func() {
-		// The kernel ends the child when the thread that started it ends, so this goroutine keeps that thread.
+		// The kernel ends the child when the thread that started it ends, so this goroutine keeps that thread, and gives it back
+		// afterwards: other processes may have been started on it.
 		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		defer close(p.exited)
 		defer output.Close()
 		err := cmd.Start()
