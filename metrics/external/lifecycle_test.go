@@ -41,23 +41,29 @@ func TestReadinessIsTheSources(t *testing.T) {
 	}
 }
 
-// TestShutdownWithdrawsReadinessFirst: after the context is cancelled /readyz fails at once while queries are still
-// answered, and then Run returns.
-func TestShutdownWithdrawsReadinessFirst(t *testing.T) {
-	cfg := external.DefaultConfig()
-	cfg.ShutdownDelay = 5 * time.Second
+// running returns a server that is ready; cancel begins its shutdown and done tells how Run ended.
+func running(t *testing.T, cfg external.Config) (server *external.Server, cancel context.CancelFunc, done <-chan error) {
+	t.Helper()
 	server, err := external.New(cfg, newMemory(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- server.Run(ctx) }()
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx) }()
 	for {
 		if response, _ := get(t, server, "/readyz"); response.StatusCode == http.StatusOK {
-			break
+			return server, cancel, ended
 		}
 	}
+}
+
+// TestShutdownWithdrawsReadinessFirst: after the context is cancelled /readyz fails at once while queries are still
+// answered, and then Run returns.
+func TestShutdownWithdrawsReadinessFirst(t *testing.T) {
+	cfg := external.DefaultConfig()
+	cfg.ShutdownDelay = 5 * time.Second
+	server, cancel, done := running(t, cfg)
 	cancel()
 	for {
 		response, _ := get(t, server, "/readyz")
@@ -80,18 +86,7 @@ func TestShutdownWithdrawsReadinessFirst(t *testing.T) {
 
 // A connection whose handshake ends after the shutdown began, and whose client then says nothing, does not hold it up.
 func TestShutdownDoesNotWaitForALateConnection(t *testing.T) {
-	server, err := external.New(external.DefaultConfig(), newMemory(), slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- server.Run(ctx) }()
-	for {
-		if response, _ := get(t, server, "/readyz"); response.StatusCode == http.StatusOK {
-			break
-		}
-	}
+	server, cancel, done := running(t, external.DefaultConfig())
 	early, err := net.Dial("tcp", server.Addr())
 	if err != nil {
 		t.Fatal(err)
