@@ -27,7 +27,7 @@ func newExplainCommand() *cobra.Command {
 		Long: `Say why the answer is this number: what was seen, the quantiles of the forecast, what each rule asked for, and what bound.
 With a policy's name, of the newest decision of a running daemon. With the daemon's configuration file and a time, of the
 decision that stood then in its event log. With files, of a replayed moment: observations, as prescale decide takes them, are
-replayed up to it. Of replayed moments it also says what would change the answer.`,
+replayed up to it. It says what would change the answer too; of a running daemon the replica that decides for the policy does.`,
 		Example: "  prescale explain ai/inference --server http://127.0.0.1:8080\n" +
 			"  prescale explain ai/inference --config prescale.yaml --at 2026-01-31T08:00:00Z\n" +
 			"  prescale explain --policy policy.yaml --observations observations.jsonl --at 1767225600",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -67,5 +68,12 @@ func explainLive(ctx context.Context, w io.Writer, server, policy, output string
 		return nil
 	}
 	e := explanation{T: float64(message.Entry.At.UnixMilli()) / 1000, Decision: message.Entry.Decision}
-	return e.print(w)
+	if x := message.Explained; x != nil {
+		e = explanation{T: float64(x.Decision.At.UnixMilli()) / 1000, Decision: x.Decision, WhatIf: x.WhatIf}
+	}
+	if err := e.print(w); err != nil || message.Explained != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "\nwhat would change it is not known here: %s decides for this policy; ask that one, or its log with --config and --at 0s\n", cmp.Or(message.Entry.Writer, "another process"))
+	return err
 }

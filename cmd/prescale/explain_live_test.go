@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -19,13 +20,19 @@ func TestExplainOfARunningDaemon(t *testing.T) {
 	now := at
 	store := readmodel.NewStore(func() time.Time { return now })
 	store.Publish(readmodel.Entry{
-		Policy: "ai/a", At: at, Interval: 15 * time.Second, Usable: true,
+		Policy: "ai/a", At: at, Interval: 15 * time.Second, Usable: true, Writer: "prescale-1",
 		Decision: scaler.Decision{
 			Policy: "ai/a", At: at, DesiredReplicas: 7, Reason: scaler.ReasonForecast, LagRecords: series.Of(12),
 			Terms: []scaler.Term{{Name: "plan", Replicas: 7, Detail: "because of the noon rush"}},
 		},
 	})
-	daemon := httptest.NewServer(pages(http.NotFoundHandler(), store))
+	owned := true
+	daemon := httptest.NewServer(pages(http.NotFoundHandler(), store, func(context.Context, string) (readmodel.Explained, bool) {
+		e, _ := store.Status("ai/a")
+		return readmodel.Explained{Decision: e.Entry.Decision, WhatIf: []scaler.WhatIf{
+			{If: "there were no backlog", Replicas: 6, Reason: scaler.ReasonForecast}, {If: "it rained", Replicas: 7, Reason: scaler.ReasonForecast},
+		}}, owned
+	}))
 	defer daemon.Close()
 	explain := func(args ...string) (string, error) {
 		var out bytes.Buffer
@@ -36,10 +43,14 @@ func TestExplainOfARunningDaemon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"7 replicas, because of Forecast", "12 records", "because of the noon rush"} {
+	for _, want := range []string{"7 replicas, because of Forecast", "12 records", "because of the noon rush", "what would change it\n", "6 (Forecast)", "the same"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in:\n%s", want, out)
 		}
+	}
+	owned = false
+	if out, err := explain("ai/a"); err != nil || !strings.Contains(out, "what would change it is not known here: prescale-1 decides") {
+		t.Errorf("another replica decides: got %v and\n%s", err, out)
 	}
 	if strings.Contains(out, "NOT ANSWERED") {
 		t.Errorf("fresh, and said not to be:\n%s", out)

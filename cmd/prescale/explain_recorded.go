@@ -59,7 +59,7 @@ func explainRecorded(ctx context.Context, w io.Writer, path, policy, at, output 
 	}
 	e := explanation{T: float64(event.Decision.At.UnixMilli()) / 1000, Decision: recorded}
 	if replayed {
-		e.WhatIf = replayer.WhatIf(&event.Tick)
+		e.WhatIf = replayer.WhatIf(policy)
 	}
 	if output == "json" {
 		enc := json.NewEncoder(w)

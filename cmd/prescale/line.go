@@ -196,6 +196,17 @@ func (l *line) owns(policy string) bool {
 	return l.current != nil && l.current.Owns(policy)
 }
 
+// explain is a readmodel.Explainer for the policies that this process decides for.
+func (l *line) explain(ctx context.Context, policy string) (readmodel.Explained, bool) {
+	l.mu.Lock()
+	current := l.current
+	l.mu.Unlock()
+	if current == nil {
+		return readmodel.Explained{}, false
+	}
+	return current.Explain(ctx, policy)
+}
+
 // Gather returns the metrics of the present log.
 func (l *line) Gather() ([]*dto.MetricFamily, error) {
 	l.mu.Lock()

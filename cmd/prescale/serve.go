@@ -106,7 +106,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) (err error)
 		Listener:   listener,
 		Gatherer:   prometheus.Gatherers{registry, line},
 		Ready:      ready(store),
-		Pages:      pages(page, store),
+		Pages:      pages(page, store, line.explain),
 		OnShutdown: page.Close,
 		Logger:     logger,
 	})
@@ -133,9 +133,9 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) (err error)
 }
 
 // pages serves the live page and, for prescale explain, the newest answers.
-func pages(page http.Handler, store *readmodel.Store) http.Handler {
+func pages(page http.Handler, store *readmodel.Store, explain readmodel.Explainer) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/api/v1/", readmodel.Handler(store))
+	mux.Handle("/api/v1/", readmodel.Handler(store, explain))
 	mux.Handle("/", page)
 	return mux
 }

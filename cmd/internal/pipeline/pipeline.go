@@ -132,6 +132,14 @@ func (p *Pipeline) Owns(policy string) bool {
 	return p.shards.owns(policy)
 }
 
+// Explain is a readmodel.Explainer. Without a log it explains nothing.
+func (p *Pipeline) Explain(ctx context.Context, policy string) (readmodel.Explained, bool) {
+	if p.shards == nil {
+		return readmodel.Explained{}, false
+	}
+	return p.shards.explain(ctx, policy)
+}
+
 // runner ticks the policies of one cluster and interval.
 type runner struct {
 	Config

@@ -67,7 +67,7 @@ func (r *Replayer) Step(e *eventlog.Event) (replayed Replayed, ok bool, err erro
 		}
 		r.deciders[t.Policy] = d
 	}
-	replayed.Now = d.autoscaler.Tick(t.At, t.Observation)
+	replayed.Now = d.tick(t.At, t.Observation)
 	if e.Decision.Seq == 0 {
 		return Replayed{}, false, nil
 	}
@@ -81,10 +81,8 @@ func (r *Replayer) Step(e *eventlog.Event) (replayed Replayed, ok bool, err erro
 	return replayed, true, nil
 }
 
-// WhatIf says what would have changed the decision of the tick, which must be the last that Step decided of its policy.
-func (r *Replayer) WhatIf(t *eventlog.Tick) []scaler.WhatIf {
-	return r.deciders[t.Policy].autoscaler.WhatIf(t.At, t.Observation)
-}
+// WhatIf says what would have changed the last decision of a policy that Step decided again.
+func (r *Replayer) WhatIf(policy string) []scaler.WhatIf { return r.deciders[policy].whatIf() }
 
 // RecordedDecision returns a decision as it was made.
 func RecordedDecision(d *eventlog.Decision) (scaler.Decision, error) {

@@ -42,6 +42,14 @@ type shard struct {
 	// inbox holds ticks that were observed and are not decided yet: while a broker is away they wait, so that they are
 	// missing from no forecast afterwards.
 	inbox chan sightings
+	// questions are answered between ticks.
+	questions chan question
+}
+
+// question asks for the explanation of a policy's newest decision. The answer has room for one, which is nil where there is none.
+type question struct {
+	policy string
+	answer chan<- *readmodel.Explained
 }
 
 // sightings are what one runner's tick saw of one shard's policies.
@@ -93,6 +101,26 @@ func (s *shards) owns(policy string) bool {
 	defer s.mu.Unlock()
 	_, ok := s.owned[eventlog.ShardOf(policy, s.cfg.Shards)]
 	return ok
+}
+
+// explain is a readmodel.Explainer.
+func (s *shards) explain(ctx context.Context, policy string) (readmodel.Explained, bool) {
+	s.mu.Lock()
+	owned, ok := s.owned[eventlog.ShardOf(policy, s.cfg.Shards)]
+	s.mu.Unlock()
+	if !ok {
+		return readmodel.Explained{}, false
+	}
+	answer := make(chan *readmodel.Explained, 1)
+	select {
+	case owned.questions <- question{policy, answer}:
+	case <-ctx.Done():
+		return readmodel.Explained{}, false
+	}
+	if explained := <-answer; explained != nil {
+		return *explained, true
+	}
+	return readmodel.Explained{}, false
 }
 
 func (s *shards) changed(generation int) bool {
@@ -153,7 +181,7 @@ func (s *shards) deliver(now time.Time, seen []sighting) {
 func (s *shards) open(n int32) *shard {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	owned := &shard{policies: s.byShard[n], inbox: make(chan sightings, inboxTicks)}
+	owned := &shard{policies: s.byShard[n], inbox: make(chan sightings, inboxTicks), questions: make(chan question)}
 	s.owned[n] = owned
 	s.generation++
 	return owned
@@ -195,6 +223,8 @@ func (s *shards) serve(ctx context.Context, log *eventlog.Shard) error {
 					return err
 				}
 			}
+		case q := <-owned.questions:
+			q.answer <- d.explain(q.policy)
 		case <-ctx.Done():
 			// Nothing is written on leaving: the next owner replays the few ticks since each checkpoint faster than a last
 			// checkpoint of every policy could be written.
@@ -216,7 +246,7 @@ func (s *shards) tick(ctx context.Context, log *eventlog.Shard, d *deciders, see
 			continue
 		}
 		decider := d.all[name]
-		decision := decider.autoscaler.Tick(seen.now, p.observation)
+		decision := decider.tick(seen.now, p.observation)
 		payload, err := json.Marshal(record{Decision: decision, Cause: cause(p.err)})
 		if err != nil {
 			// A number that JSON cannot hold. The tick counts, so that the log goes on; the answer is not served.
@@ -297,7 +327,9 @@ func Publisher(policies []Policy, store *readmodel.Store, fail func(policy strin
 		if r.Cause != "" {
 			err = errors.New(r.Cause)
 		}
-		store.Publish(entry(p, d.Observation, r.Decision, err))
+		e := entry(p, d.Observation, r.Decision, err)
+		e.Writer = d.Writer
+		store.Publish(e)
 	}
 }
 
@@ -313,6 +345,30 @@ type decider struct {
 	spec       uint64
 	// fresh says that the autoscaler has seen nothing.
 	fresh bool
+	// last is the newest observation, and what was decided on it; its decision's time is zero where there is none.
+	last struct {
+		observation series.Observation
+		decision    scaler.Decision
+	}
+}
+
+func (d *decider) tick(now time.Time, o series.Observation) scaler.Decision {
+	d.last.observation, d.last.decision = o, d.autoscaler.Tick(now, o)
+	return d.last.decision
+}
+
+// whatIf says what would have changed the newest decision.
+func (d *decider) whatIf() []scaler.WhatIf {
+	return d.autoscaler.WhatIf(d.last.decision.At, d.last.observation)
+}
+
+// explain returns nil where nothing was decided for the policy.
+func (d *deciders) explain(policy string) *readmodel.Explained {
+	one, ok := d.all[policy]
+	if !ok || one.last.decision.At.IsZero() {
+		return nil
+	}
+	return &readmodel.Explained{Decision: one.last.decision, WhatIf: one.whatIf()}
 }
 
 func newDeciders(policies []Policy) (*deciders, error) {
@@ -353,7 +409,7 @@ func (d *deciders) Observe(t eventlog.Tick, restart bool) {
 		}
 		p.autoscaler = a
 	}
-	p.autoscaler.Tick(t.At, t.Observation)
+	p.tick(t.At, t.Observation)
 	p.fresh = false
 	d.replayed++
 }

@@ -67,8 +67,26 @@ func TestTheLogInMemoryIsAReplayOfItself(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute+time.Second)
 		defer cancel()
+		go func() {
+			time.Sleep(5*time.Minute + time.Second)
+			// Asked between two ticks, so the newest entry is of the newest decision.
+			e, err := store.Get("ai/a")
+			explained, ok := p.Explain(ctx, "ai/a")
+			if err != nil || !ok || !explained.Decision.At.Equal(e.At) || explained.Decision.DesiredReplicas != e.Decision.DesiredReplicas || len(explained.WhatIf) < 5 {
+				t.Errorf("explain: got %+v, %v, want what would change %+v", explained, ok, e.Decision)
+			}
+			if e.Writer != lc.Instance {
+				t.Errorf("writer: got %q, want %q", e.Writer, lc.Instance)
+			}
+			if _, ok := p.Explain(ctx, "ai/nobody"); ok {
+				t.Error("a policy that is not there was explained")
+			}
+		}()
 		if err := p.Run(ctx); err != nil {
 			t.Fatal(err)
+		}
+		if _, ok := p.Explain(ctx, "ai/a"); ok {
+			t.Error("explained without a shard")
 		}
 		again, err := newDeciders(policies)
 		if err != nil {

@@ -1,9 +1,13 @@
 package readmodel
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"time"
+
+	"github.com/prescale/prescale/scaler"
 )
 
 // StatusMessage is one policy as the HTTP API tells it: its newest entry, even when it is stale, and what is wrong with it.
@@ -15,7 +19,23 @@ type StatusMessage struct {
 	Error string `json:"error,omitempty"`
 	// Cause is the latest failure since Entry.
 	Cause string `json:"cause,omitempty"`
+	// Explained is given for one policy, by the process that decides for it.
+	Explained *Explained `json:"explained,omitempty"`
 }
+
+// Explained is a policy's newest decision and what would have changed it. It may be a moment newer than the read model's entry,
+// which comes by way of the log.
+type Explained struct {
+	Decision scaler.Decision `json:"decision"`
+	WhatIf   []scaler.WhatIf `json:"whatIf"`
+}
+
+// Explainer explains a policy's newest decision, and reports false where it is another process's, where there is none yet, or
+// where ctx ends before it can be told.
+type Explainer func(ctx context.Context, policy string) (Explained, bool)
+
+// explainTimeout bounds the wait for an explanation: whoever decides may be waiting for the log.
+const explainTimeout = time.Second
 
 func messageOf(st Status) StatusMessage {
 	m := StatusMessage{Policy: st.Policy, Cause: st.Cause}
@@ -28,8 +48,9 @@ func messageOf(st Status) StatusMessage {
 	return m
 }
 
-// Handler answers GET /api/v1/policies with every policy's StatusMessage, and GET /api/v1/policies/NAMESPACE/NAME with one.
-func Handler(store *Store) http.Handler {
+// Handler answers GET /api/v1/policies with every policy's StatusMessage, and GET /api/v1/policies/NAMESPACE/NAME with one, which
+// explain may explain.
+func Handler(store *Store, explain Explainer) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/v1/policies", func(w http.ResponseWriter, _ *http.Request) {
 		messages := []StatusMessage{}
@@ -45,7 +66,13 @@ func Handler(store *Store) http.Handler {
 			http.Error(w, "unknown policy "+policy, http.StatusNotFound)
 			return
 		}
-		writeJSON(w, messageOf(st))
+		message := messageOf(st)
+		ctx, cancel := context.WithTimeout(r.Context(), explainTimeout)
+		defer cancel()
+		if explained, ok := explain(ctx, policy); ok {
+			message.Explained = &explained
+		}
+		writeJSON(w, message)
 	})
 	return mux
 }

@@ -34,6 +34,8 @@ type Entry struct {
 	// Ahead is the forecast of each step of the decision's horizon, by the levels of its ArrivalForecast: step k (from 1), level
 	// i at (k-1)×levels+i. It is nil where the decision came from the log, which does not keep it.
 	Ahead []float64 `json:"-"`
+	// Writer is the process that decided; empty where nothing but this one can have.
+	Writer string `json:"writer,omitempty"`
 	// Usable says that the decision may be served; where it is not, Cause says why in words.
 	Usable bool   `json:"usable"`
 	Cause  string `json:"cause,omitempty"`
