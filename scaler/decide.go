@@ -394,5 +394,6 @@ func (d decider) settle(n int, reason Reason) {
 	d.DesiredReplicas, d.Reason = n, reason
 	if len(config.Pools) > 0 {
 		d.split()
+		d.perPool()
 	}
 }

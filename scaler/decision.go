@@ -70,6 +70,8 @@ type QuantileValue struct {
 type PoolDecision struct {
 	Name            string `json:"name"`
 	DesiredReplicas int    `json:"desiredReplicas"`
+	// CapacityPerReplica is what one of its replicas has been seen to do, in records per second.
+	CapacityPerReplica series.Value `json:"capacityPerReplica"`
 }
 
 // Term is what one rule of the decision asked for.

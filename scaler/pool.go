@@ -66,6 +66,15 @@ func (d decider) split() {
 	}
 }
 
+// perPool fills in what each pool's replicas can do.
+func (d decider) perPool() {
+	for i := range d.Pools {
+		if i < len(d.state.Pools) {
+			d.Pools[i].CapacityPerReplica = d.state.Pools[i].perReplica()
+		}
+	}
+}
+
 // keepPools gives every pool the count that it has, and reports whether all of them are known.
 func (d decider) keepPools() bool {
 	total := 0

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -16,6 +17,9 @@ const (
 	RoundRobin Assignor = "roundrobin"
 	// Sticky keeps what it can while the counts stay even; everyone stops (eager).
 	Sticky Assignor = "sticky"
+	// Proportional gives contiguous runs in proportion to what the members can do, as none of Kafka's own assignors and only one
+	// that knows the speeds of unequal replicas does; everyone stops (eager).
+	Proportional Assignor = "proportional"
 	// Cooperative assigns as Sticky does, and only the partitions that move stop.
 	Cooperative Assignor = "cooperative-sticky"
 )
@@ -23,17 +27,21 @@ const (
 // ParseAssignor returns the assignor of a name.
 func ParseAssignor(name string) (Assignor, error) {
 	switch a := Assignor(name); a {
-	case Range, RoundRobin, Sticky, Cooperative:
+	case Range, RoundRobin, Sticky, Cooperative, Proportional:
 		return a, nil
 	}
-	return "", fmt.Errorf("assignor: %q: want range, roundrobin, sticky or cooperative-sticky", name)
+	return "", fmt.Errorf("assignor: %q: want range, roundrobin, sticky, cooperative-sticky or proportional", name)
 }
 
 // assign fills owner, one entry a partition, with members' ids, given who owned it before (-1: nobody). Members are in the
 // order in which they joined. It returns how many partitions have another owner now.
-func (a Assignor) assign(owner []int, members []int) (moved int) {
+func (a Assignor) assign(owner []int, all []member) (moved int) {
 	before := slices.Clone(owner)
-	n, count := len(members), len(owner)
+	n, count := len(all), len(owner)
+	members := make([]int, n)
+	for i := range all {
+		members[i] = all[i].id
+	}
 	if n == 0 {
 		for p := range owner {
 			owner[p] = -1
@@ -51,6 +59,19 @@ func (a Assignor) assign(owner []int, members []int) (moved int) {
 			for range size {
 				owner[at] = m
 				at++
+			}
+		}
+	case Proportional:
+		total, sum := 0.0, 0.0
+		for i := range all {
+			total += all[i].capacity
+		}
+		at := 0
+		for i := range all {
+			sum += all[i].capacity
+			// Rounding the ends of the runs, not their lengths, leaves none over.
+			for end := int(math.Round(float64(count) * sum / total)); at < end; at++ {
+				owner[at] = members[i]
 			}
 		}
 	case RoundRobin:

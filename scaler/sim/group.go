@@ -8,7 +8,7 @@ import (
 
 // member is a replica that is in the group.
 type member struct {
-	id       int
+	id, pool int
 	capacity float64 // records per second
 	load     float64 // share of the arrivals on its partitions
 	backlog  float64 // scratch

@@ -12,6 +12,7 @@ import (
 type Prescale struct {
 	*scaler.Autoscaler
 	Decision scaler.Decision // the latest
+	split    []int
 }
 
 // NewPrescale returns the shipped rule with a model; a nil model leaves persistence.
@@ -32,6 +33,9 @@ func (s *Scenario) Config(violationRatio float64) scaler.Config {
 	c.ObjectiveLag = time.Duration(s.Objective * float64(time.Second))
 	c.ViolationRatio = violationRatio
 	c.MinReplicas, c.MaxReplicas = s.Min, s.Max
+	for _, p := range s.Pools {
+		c.Pools = append(c.Pools, scaler.Pool{Name: p.Name, MaxReplicas: p.Max, Price: p.Price})
+	}
 	return c
 }
 
@@ -39,6 +43,15 @@ func (s *Scenario) Config(violationRatio float64) scaler.Config {
 func (p *Prescale) Decide(now time.Time, o *series.Observation) int {
 	p.TickInto(&p.Decision, now, o)
 	return p.Decision.DesiredReplicas
+}
+
+// Split implements Splitter.
+func (p *Prescale) Split() []int {
+	p.split = p.split[:0]
+	for i := range p.Decision.Pools {
+		p.split = append(p.split, p.Decision.Pools[i].DesiredReplicas)
+	}
+	return p.split
 }
 
 // Fixed always asks for the same count.

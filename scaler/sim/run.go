@@ -26,6 +26,9 @@ type Scenario struct {
 	// for counts as there for the replicas of later ticks.
 	NodeReplicas int
 	NodeLead     float64
+	// Pools are the targets of a Splitter; empty means one of Capacity and Lead. With pools Capacity is what Result.LowerBound and
+	// the elasticity count a replica as, and CapacityNoise, LeadJitter, Min and Max are those of all.
+	Pools []Pool
 	// Pause is how long a rebalance stops the group, in seconds.
 	Pause float64
 	// Partitions is their count and Weights their shares of the arrivals; nil means equal shares.
@@ -74,7 +77,7 @@ func (s *Scenario) Validate() error {
 	check(s.Objective > 0, "objective: %v: want more than 0 seconds", s.Objective)
 	check(s.Min >= 0 && s.Max >= max(1, s.Min), "min and max: %d and %d: want 0 <= min <= max and max >= 1", s.Min, s.Max)
 	_, err := ParseAssignor(string(s.Assignor))
-	errs = append(errs, err)
+	errs = append(errs, err, s.validatePools())
 	return errors.Join(errs...)
 }
 
@@ -94,6 +97,9 @@ type Point struct {
 type Result struct {
 	// ReplicaSeconds counts replicas that are ready or starting. LowerBound is what the arrivals alone need at least.
 	ReplicaSeconds, LowerBound float64
+	// Price is what they cost, at the pools' prices, and Reclaimed how many lost their nodes.
+	Price     float64
+	Reclaimed int
 	// LateRatio is the share of records that waited longer than the objective.
 	LateRatio   float64
 	Records     float64
@@ -119,6 +125,7 @@ type Elasticity struct{ ThetaUnder, ThetaOver, TauUnder, TauOver float64 }
 type starting struct {
 	orderedAt, readyAt float64
 	provisioned        bool // a node had to come first
+	pool               int
 }
 
 // Run tries one policy. The same scenario and policy give the same result.
@@ -126,7 +133,13 @@ func Run(s Scenario, policy Policy) (Result, error) {
 	if err := s.Validate(); err != nil {
 		return Result{}, err
 	}
-	r := &runner{s: s, random: rand.New(rand.NewPCG(s.Seed, 0x9e3779b97f4a7c15)), start: s.Start}
+	r := &runner{
+		s: s, random: rand.New(rand.NewPCG(s.Seed, 0x9e3779b97f4a7c15)), reclaims: rand.New(rand.NewPCG(s.Seed, 0x2545f4914f6cdd1d)), start: s.Start,
+	}
+	for _, p := range s.pools() {
+		r.pools = append(r.pools, poolRun{Pool: p})
+	}
+	r.wanted = make([]int, len(r.pools))
 	if r.start.IsZero() {
 		r.start = time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
 	}
@@ -139,7 +152,7 @@ func Run(s Scenario, policy Policy) (Result, error) {
 	}
 	r.g = newGroup(s.Trace, s.Partitions, weights, s.Objective)
 	for range s.Initial {
-		r.join()
+		r.join(0)
 	}
 	r.reassign(false)
 	return r.run(policy), nil
@@ -148,9 +161,11 @@ func Run(s Scenario, policy Policy) (Result, error) {
 type runner struct {
 	s           Scenario
 	random      *rand.Rand
+	reclaims    *rand.Rand
 	g           *group
 	start       time.Time
-	ids         []int // of the members, in joining order
+	pools       []poolRun
+	wanted      []int // by pool
 	nextID      int
 	pending     []starting
 	started     []float64
@@ -158,16 +173,27 @@ type runner struct {
 	changes     int
 	moves       int
 	paid        float64
+	spent       float64
+	reclaimed   int
 	counting    bool
 	lagAt       []float64
 	owners      []int // ids per partition
 }
 
-func (r *runner) join() {
-	c := r.s.Capacity * max(0.2, 1+r.s.CapacityNoise*r.random.NormFloat64())
-	r.g.members = append(r.g.members, member{id: r.nextID, capacity: c})
-	r.ids = append(r.ids, r.nextID)
+func (r *runner) join(pool int) {
+	c := r.pools[pool].Capacity * max(0.2, 1+r.s.CapacityNoise*r.random.NormFloat64())
+	r.g.members = append(r.g.members, member{id: r.nextID, capacity: c, pool: pool})
 	r.nextID++
+}
+
+// lead draws how long a replica of the pool takes to start.
+func (r *runner) lead(pool int) float64 {
+	return r.pools[pool].Lead * math.Exp(r.s.LeadJitter*r.random.NormFloat64())
+}
+
+// sortPending puts those first that are ready first, in the order in which they were asked for.
+func (r *runner) sortPending() {
+	slices.SortStableFunc(r.pending, func(a, b starting) int { return cmp.Compare(a.readyAt, b.readyAt) })
 }
 
 // reassign redistributes the partitions after joins and leaves.
@@ -179,7 +205,7 @@ func (r *runner) reassign(pause bool) {
 		r.owners = slices.Repeat([]int{-1}, len(g.owner))
 	}
 	before := slices.Clone(r.owners)
-	moved := r.s.Assignor.assign(r.owners, r.ids)
+	moved := r.s.Assignor.assign(r.owners, g.members)
 	if r.counting {
 		r.moves += moved
 	}
@@ -203,35 +229,70 @@ func (r *runner) reassign(pause bool) {
 	g.regroup()
 }
 
-// scale moves the target to n: new replicas start, superfluous ones that are still starting are given up first, and then the
-// youngest members leave.
-func (r *runner) scale(n int) {
-	present := len(r.g.members) + len(r.pending)
-	if n == present {
-		return
+// scale moves every pool's target to the wanted count: new replicas start, superfluous ones that are still starting are given up
+// first, and then the youngest members leave.
+func (r *runner) scale() {
+	changed, left := false, false
+	for i := range r.pools {
+		changedHere, leftHere := r.scalePool(i, r.wanted[i])
+		changed, left = changed || changedHere, left || leftHere
 	}
-	if r.counting {
+	if changed && r.counting {
 		r.changes++
+	}
+	r.sortPending()
+	if left {
+		r.reassign(true)
+	}
+	r.place()
+}
+
+func (r *runner) scalePool(pool, n int) (changed, left bool) {
+	members, soon, stuck := r.present(pool)
+	present := members + soon + stuck
+	if n == present {
+		return false, false
 	}
 	room := n
 	if per := r.s.NodeReplicas; per > 0 {
 		room = (present + per - 1) / per * per
 	}
 	for ; present < n; present++ {
-		lead := r.s.Lead * math.Exp(r.s.LeadJitter*r.random.NormFloat64())
-		if present >= room {
-			lead += r.s.NodeLead
+		one := starting{orderedAt: r.g.now, readyAt: waiting, provisioned: present >= room, pool: pool}
+		if most := r.pools[pool].Room; most == 0 || members+soon < most {
+			soon++
+			one.readyAt = r.g.now + r.lead(pool)
+			if one.provisioned {
+				one.readyAt += r.s.NodeLead
+			}
 		}
-		r.pending = append(r.pending, starting{r.g.now, r.g.now + lead, present >= room})
+		r.pending = append(r.pending, one)
 	}
-	slices.SortStableFunc(r.pending, func(a, b starting) int { return cmp.Compare(a.readyAt, b.readyAt) })
-	for ; present > n && len(r.pending) > 0; present-- {
-		r.pending = r.pending[:len(r.pending)-1]
+	for k := len(r.pending) - 1; present > n && k >= 0; k-- {
+		if r.pending[k].pool == pool {
+			r.pending = slices.Delete(r.pending, k, k+1)
+			present--
+		}
 	}
-	if left := present - n; left > 0 {
-		kept := len(r.g.members) - left
-		r.g.members, r.ids = r.g.members[:kept], r.ids[:kept]
-		r.reassign(true)
+	for k := len(r.g.members) - 1; present > n && k >= 0; k-- {
+		if r.g.members[k].pool == pool {
+			r.g.members = slices.Delete(r.g.members, k, k+1)
+			present--
+			left = true
+		}
+	}
+	return true, left
+}
+
+// want takes over what the policy asked for, of each pool no more than there may be.
+func (r *runner) want(policy Policy, desired int) {
+	clear(r.wanted)
+	r.wanted[0] = desired
+	if s, ok := policy.(Splitter); ok && len(r.s.Pools) > 0 {
+		copy(r.wanted, s.Split())
+	}
+	for i := range r.wanted {
+		r.wanted[i] = min(r.wanted[i], r.pools[i].Max)
 	}
 }
 
@@ -243,19 +304,28 @@ func (r *runner) advance(until float64) {
 			next = min(next, max(r.g.now, r.pending[0].readyAt))
 		}
 		if r.counting {
-			r.paid += (next - r.g.now) * float64(len(r.g.members)+len(r.pending))
+			paid := len(r.g.members)
+			for i := range r.pending {
+				if r.pending[i].readyAt != waiting {
+					paid++
+				}
+			}
+			r.paid += (next - r.g.now) * float64(paid)
+			r.spent += (next - r.g.now) * r.price()
 		}
 		r.g.advance(next)
 		joined := false
 		for len(r.pending) > 0 && r.pending[0].readyAt <= r.g.now+1e-9 {
-			took := r.g.now - r.pending[0].orderedAt + r.s.Pause
-			if r.pending[0].provisioned {
+			one := r.pending[0]
+			took := r.g.now - one.orderedAt + r.s.Pause
+			if one.provisioned {
 				r.provisioned = append(r.provisioned, took)
 			} else {
 				r.started = append(r.started, took)
+				r.pools[one.pool].started = append(r.pools[one.pool].started, took)
 			}
 			r.pending = r.pending[1:]
-			r.join()
+			r.join(one.pool)
 			joined = true
 		}
 		if joined {
@@ -289,6 +359,7 @@ func (r *runner) run(policy Policy) Result {
 		for m := range g.members {
 			g.members[m].worked = 0
 		}
+		r.reclaim()
 		r.advance(to)
 		arrived := s.Trace.Arrived(to) - s.Trace.Arrived(from)
 		lag, age := g.lag(r.lagAt)
@@ -312,7 +383,15 @@ func (r *runner) run(policy Policy) Result {
 			o.PartitionLagRecords[p] = series.Of(r.lagAt[p])
 			o.PartitionArrivalRecords[p] = series.Of(g.weights[p] * arrived)
 		}
+		if len(s.Pools) > 0 {
+			r.observePools(&o)
+			o.UnschedulableReplicas = series.Of(0)
+			for i := range o.Pools {
+				o.UnschedulableReplicas = o.UnschedulableReplicas.Plus(o.Pools[i].UnschedulableReplicas)
+			}
+		}
 		desired := min(max(policy.Decide(now, &o), s.Min), s.Max)
+		r.want(policy, desired)
 		if s.Keep {
 			result.Points = append(result.Points, Point{to, arrived / s.Tick, lag, age, len(g.members), len(r.pending), desired})
 		}
@@ -322,12 +401,12 @@ func (r *runner) run(policy Policy) Result {
 			demandTicks++
 			result.Elasticity.add(demand, supply)
 		}
-		r.scale(desired)
+		r.scale()
 	}
 	result.Elasticity.divide(demandTicks)
 	end := float64(ticks) * s.Tick
 	from := math.Ceil(s.CountFrom/s.Tick) * s.Tick
-	result.ReplicaSeconds = r.paid
+	result.ReplicaSeconds, result.Price, result.Reclaimed = r.paid, r.spent, r.reclaimed
 	result.LowerBound = max((s.Trace.Arrived(end)-s.Trace.Arrived(from))/s.Capacity, float64(s.Min)*(end-from))
 	result.Records = g.total
 	result.EndsWithLag, _ = g.lag(nil)

@@ -84,13 +84,17 @@ func TestSlowestConsumerSetsThePace(t *testing.T) {
 }
 
 func TestAssignors(t *testing.T) {
-	for _, a := range []Assignor{Range, RoundRobin, Sticky, Cooperative} {
+	for _, a := range []Assignor{Range, RoundRobin, Sticky, Cooperative, Proportional} {
 		owner := make([]int, 48)
 		for p := range owner {
 			owner[p] = -1
 		}
 		for _, members := range [][]int{{1}, {1, 2, 3}, {1, 2, 3, 4, 5, 6, 7}, {2, 3, 7}, {2, 3, 7, 8}} {
-			moved := a.assign(owner, members)
+			var all []member
+			for _, id := range members {
+				all = append(all, member{id: id, capacity: 100})
+			}
+			moved := a.assign(owner, all)
 			counts := map[int]int{}
 			for _, m := range owner {
 				counts[m]++
