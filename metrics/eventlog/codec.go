@@ -25,7 +25,8 @@ func (e *NewerError) Error() string {
 func (t *Tick) AppendTo(b []byte) []byte {
 	b = appendMessage(b, 1, t.Stamp.append)
 	b = appendMessage(b, 2, func(b []byte) []byte { return appendObservation(b, &t.Observation, t.At, true) })
-	return appendBytes(b, 3, t.Anchor)
+	b = appendBytes(b, 3, t.Anchor)
+	return appendBytes(b, 4, t.Seed)
 }
 
 // AppendTo appends the record in its wire form. The observation's values per partition are left out.

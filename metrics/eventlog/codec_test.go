@@ -46,6 +46,7 @@ func full() Tick {
 			Problems: []string{"a", "b"},
 		},
 		Anchor: []byte{1, 2, 3},
+		Seed:   []byte{4, 5},
 	}
 }
 
@@ -175,6 +176,7 @@ func allKnown(t *testing.T, m protoreflect.Message) {
 // TestRecordsOfVersion1AreReadForEver reads the bytes that the first release wrote.
 func TestRecordsOfVersion1AreReadForEver(t *testing.T) {
 	tick, decision, checkpoint := full(), fullDecision(), fullCheckpoint()
+	tick.Seed = nil // It had none.
 	for name, data := range map[string][]byte{
 		"tick.v1": tick.AppendTo(nil), "decision.v1": decision.AppendTo(nil), "checkpoint.v1": checkpoint.AppendTo(nil),
 	} {

@@ -22,6 +22,8 @@ func DecodeTick(key, b []byte) (Tick, error) {
 			return decodeObservation(f, &t.Observation)
 		case 3:
 			return f.bytesTo(&t.Anchor)
+		case 4:
+			return f.bytesTo(&t.Seed)
 		}
 		return nil
 	})

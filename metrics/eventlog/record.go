@@ -33,6 +33,9 @@ type Tick struct {
 	Observation series.Observation
 	// Anchor, mostly nil, is the decider's state after this tick.
 	Anchor []byte
+	// Seed is the decider's state before this tick where its state begins with the tick (Origin is Seq) and yet knows
+	// something: what an imported history taught. It makes the import part of the log, whole or not at all.
+	Seed []byte
 }
 
 // Decision is a record of the topic of decisions: the outcome of the Tick with the same Policy and Seq.
@@ -64,8 +67,10 @@ type Entry struct {
 	At          time.Time
 	Observation series.Observation
 	Spec        uint64
-	// Fresh says that the decider was new when it saw this observation: it knows of none before.
+	// Fresh says that the decider was new when it saw this observation: it knows of no tick before.
 	Fresh bool
+	// Seed, where Fresh, is the state that the decider began with; nil where it knew nothing at all.
+	Seed []byte
 
 	DesiredReplicas int
 	Reason          string

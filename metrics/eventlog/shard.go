@@ -84,7 +84,7 @@ type Recovery interface {
 	// the policy instead: the first one with restart true.
 	Restore(c Checkpoint) error
 	// Observe is called for every tick after the policy's checkpoint, in order. restart says that the state must be
-	// started anew before the tick.
+	// started anew before the tick, from the tick's Seed where it has one.
 	Observe(t Tick, restart bool)
 }
 
@@ -185,7 +185,7 @@ func (s *Shard) append(ctx context.Context, entries []Entry) error {
 		if err != nil {
 			return err
 		}
-		tick := Tick{Stamp: stamp, Observation: e.Observation}
+		tick := Tick{Stamp: stamp, Observation: e.Observation, Seed: e.Seed}
 		if e.State == nil && stamp.Origin == stamp.Seq {
 			// Where a state begins, nothing is known before: a checkpoint without state says from where to replay.
 			b.checkpoints = append(b.checkpoints, Checkpoint{Stamp: stamp, ReplayFrom: s.end})
