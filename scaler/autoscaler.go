@@ -83,6 +83,7 @@ func (a *Autoscaler) TickInto(d *Decision, now time.Time, o *series.Observation)
 		in.ScheduledMin = scheduledMin(a.schedules, now, now.Add(time.Duration(lead*float64(time.Second))))
 	}
 	DecideInto(d, now, in)
+	d.HistorySamples = a.state.HistorySamples
 	a.state.Record(d, o)
 }
 
@@ -93,5 +94,20 @@ func (a *Autoscaler) Warm(at time.Time, arrivalRate float64) {
 	if a.model != nil {
 		a.model.Observe(at, arrivalRate)
 	}
-	a.state.Arrivals.observe(series.Of(arrivalRate))
+	rate := series.Of(arrivalRate)
+	a.state.Arrivals.observe(rate)
+	if rate.Known() {
+		a.state.HistorySamples++
+	}
+}
+
+// TakeHistory replaces the forecaster by that of past, an Autoscaler made alike that was taught a history by Warm and has not
+// ticked; past must not be used afterwards. All that does not forecast stays as it was learned. It reports false, and changes
+// nothing, where the history holds no more samples than a has seen ticks: what was seen here is then worth more.
+func (a *Autoscaler) TakeHistory(past *Autoscaler) bool {
+	if past.state.HistorySamples <= a.state.Ticks {
+		return false
+	}
+	a.model, a.state.HistorySamples = past.model, past.state.HistorySamples
+	return true
 }

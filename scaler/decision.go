@@ -34,6 +34,9 @@ type Decision struct {
 	CapacityPerReplica series.Value `json:"capacityPerReplica"`
 	LeadTimeSeconds    series.Value `json:"leadTimeSeconds"`
 
+	// HistorySamples is how many samples of an imported history the forecaster began with.
+	HistorySamples int `json:"historySamples,omitempty"`
+
 	// Pools holds the split over targets, in the policy's order, where it names several. It adds up to DesiredReplicas and,
 	// beyond that, those of a full pool that wait for a node.
 	Pools []PoolDecision `json:"pools,omitempty"`

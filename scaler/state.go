@@ -26,6 +26,8 @@ type State struct {
 	Spending    spending
 
 	Ticks int
+	// HistorySamples is how many samples the forecaster had from an imported history when it was taken over.
+	HistorySamples int `json:",omitempty"`
 	// At is the time of the last observation.
 	At time.Time
 	// Desired is the last answer; Changed when it last changed and Increase by how much, negative for a decrease.

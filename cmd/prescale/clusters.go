@@ -49,6 +49,9 @@ func (cs *clusters) close() {
 	}
 }
 
+// client returns the client of a cluster that all share.
+func (cs *clusters) client(name string) *kgo.Client { return cs.open[name].client }
+
 // options returns the options of a further client of a cluster, for what cannot share the collectors': reading records.
 func (cs *clusters) options(name string) []kgo.Opt {
 	c := cs.configs[name]

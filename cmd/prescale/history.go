@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/prescale/prescale/cmd/internal/history"
@@ -85,7 +84,7 @@ func (h *historySource) read(ctx context.Context, now time.Time) (*history.Serie
 			return nil, err
 		}
 		defer client.Close()
-		return history.Topic(ctx, kadm.NewClient(client), h.topic, r)
+		return history.Topics(ctx, client, []string{h.topic}, r)
 	case h.daemonConfig != "":
 		if h.name == "" {
 			return nil, errors.New("--name: is missing: want the policy as namespace/name")
@@ -174,21 +173,6 @@ func (h *arrivals) warm(a *scaler.Autoscaler, interval, until float64) {
 	rates := h.rates()
 	for i := ticks - 1; i >= 0; i-- {
 		to := end - float64(i)*interval
-		a.Warm(epoch(to), meanRate(rates, h.step, to-interval-h.begin-shift, to-h.begin-shift))
+		a.Warm(epoch(to), history.MeanRate(rates, h.step, to-interval-h.begin-shift, to-h.begin-shift))
 	}
-}
-
-// meanRate averages step values over a span of seconds, NaN where any of it is missing.
-func meanRate(rates []float64, step, from, to float64) float64 {
-	sum := 0.0
-	for at := from; at < to-1e-9; {
-		i := int(math.Floor(at/step + 1e-9))
-		next := min(to, float64(i+1)*step)
-		if i < 0 || i >= len(rates) {
-			return math.NaN()
-		}
-		sum += rates[i] * (next - at)
-		at = next
-	}
-	return sum / (to - from)
 }

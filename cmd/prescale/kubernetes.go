@@ -91,6 +91,10 @@ func (k *inKubernetes) apply(_ context.Context, policies []*v1alpha1.ScalePolicy
 			unusable[p.PolicyName()] = errors.New("sources.prometheus.urls: only for policies in the daemon's configuration file: give port, and the pods are asked")
 			continue
 		}
+		if h := p.Spec.History; h != nil && h.File != nil {
+			unusable[p.PolicyName()] = errors.New("history.file: only for policies in the daemon's configuration file: give topic or prometheus")
+			continue
+		}
 		one := k.cfg
 		one.Policies = []v1alpha1.ScalePolicy{*p}
 		usable, err := one.PipelinePolicies()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/prescale/prescale/cmd/internal/config"
+	"github.com/prescale/prescale/cmd/internal/history"
 	"github.com/prescale/prescale/cmd/internal/pipeline"
 	"github.com/prescale/prescale/cmd/internal/readmodel"
 	"github.com/prescale/prescale/cmd/internal/source"
@@ -148,6 +150,7 @@ func (l *line) once(ctx context.Context, policies []pipeline.Policy) error {
 		CollectorFor: l.collector,
 		Replicas:     l.replicas,
 		Sources:      sources,
+		Histories:    history.Reader{Client: l.clusters.client, HTTP: http.DefaultClient},
 		Store:        l.store,
 		Metrics:      l.metrics,
 		Logger:       l.logger,

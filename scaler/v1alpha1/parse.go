@@ -135,7 +135,7 @@ func (p *ScalePolicy) ScalerConfig() (scaler.Config, error) {
 			errs = append(errs, fmt.Errorf("verticalMax.memory: %s: want more than 0, such as 2Gi", m.Memory))
 		}
 	}
-	errs = append(errs, forecaster.ValidateEvents(p.Events()), s.Sources.validate(), c.Validate())
+	errs = append(errs, forecaster.ValidateEvents(p.Events()), s.Sources.validate(), s.History.validate(&s.Kafka), c.Validate())
 	if err := errors.Join(errs...); err != nil {
 		return scaler.Config{}, err
 	}

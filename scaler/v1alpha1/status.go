@@ -64,7 +64,7 @@ type ScalePolicyStatus struct {
 	// +optional
 	DecidedAt *metav1.Time `json:"decidedAt,omitempty"`
 
-	// Conditions are Ready, Accepted, HPA and, where spec.vertical asks for something, Vertical.
+	// Conditions are Ready, Accepted, HPA and, where spec.history or spec.vertical ask for something, History and Vertical.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
@@ -115,6 +115,8 @@ const (
 	ConditionAccepted = "Accepted"
 	// ConditionHPA: an HPA reads the policy's metric and will do what it says.
 	ConditionHPA = "HPA"
+	// ConditionHistory: the forecaster began with the history that the policy names. There only where it names one.
+	ConditionHistory = "History"
 	// ConditionVertical: usage is known, sizes are recommended and, where the policy says InPlace, carried out.
 	ConditionVertical = "Vertical"
 )

@@ -53,6 +53,7 @@ type ScalePolicyList struct {
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.season) || self.season.all(s, duration(s) > duration(has(self.interval) ? self.interval : '15s'))",message="season: want each more than the interval, such as 24h"
 // +kubebuilder:validation:XValidation:rule="!has(self.season) || self.season.all(i, s, i == 0 || duration(self.season[i-1]) <= duration(s))",message="season: want the shortest first"
+// +kubebuilder:validation:XValidation:rule="!has(self.history) || !has(self.history.topic) || !self.history.topic || has(self.kafka.topics) && size(self.kafka.topics) > 0",message="history.topic: want kafka.topics too, to say which"
 // +kubebuilder:validation:XValidation:rule="!has(self.schedules) || self.schedules.all(s, s.minReplicas <= self.replicas.max)",message="schedules: want minReplicas at most replicas.max"
 type ScalePolicySpec struct {
 	// ScaleTargetRef is what the HPA scales. It is only read: for the pods' start-up times and readiness.
@@ -90,6 +91,9 @@ type ScalePolicySpec struct {
 	// +listMapKey=name
 	// +optional
 	Events []Event `json:"events,omitempty"`
+	// History is where the past arrivals of a new policy are.
+	// +optional
+	History *History `json:"history,omitempty"`
 	// Mode is Active, or Observe: decide and show, but serve the present count.
 	// +kubebuilder:default=Active
 	// +optional

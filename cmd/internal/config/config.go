@@ -26,6 +26,8 @@ type Config struct {
 	EventLog EventLog `json:"eventLog"`
 	// Clusters are the Kafka clusters that policies name.
 	Clusters map[string]kafkaclient.Config `json:"clusters"`
+	// Prometheus are the servers that policies name for their histories.
+	Prometheus map[string]Prometheus `json:"prometheus"`
 	// MetricsAPI is the external metrics API that the HPA reads.
 	MetricsAPI MetricsAPI `json:"metricsAPI"`
 	// ExternalScaler is the same for KEDA, over gRPC. Off by default.
@@ -35,6 +37,9 @@ type Config struct {
 	// Policies stand in the file itself; PolicyFiles names more files, as glob patterns relative to this file.
 	Policies    []v1alpha1.ScalePolicy `json:"policies"`
 	PolicyFiles []string               `json:"policyFiles"`
+
+	// dir is where the file is, for the paths in it.
+	dir string
 }
 
 // Log says where observations and decisions are kept.
@@ -87,12 +92,13 @@ func Load(path string) (Config, error) {
 		return Config{}, fmt.Errorf("read the configuration: %w", err)
 	}
 	c := Default()
+	c.dir = filepath.Dir(path)
 	decodeErr := v1alpha1.Decode(data, &c)
 	var key *v1alpha1.KeyError
 	if decodeErr != nil && !errors.As(decodeErr, &key) {
 		return Config{}, decodeErr // Not YAML: nothing of it was read that could be checked.
 	}
-	filesErr := c.readPolicyFiles(filepath.Dir(path))
+	filesErr := c.readPolicyFiles(c.dir)
 	if err := errors.Join(decodeErr, filesErr, notAbout(decodeErr, c.Validate())); err != nil {
 		return Config{}, err
 	}
@@ -143,7 +149,7 @@ func (c *Config) Validate() error {
 		cluster := c.Clusters[name]
 		errs = append(errs, prefixEach("clusters."+name+".", cluster.Validate()))
 	}
-	errs = append(errs, c.validateEventLog())
+	errs = append(errs, c.validateEventLog(), c.validatePrometheus())
 	errs = append(errs, c.validateServers()...)
 	checkListen := func(path, listen string) {
 		if _, _, err := net.SplitHostPort(listen); err != nil {
@@ -211,6 +217,8 @@ func (c *Config) policy(p *v1alpha1.ScalePolicy) (pipeline.Policy, error) {
 	}
 	sources, err := c.sources(p)
 	errs = append(errs, err)
+	past, err := c.history(p, cluster)
+	errs = append(errs, err)
 	topics := slices.Clone(kafka.Topics)
 	slices.Sort(topics)
 	if err := errors.Join(errs...); err != nil {
@@ -226,6 +234,7 @@ func (c *Config) policy(p *v1alpha1.ScalePolicy) (pipeline.Policy, error) {
 	}, cfg, p.Seasons())
 	policy.Model.Events = p.Events()
 	policy.Sources = sources
+	policy.History = past
 	return policy, nil
 }
 

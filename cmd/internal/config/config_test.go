@@ -3,10 +3,12 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/prescale/prescale/cmd/internal/history"
 	"github.com/prescale/prescale/forecaster"
 )
 
@@ -53,6 +55,30 @@ func TestLoadOverDefaults(t *testing.T) {
 	}
 }
 
+func TestHistoriesAreWhereTheFileSays(t *testing.T) {
+	c, err := load(t, map[string]string{"prescale.yaml": "clusters: {main: {brokers: [kafka:9092]}}\nprometheus: {main: {url: 'http://p:9090'}}\npolicies:\n" +
+		"- " + strings.Replace(goodPolicy, "replicas:", "history: {topic: true}, replicas:", 1) + "\n" +
+		"- " + strings.NewReplacer("name: a", "name: b", "replicas:", "history: {prometheus: {query: q}, span: 24h}, replicas:").Replace(goodPolicy) + "\n" +
+		"- " + strings.NewReplacer("name: a", "name: c", "replicas:", "history: {file: {path: past.csv, column: requests}}, replicas:").Replace(goodPolicy) + "\n"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	policies, err := c.PipelinePolicies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const weeks = 336 * time.Hour
+	for i, want := range []history.Source{
+		{Span: weeks, Cluster: "main", Topics: []string{"t"}},
+		{Span: 24 * time.Hour, Server: "http://p:9090", Query: "q"},
+		{Span: weeks, File: filepath.Join(c.dir, "past.csv"), Column: "requests"},
+	} {
+		if got := policies[i].History; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, want %+v", policies[i].Name(), got, want)
+		}
+	}
+}
+
 // TestEachMistakeHasItsMessage is the table of bad files: what is written over a good one, and what must be said.
 func TestEachMistakeHasItsMessage(t *testing.T) {
 	const good = "clusters: {main: {brokers: [kafka:9092]}}\n"
@@ -82,6 +108,12 @@ func TestEachMistakeHasItsMessage(t *testing.T) {
 			[]string{"policies[0].spec.sources.prometheus.port: no pods are named: give scaleTargetRef too"}},
 		{"empty sources", good + "policies: [" + strings.Replace(goodPolicy, "replicas:", "sources: {headers: {}}, replicas:", 1) + "]",
 			[]string{"policies[0].spec.sources.headers.topic: missing", "policies[0].spec.sources.headers.header: missing"}},
+		{"histories", good + "prometheus: {main: {url: 'prometheus:9090'}}\npolicies: [" + strings.Replace(goodPolicy, "topics: [t]}", "topics: []}, history: {topic: true, span: 9000h}", 1) + ", " +
+			strings.NewReplacer("name: a", "name: b", "replicas:", "history: {prometheus: {server: other}}, replicas:").Replace(goodPolicy) + "]",
+			[]string{
+				`prometheus.main.url: "prometheus:9090": want a URL such as`, "policies[0].spec.history.topic: true: want kafka.topics too", "policies[0].spec.history.span: 9000h0m0s: want",
+				"policies[1].spec.history.prometheus.query: missing", `policies[1].spec.history.prometheus.server: "other": not among the daemon's prometheus servers: [main]`,
+			}},
 		{"not YAML", "clusters: [", []string{"read YAML"}},
 		{"five at once", "log: 3\nclusters: {main: {brokers: [kafka]}}\nhttp: {listen: here, color: red}\npolicies: [{metadata: {name: a}, spec: {replicas: {max: many}}}]", []string{
 			"log: 3: want a text", `clusters.main.brokers[0]: "kafka"`, `http.listen: "here"`, "http.color: unknown key", `policies[0].spec.replicas.max: "many": want a whole number`,

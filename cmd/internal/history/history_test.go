@@ -183,7 +183,7 @@ func TestTopic(t *testing.T) {
 	}
 	r := history.Range{From: from, To: from.Add(4 * time.Minute), Step: time.Minute}
 	admin := kadm.NewClient(client)
-	s, err := history.Topic(ctx, admin, "orders", r)
+	s, err := history.Topics(ctx, client, []string{"orders"}, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,13 +195,63 @@ func TestTopic(t *testing.T) {
 	if _, err := admin.DeleteRecords(ctx, kadm.Offsets{"orders": {0: {Topic: "orders", Partition: 0, At: 2}}}); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = history.Topic(ctx, admin, "orders", r); err != nil {
+	if s, err = history.Topics(ctx, client, []string{"orders"}, r); err != nil {
 		t.Fatal(err)
 	}
 	if got := fmt.Sprint(s.Values); got != "[NaN NaN NaN 0]" {
 		t.Errorf("after records were deleted: got %v, want [NaN NaN NaN 0]", got)
 	}
-	if _, err := history.Topic(ctx, admin, "none", r); err == nil {
+	// Several topics are summed.
+	if _, err := admin.CreateTopic(ctx, 1, 1, nil, "returns"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		record := &kgo.Record{Topic: "returns", Timestamp: from.Add(190 * time.Second), Value: []byte("x")}
+		if err := client.ProduceSync(ctx, record).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s, err = history.Topics(ctx, client, []string{"orders", "returns"}, r); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(s.Values); got != "[NaN NaN NaN 2]" {
+		t.Errorf("of two topics: got %v, want [NaN NaN NaN 2]", got)
+	}
+	if _, err := history.Topics(ctx, client, []string{"none"}, r); err == nil {
 		t.Error("a topic that is not there was read")
+	}
+}
+
+func TestRates(t *testing.T) {
+	in := "time,n\n2026-01-01T00:00:00Z,60\n2026-01-01T00:01:00Z,120\n2026-01-01T00:03:00Z,30\n"
+	s, err := history.ReadCSV(strings.NewReader(in), "in.csv", history.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := s.Times[0]
+	for _, tt := range []struct {
+		interval time.Duration
+		from, to time.Duration
+		want     string
+	}{
+		{30 * time.Second, 0, 4 * time.Minute, "[1 1 2 2 NaN NaN 0.5 0.5]"},
+		{2 * time.Minute, 0, 4 * time.Minute, "[1.5 NaN]"},
+		{time.Minute, -2 * time.Minute, 90 * time.Second, "[NaN NaN 1.5]"}, // the grid ends at the end
+		{time.Minute, 3 * time.Minute, 6 * time.Minute, "[0.5 NaN NaN]"},
+	} {
+		var got []float64
+		last := begin.Add(tt.from)
+		if err := s.Rates(tt.interval, begin.Add(tt.from), begin.Add(tt.to), func(end time.Time, rate float64) {
+			if !end.After(last) {
+				t.Errorf("%v after %v", end, last)
+			}
+			last = end
+			got = append(got, rate)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if fmt.Sprint(got) != tt.want || !last.Equal(begin.Add(tt.to)) {
+			t.Errorf("every %v from %v to %v: got %v, want %v", tt.interval, tt.from, tt.to, got, tt.want)
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/prescale/prescale/cmd/internal/hpacheck"
+	"github.com/prescale/prescale/cmd/internal/pipeline"
 	"github.com/prescale/prescale/cmd/internal/readmodel"
 	"github.com/prescale/prescale/metrics/series"
 	"github.com/prescale/prescale/scaler/v1alpha1"
@@ -92,6 +93,12 @@ func newStatus(f facts, now time.Time) v1alpha1.ScalePolicyStatus {
 		}
 		set(v1alpha1.ConditionHPA, f.findings[0].Severity != hpacheck.Broken, string(f.findings[0].Code), strings.Join(lines, "\n"))
 	}
+	switch reason, message := historyOf(f); {
+	case reason == "":
+		meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionHistory)
+	default:
+		set(v1alpha1.ConditionHistory, reason == reasonImported, reason, message)
+	}
 	if f.podsOK && f.pods.Pending > 0 {
 		s.PendingReplicas = pointer(int32(f.pods.Pending))
 	}
@@ -106,6 +113,30 @@ func newStatus(f facts, now time.Time) v1alpha1.ScalePolicyStatus {
 		decisionStatus(&s, f.answer.Entry)
 	}
 	return s
+}
+
+// The reasons of the History condition.
+const (
+	reasonImported    = "Imported"
+	reasonNotImported = "NotImported"
+)
+
+// historyOf says what has become of the history that the policy names. The reason is empty where it names none, or where
+// nothing is known now.
+func historyOf(f facts) (reason, message string) {
+	if f.policy.Spec.History == nil || f.answer.Err != nil || !f.answer.Has {
+		return "", ""
+	}
+	e := f.answer.Entry
+	if n := e.Decision.HistorySamples; n > 0 {
+		return reasonImported, fmt.Sprintf("the forecaster began with %d samples of it", n)
+	}
+	for _, p := range e.Observation.Problems {
+		if strings.HasPrefix(p, pipeline.HistoryProblem) {
+			return reasonNotImported, p
+		}
+	}
+	return reasonNotImported, "the import is under way, or the policy was a day old when it was asked for: it decides without"
 }
 
 // poolStatuses returns what is known of each pool of the policy: its pods, and its share where the decision is fresh.

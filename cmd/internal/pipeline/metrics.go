@@ -14,6 +14,7 @@ type Metrics struct {
 	tickErrors   *prometheus.CounterVec
 	decisions    *prometheus.CounterVec
 	droppedTicks prometheus.Counter
+	imports      *prometheus.CounterVec
 }
 
 // NewMetrics registers the pipeline's metrics.
@@ -36,8 +37,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "prescale_dropped_ticks_total",
 			Help: "Ticks of policies that were observed and not decided, because the log took nothing for too long.",
 		}),
+		imports: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "prescale_history_imports_total",
+			Help: "Tries to import the history that a policy names, by outcome (imported, failed, unneeded: it holds less than was seen).",
+		}, []string{"policy", "outcome"}),
 	}
-	reg.MustRegister(m.tickSeconds, m.tickErrors, m.decisions, m.droppedTicks)
+	reg.MustRegister(m.tickSeconds, m.tickErrors, m.decisions, m.droppedTicks, m.imports)
 	return m
 }
 
@@ -57,6 +62,13 @@ func (m *Metrics) decided(policy string, d scaler.Decision) {
 		return
 	}
 	m.decisions.WithLabelValues(policy, string(d.Reason)).Inc()
+}
+
+func (m *Metrics) importedHistory(policy, outcome string) {
+	if m == nil {
+		return
+	}
+	m.imports.WithLabelValues(policy, outcome).Inc()
 }
 
 func (m *Metrics) dropped(policies int) {

@@ -65,6 +65,8 @@ type Config struct {
 	// by a Publisher. Shards is the number of its shards. A nil Log means that all are, and publishes at once.
 	Log    Log
 	Shards int
+	// Histories reads the histories that policies name, where there is a Log; nil reads none.
+	Histories Histories
 	// Kept carries what was learned from one pipeline to the next, where the Log keeps nothing; else nil.
 	Kept *Kept
 	// Clock is nil but where recorded traffic is replayed.

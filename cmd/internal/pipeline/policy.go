@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prescale/prescale/cmd/internal/history"
 	"github.com/prescale/prescale/cmd/internal/source"
 	"github.com/prescale/prescale/forecaster"
 	"github.com/prescale/prescale/forecaster/catalog"
@@ -21,6 +22,8 @@ type Policy struct {
 	Model  forecaster.Config
 	// Sources say where its latency and busy ratio are measured.
 	Sources source.Spec
+	// History says where its past arrivals are, if anywhere.
+	History history.Source
 }
 
 // NewPolicy returns the policy for one target: its forecaster samples at the scaler's interval and looks as far

@@ -65,6 +65,10 @@ func (r *Replayer) Step(e *eventlog.Event) (replayed Replayed, ok bool, err erro
 			r.deciders[t.Policy] = d
 			return Replayed{}, false, nil
 		}
+		if t.Seed != nil && a.Restore(t.Seed) != nil {
+			delete(r.deciders, t.Policy)
+			return Replayed{}, false, nil // Another version's, as above.
+		}
 		r.deciders[t.Policy] = d
 	}
 	replayed.Now = d.tick(t.At, t.Observation)

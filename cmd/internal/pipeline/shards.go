@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/prescale/prescale/cmd/internal/readmodel"
 	"github.com/prescale/prescale/metrics/collector"
 	"github.com/prescale/prescale/metrics/eventlog"
@@ -29,6 +31,9 @@ type shards struct {
 	cfg Config
 	// byShard are the policies by shard, sorted by name.
 	byShard map[int32][]Policy
+
+	// importSlots bounds how many histories are imported at once.
+	importSlots *semaphore.Weighted
 
 	mu    sync.Mutex
 	owned map[int32]*shard
@@ -69,7 +74,7 @@ type sighting struct {
 const inboxTicks = 16
 
 func newShards(cfg Config) *shards {
-	s := &shards{cfg: cfg, byShard: map[int32][]Policy{}, owned: map[int32]*shard{}}
+	s := &shards{cfg: cfg, byShard: map[int32][]Policy{}, owned: map[int32]*shard{}, importSlots: semaphore.NewWeighted(importsAtOnce)}
 	for _, p := range cfg.Policies {
 		n := eventlog.ShardOf(p.Name(), cfg.Shards)
 		s.byShard[n] = append(s.byShard[n], p)
@@ -208,11 +213,16 @@ func (s *shards) serve(ctx context.Context, log *eventlog.Shard) error {
 		return err
 	}
 	s.cfg.Logger.Info("serving a shard", "shard", log.Number, "term", log.Term, "policies", len(d.all), "replayedTicks", d.replayed, "took", time.Since(start))
+	importing, stop := context.WithCancel(ctx)
+	defer stop()
+	imports := s.importHistories(importing, d)
 	owned := s.open(log.Number)
 	defer s.close(log.Number, owned)
 	var forgot time.Time
 	for {
 		select {
+		case one := <-imports:
+			s.imported(d, one)
 		case seen := <-owned.inbox:
 			if err := s.tick(ctx, log, d, seen); err != nil {
 				return err
@@ -239,6 +249,7 @@ func (s *shards) serve(ctx context.Context, log *eventlog.Shard) error {
 func (s *shards) tick(ctx context.Context, log *eventlog.Shard, d *deciders, seen sightings) error {
 	entries := make([]eventlog.Entry, 0, len(seen.policies))
 	decisions := make([]scaler.Decision, 0, len(seen.policies))
+	histories := 0
 	for _, p := range seen.policies {
 		name := p.policy.Name()
 		if last, known := log.Known(name); known && !seen.now.After(last) {
@@ -246,6 +257,12 @@ func (s *shards) tick(ctx context.Context, log *eventlog.Shard, d *deciders, see
 			continue
 		}
 		decider := d.all[name]
+		var seed []byte
+		if decider.past != nil && histories < historiesPerTick {
+			seed = s.begin(decider)
+			histories++
+		}
+		p.observation.Problems = decider.problems(p.observation.Problems)
 		decision := decider.tick(seen.now, p.observation)
 		payload, err := json.Marshal(record{Decision: decision, Cause: cause(p.err)})
 		if err != nil {
@@ -260,7 +277,7 @@ func (s *shards) tick(ctx context.Context, log *eventlog.Shard, d *deciders, see
 			}
 		}
 		e := eventlog.Entry{
-			Policy: name, At: seen.now, Observation: p.observation, Spec: decider.spec, Fresh: decider.fresh,
+			Policy: name, At: seen.now, Observation: p.observation, Spec: decider.spec, Fresh: decider.fresh || seed != nil, Seed: seed,
 			DesiredReplicas: decision.DesiredReplicas, Reason: string(decision.Reason), Payload: payload,
 		}
 		decider.fresh = false
@@ -345,6 +362,10 @@ type decider struct {
 	spec       uint64
 	// fresh says that the autoscaler has seen nothing.
 	fresh bool
+	// past has learned from an imported history that the next tick begins with; nil where there is none. importProblem says why
+	// there is none yet, where the policy names one.
+	past          *scaler.Autoscaler
+	importProblem string
 	// last is the newest observation, and what was decided on it; its decision's time is zero where there is none.
 	last struct {
 		observation series.Observation
@@ -408,6 +429,10 @@ func (d *deciders) Observe(t eventlog.Tick, restart bool) {
 			panic(fmt.Sprintf("pipeline: policy %s was valid and is not: %v", t.Policy, err))
 		}
 		p.autoscaler = a
+	}
+	if restart && t.Seed != nil {
+		// A seed of another version leaves the state fresh, as a checkpoint of another version does.
+		_ = p.autoscaler.Restore(t.Seed)
 	}
 	p.tick(t.At, t.Observation)
 	p.fresh = false
