@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/prescale/prescale/cmd/internal/command"
-	"github.com/prescale/prescale/cmd/internal/config"
 	"github.com/prescale/prescale/cmd/internal/history"
 	"github.com/prescale/prescale/cmd/internal/pipeline"
 	"github.com/prescale/prescale/metrics/eventlog"
@@ -21,24 +20,16 @@ func explainRecorded(ctx context.Context, w io.Writer, path, policy, at, output 
 	if err != nil {
 		return command.Inputf("--at: %w", err)
 	}
-	cfg, err := config.Load(path)
-	if err != nil {
-		return command.Input(fmt.Errorf("%s:\n%w", path, err))
-	}
-	policies, err := cfg.PipelinePolicies()
-	if err != nil {
-		return command.Input(err)
-	}
-	client, lc, err := openRecorded(&cfg)
+	r, err := openRecorded(path)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	replayer := pipeline.NewReplayer(policies)
+	defer r.close()
+	replayer := pipeline.NewReplayer(r.policies)
 	var event eventlog.Event
 	var now pipeline.Replayed
 	replayed := false
-	for e, err := range eventlog.History(ctx, client, lc, eventlog.ShardOf(policy, lc.Shards), policy) {
+	for e, err := range eventlog.History(ctx, r.client, r.log, eventlog.ShardOf(policy, r.log.Shards), policy) {
 		if err != nil {
 			return err
 		}

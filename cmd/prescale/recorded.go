@@ -11,34 +11,49 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/prescale/prescale/cmd/internal/command"
 	"github.com/prescale/prescale/cmd/internal/config"
 	"github.com/prescale/prescale/cmd/internal/history"
+	"github.com/prescale/prescale/cmd/internal/pipeline"
 	"github.com/prescale/prescale/metrics/eventlog"
 )
 
-// openRecorded connects to the event log of the daemon with the configuration. The caller closes the client.
-func openRecorded(cfg *config.Config) (*kgo.Client, eventlog.Config, error) {
+// recorded is the event log of a daemon, opened for reading.
+type recorded struct {
+	client   *kgo.Client
+	log      eventlog.Config
+	policies []pipeline.Policy
+}
+
+// openRecorded connects to the event log of the daemon with the configuration file. The caller closes it.
+func openRecorded(path string) (*recorded, error) {
+	cfg, err := config.Load(path)
+	if err != nil {
+		return nil, command.Input(fmt.Errorf("%s:\n%w", path, err))
+	}
+	policies, err := cfg.PipelinePolicies()
+	if err != nil {
+		return nil, command.Input(err)
+	}
 	lc, cluster := cfg.EventLogConfig()
 	client, err := kgo.NewClient(cfg.Clusters[cluster].Options()...)
 	if err != nil {
-		return nil, eventlog.Config{}, fmt.Errorf("make the client of cluster %s: %w", cluster, err)
+		return nil, fmt.Errorf("make the client of cluster %s: %w", cluster, err)
 	}
-	return client, lc, nil
+	return &recorded{client, lc, policies}, nil
 }
+
+func (r *recorded) close() { r.client.Close() }
 
 // recordedArrivals reads the arrivals of a policy ("namespace/name") from the event log of the daemon with the configuration
 // file, as far as they are kept and lie between the times. A step of 0 means the policy's own interval.
 func recordedArrivals(ctx context.Context, path, policy string, from, to time.Time, step time.Duration) (*history.Series, error) {
-	cfg, err := config.Load(path)
-	if err != nil {
-		return nil, fmt.Errorf("%s:\n%w", path, err)
-	}
-	client, lc, err := openRecorded(&cfg)
+	r, err := openRecorded(path)
 	if err != nil {
 		return nil, err
 	}
-	defer client.Close()
-	s, err := evenSteps(eventlog.Observations(ctx, client, lc, policy, from, to), step)
+	defer r.close()
+	s, err := evenSteps(eventlog.Observations(ctx, r.client, r.log, policy, from, to), step)
 	if err != nil {
 		return nil, fmt.Errorf("the log's observations of %s from %s to %s: %w", policy, from.Format(time.RFC3339), to.Format(time.RFC3339), err)
 	}

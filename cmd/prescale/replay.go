@@ -8,10 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/prescale/prescale/cmd/internal/command"
-	"github.com/prescale/prescale/cmd/internal/config"
 	"github.com/prescale/prescale/cmd/internal/history"
 	"github.com/prescale/prescale/cmd/internal/pipeline"
 	"github.com/prescale/prescale/metrics/eventlog"
@@ -66,34 +64,26 @@ func replay(ctx context.Context, o replayOptions, stdout io.Writer) error {
 			return command.Inputf("--to: %w", err)
 		}
 	}
-	cfg, err := config.Load(o.config)
-	if err != nil {
-		return command.Input(fmt.Errorf("%s:\n%w", o.config, err))
-	}
-	policies, err := cfg.PipelinePolicies()
-	if err != nil {
-		return command.Input(err)
-	}
-	client, lc, err := openRecorded(&cfg)
+	r, err := openRecorded(o.config)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	replayer := pipeline.NewReplayer(policies)
+	defer r.close()
+	replayer := pipeline.NewReplayer(r.policies)
 	if o.check {
-		return checkLog(ctx, client, lc, replayer, o.output, stdout)
+		return checkLog(ctx, r, replayer, o.output, stdout)
 	}
-	shards := make([]int32, 0, lc.Shards)
+	shards := make([]int32, 0, r.log.Shards)
 	if o.policy != "" {
-		shards = append(shards, eventlog.ShardOf(o.policy, lc.Shards))
+		shards = append(shards, eventlog.ShardOf(o.policy, r.log.Shards))
 	} else {
-		for n := range int32(lc.Shards) {
+		for n := range int32(r.log.Shards) {
 			shards = append(shards, n)
 		}
 	}
 	out := replayOutput{json: o.output == "json", to: stdout}
 	for _, shard := range shards {
-		for e, err := range eventlog.History(ctx, client, lc, shard, o.policy) {
+		for e, err := range eventlog.History(ctx, r.client, r.log, shard, o.policy) {
 			if err != nil {
 				return err
 			}
@@ -174,8 +164,8 @@ func (o *replayOutput) summary() error {
 }
 
 // checkLog verifies the whole log and prints the report; a violation is an error.
-func checkLog(ctx context.Context, client *kgo.Client, cfg eventlog.Config, replayer *pipeline.Replayer, output string, stdout io.Writer) error {
-	report, err := eventlog.Check(ctx, client, cfg, replayer)
+func checkLog(ctx context.Context, r *recorded, replayer *pipeline.Replayer, output string, stdout io.Writer) error {
+	report, err := eventlog.Check(ctx, r.client, r.log, replayer)
 	if err != nil {
 		return err
 	}

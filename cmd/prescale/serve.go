@@ -54,7 +54,7 @@ func newServeCommand() *cobra.Command {
 }
 
 // serve builds every part in the order in which data flows and runs them until the context ends or one of them fails.
-func serve(ctx context.Context, cfg config.Config, stderr io.Writer) (err error) {
+func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
 	external.BridgeKlog(logger)
 	registry := telemetry.NewRegistry()
@@ -115,21 +115,27 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) (err error)
 		logger.Info("the log is this process's memory: a restart forgets what was learned, and a second replica would decide on its own")
 	}
 
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return line.run(ctx, first) })
+	g, running := errgroup.WithContext(ctx)
+	g.Go(func() error { return line.run(running, first) })
 	if cluster != nil {
-		cluster.run(ctx, g.Go)
+		cluster.run(running, g.Go)
 	}
 	if keda != nil {
-		g.Go(func() error { return keda.Run(ctx) })
+		g.Go(func() error { return keda.Run(running) })
 	}
-	g.Go(func() error { return page.Follow(ctx, store) })
-	g.Go(func() error { return api.Run(ctx) })
-	g.Go(func() error { return web.Run(ctx) })
-	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
-		return err
+	g.Go(func() error { return page.Follow(running, store) })
+	g.Go(func() error { return api.Run(running) })
+	g.Go(func() error { return web.Run(running) })
+	return unlessAsked(ctx, g.Wait())
+}
+
+// unlessAsked returns the error with which the parts ended, or nil where that is no more than their having been asked to: ctx
+// ended. A part that gives up with a cancelled context of its own has failed, and all that it did stands still.
+func unlessAsked(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // pages serves the live page and, for prescale explain, the newest answers.
