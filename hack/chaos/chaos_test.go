@@ -142,11 +142,13 @@ func (r *rig) startDaemons(dir string) {
 		d := newDaemon(r.t, r.binary, dir, i, r.brokers.Bootstrap(), content)
 		r.daemons = append(r.daemons, d)
 		r.t.Cleanup(func() {
-			d.stop()
 			if r.t.Failed() {
+				d.dump()
 				log, err := os.ReadFile(d.logFile)
-				r.t.Logf("daemon %d (%v):\n%s", i, err, log[max(0, len(log)-6000):])
+				log, stacks, _ := bytes.Cut(log, []byte("SIGQUIT: quit"))
+				r.t.Logf("daemon %d (%v):\n%s\nits goroutines:%s", i, err, log[max(0, len(log)-6000):], stacks)
 			}
+			d.stop()
 		})
 		d.start()
 	}
@@ -245,6 +247,11 @@ func (r *rig) owner() (*daemon, []string) {
 // recovered waits until others decide for the policies, and logs how long that took and what the rest saw of it.
 func (r *rig) recovered(what string, from time.Time, owned []string) {
 	r.t.Helper()
+	defer func() {
+		if r.t.Failed() {
+			r.t.Logf("%s: not decided again: %v", what, r.journal.undecided(from.Add(tick/2), owned))
+		}
+	}()
 	r.await(what+": others decide", func() bool { return r.journal.missing(from.Add(tick/2), owned) == 0 })
 	last := r.journal.allAfter(from.Add(tick/2), owned)
 	r.t.Logf("%s: its %d policies were decided again after %v; the longest gap of the others was %v, with a tick every %v",
@@ -276,13 +283,40 @@ func (r *rig) stopAnOwner() {
 	}
 }
 
+// killABroker kills the one that coordinates the group of owners: they have to find another, besides all that the death of any
+// broker means.
 func (r *rig) killABroker() {
-	i := r.random.IntN(3)
+	r.t.Helper()
+	i := r.coordinator()
 	from := time.Now()
 	r.brokers.Kill(i)
 	r.t.Logf("broker %d was gone %v after its SIGKILL", i, time.Since(from).Round(time.Millisecond))
-	r.recovered(fmt.Sprintf("SIGKILL of broker %d", i), from, r.names())
+	r.recovered(fmt.Sprintf("SIGKILL of broker %d, which coordinates the owners", i), from, r.names())
 	r.restartBroker(i)
+}
+
+// coordinator returns the index of the broker that coordinates the group of owners.
+func (r *rig) coordinator() int {
+	r.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(r.brokers.Bootstrap()...))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	const group = "prescale.owners"
+	found := kadm.NewClient(client).FindGroupCoordinators(ctx, group)[group]
+	if found.Err != nil {
+		r.t.Fatal(found.Err)
+	}
+	for i := range 3 {
+		if r.brokers.NodeID(i) == found.NodeID {
+			return i
+		}
+	}
+	r.t.Fatalf("group %s is coordinated by node %d, which is none of ours", group, found.NodeID)
+	return 0
 }
 
 func (r *rig) restartBroker(i int) {

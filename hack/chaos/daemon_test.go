@@ -134,6 +134,19 @@ func (d *daemon) terminate() {
 	}
 }
 
+// dump ends the process and has it write what each of its goroutines was doing to its log.
+func (d *daemon) dump() {
+	if d.cmd == nil || !d.running() {
+		return
+	}
+	d.signal(syscall.SIGCONT)
+	d.signal(syscall.SIGQUIT)
+	select {
+	case <-d.exited:
+	case <-time.After(10 * time.Second):
+	}
+}
+
 func (d *daemon) stop() {
 	if d.cmd != nil && d.running() {
 		d.kill()

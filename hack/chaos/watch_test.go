@@ -54,16 +54,19 @@ func (j *journal) ownedBy(writer string) []string {
 }
 
 // missing returns how many of the policies have had no decision yet whose tick lies after t.
-func (j *journal) missing(t time.Time, policies []string) int {
+func (j *journal) missing(t time.Time, policies []string) int { return len(j.undecided(t, policies)) }
+
+// undecided returns the last decision of each of the policies that have had none yet whose tick lies after t.
+func (j *journal) undecided(t time.Time, policies []string) map[string]eventlog.Stamp {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	n := 0
+	last := map[string]eventlog.Stamp{}
 	for _, p := range policies {
 		if !j.latest[p].At.After(t) {
-			n++
+			last[p] = j.latest[p]
 		}
 	}
-	return n
+	return last
 }
 
 // allAfter returns when each of the policies had had a decision whose tick lies after t.

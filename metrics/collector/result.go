@@ -22,6 +22,9 @@ type Target struct {
 	Reset Reset
 	// ReadCommitted says that the consumers read committed records only, so that lag counts to the last stable offset.
 	ReadCommitted bool
+	// Counted is up to where another process has counted the target's arrivals, for a collector that takes it over: the next
+	// count begins there, and not where this collector may have left off. Zero goes on from what the collector knows.
+	Counted series.Counted
 }
 
 // Reset is a consumer's reset policy.

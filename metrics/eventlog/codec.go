@@ -26,10 +26,11 @@ func (t *Tick) AppendTo(b []byte) []byte {
 	b = appendMessage(b, 1, t.Stamp.append)
 	b = appendMessage(b, 2, func(b []byte) []byte { return appendObservation(b, &t.Observation, t.At, true) })
 	b = appendBytes(b, 3, t.Anchor)
-	return appendBytes(b, 4, t.Seed)
+	b = appendBytes(b, 4, t.Seed)
+	return appendBytes(b, 5, t.Configuration)
 }
 
-// AppendTo appends the record in its wire form. The observation's values per partition are left out.
+// AppendTo appends the record in its wire form. Of the observation the values per partition and Counted are left out.
 func (d *Decision) AppendTo(b []byte) []byte {
 	b = appendMessage(b, 1, d.Stamp.append)
 	b = appendMessage(b, 2, func(b []byte) []byte { return appendObservation(b, &d.Observation, d.At, false) })
@@ -42,7 +43,8 @@ func (d *Decision) AppendTo(b []byte) []byte {
 func (c *Checkpoint) AppendTo(b []byte) []byte {
 	b = appendMessage(b, 1, c.Stamp.append)
 	b = appendVarint(b, 2, uint64(c.ReplayFrom))
-	return appendBytes(b, 3, c.State)
+	b = appendBytes(b, 3, c.State)
+	return appendCounted(b, 4, c.Counted, c.At)
 }
 
 func (s *Stamp) append(b []byte) []byte {
@@ -66,7 +68,7 @@ func valueFields(o *series.Observation) [11]*series.Value {
 // firstValueField is the number of valueFields' first.
 const firstValueField = 3
 
-func appendObservation(b []byte, o *series.Observation, tick time.Time, perPartition bool) []byte {
+func appendObservation(b []byte, o *series.Observation, tick time.Time, whole bool) []byte {
 	if !o.At.Equal(tick) {
 		b = protowire.AppendTag(b, 1, protowire.Fixed64Type)
 		b = protowire.AppendFixed64(b, uint64(o.At.UnixNano()))
@@ -80,7 +82,7 @@ func appendObservation(b []byte, o *series.Observation, tick time.Time, perParti
 	if o.Rebalancing {
 		b = appendVarint(b, 16, 1)
 	}
-	if perPartition {
+	if whole {
 		b = appendValues(b, 17, o.PartitionLagRecords)
 		b = appendValues(b, 18, o.PartitionArrivalRecords)
 	}
@@ -100,7 +102,27 @@ func appendObservation(b []byte, o *series.Observation, tick time.Time, perParti
 		b = protowire.AppendTag(b, 20, protowire.BytesType)
 		b = protowire.AppendString(b, p)
 	}
-	return appendValue(b, 21, o.UnschedulableReplicas)
+	b = appendValue(b, 21, o.UnschedulableReplicas)
+	if whole {
+		b = appendCounted(b, 22, o.Counted, tick)
+	}
+	return b
+}
+
+// appendCounted leaves the time out where it is that of the tick.
+func appendCounted(b []byte, n protowire.Number, c series.Counted, tick time.Time) []byte {
+	if !c.Known() {
+		return b
+	}
+	return appendMessage(b, n, func(b []byte) []byte {
+		b = appendFixed64(b, 1, c.Topics)
+		b = appendVarint(b, 2, uint64(c.EndRecords))
+		if !c.At.Equal(tick) {
+			b = protowire.AppendTag(b, 3, protowire.Fixed64Type)
+			b = protowire.AppendFixed64(b, uint64(c.At.UnixNano()))
+		}
+		return b
+	})
 }
 
 // appendValues writes nil as an absent message, so that what is not known and what is empty stay apart.

@@ -44,9 +44,9 @@ func full() Tick {
 				{Name: "spot"},
 			},
 			Problems: []string{"a", "b"},
+			Counted:  series.Counted{At: at.Add(-2 * time.Second), Topics: 0x123456789abcdef0, EndRecords: 1 << 40},
 		},
-		Anchor: []byte{1, 2, 3},
-		Seed:   []byte{4, 5},
+		Anchor: []byte{1, 2, 3}, Seed: []byte{4, 5}, Configuration: []byte(`{"a":1}`),
 	}
 }
 
@@ -54,11 +54,19 @@ func fullDecision() Decision {
 	t := full()
 	d := Decision{Stamp: t.Stamp, Observation: t.Observation, DesiredReplicas: -4, Reason: "Forecast", Payload: []byte(`{"a":1}`)}
 	d.Observation.PartitionLagRecords, d.Observation.PartitionArrivalRecords = nil, nil
+	d.Observation.Counted = series.Counted{}
 	return d
 }
 
 func fullCheckpoint() Checkpoint {
-	return Checkpoint{Stamp: full().Stamp, ReplayFrom: 1 << 40, State: []byte("state")}
+	t := full()
+	return Checkpoint{Stamp: t.Stamp, ReplayFrom: 1 << 40, State: []byte("state"), Counted: t.Observation.Counted}
+}
+
+// ofFirstRelease leaves out what records have had since.
+func ofFirstRelease(t Tick, c Checkpoint) (Tick, Checkpoint) {
+	t.Seed, t.Configuration, t.Observation.Counted, c.Counted = nil, nil, series.Counted{}, series.Counted{}
+	return t, c
 }
 
 func TestRecordsComeBackAsTheyWere(t *testing.T) {
@@ -100,6 +108,9 @@ func TestAnyObservationComesBackAsItWas(t *testing.T) {
 		if rapid.Bool().Draw(t, "partitions") {
 			o.PartitionLagRecords = rapid.SliceOf(value).Draw(t, "lag")
 			o.PartitionArrivalRecords = rapid.SliceOf(value).Draw(t, "arrival")
+		}
+		if topics := rapid.Uint64().Draw(t, "topics"); topics != 0 {
+			o.Counted = series.Counted{At: want.At, Topics: topics, EndRecords: rapid.Int64().Draw(t, "end")}
 		}
 		got, err := DecodeTick([]byte("a/b"), want.AppendTo(nil))
 		if err != nil || !reflect.DeepEqual(got, want) {
@@ -173,20 +184,32 @@ func allKnown(t *testing.T, m protoreflect.Message) {
 	})
 }
 
-// TestRecordsOfVersion1AreReadForEver reads the bytes that the first release wrote.
+// TestRecordsOfVersion1AreReadForEver reads the bytes that the first release wrote, and those of the present one.
 func TestRecordsOfVersion1AreReadForEver(t *testing.T) {
 	tick, decision, checkpoint := full(), fullDecision(), fullCheckpoint()
-	tick.Seed = nil // It had none.
-	for name, data := range map[string][]byte{
-		"tick.v1": tick.AppendTo(nil), "decision.v1": decision.AppendTo(nil), "checkpoint.v1": checkpoint.AppendTo(nil),
-	} {
-		path := filepath.Join("testdata", name+".hex")
-		if *update {
-			if err := os.WriteFile(path, []byte(hex.EncodeToString(data)+"\n"), 0o600); err != nil {
+	if *update { // The first release's are as they are.
+		for name, data := range map[string][]byte{"tick.v1.1": tick.AppendTo(nil), "checkpoint.v1.1": checkpoint.AppendTo(nil)} {
+			if err := os.WriteFile(goldenFile(name), []byte(hex.EncodeToString(data)+"\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
-		text, err := os.ReadFile(path)
+	}
+	firstTick, firstCheckpoint := ofFirstRelease(tick, checkpoint)
+	key := []byte(tick.Policy)
+	readTick := func(b []byte) (any, error) { return DecodeTick(key, b) }
+	readCheckpoint := func(b []byte) (any, error) { return DecodeCheckpoint(key, b) }
+	for _, tt := range []struct {
+		name string
+		read func([]byte) (any, error)
+		want any
+	}{
+		{"tick.v1", readTick, firstTick},
+		{"tick.v1.1", readTick, tick},
+		{"decision.v1", func(b []byte) (any, error) { return DecodeDecision(key, b) }, decision},
+		{"checkpoint.v1", readCheckpoint, firstCheckpoint},
+		{"checkpoint.v1.1", readCheckpoint, checkpoint},
+	} {
+		text, err := os.ReadFile(goldenFile(tt.name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,23 +217,13 @@ func TestRecordsOfVersion1AreReadForEver(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got, want any
-		switch name {
-		case "tick.v1":
-			want = tick
-			got, err = DecodeTick([]byte(tick.Policy), golden)
-		case "decision.v1":
-			want = decision
-			got, err = DecodeDecision([]byte(tick.Policy), golden)
-		default:
-			want = checkpoint
-			got, err = DecodeCheckpoint([]byte(tick.Policy), golden)
-		}
-		if err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: %v\ngot  %+v\nwant %+v", name, err, got, want)
+		if got, err := tt.read(golden); err != nil || !reflect.DeepEqual(got, tt.want) {
+			t.Errorf("%s: %v\ngot  %+v\nwant %+v", tt.name, err, got, tt.want)
 		}
 	}
 }
+
+func goldenFile(name string) string { return filepath.Join("testdata", name+".hex") }
 
 // TestRecordsOfALaterReleaseAreReadOrRefused adds what a later release might: a field that may be ignored, and a version
 // that may not.

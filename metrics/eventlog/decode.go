@@ -24,6 +24,8 @@ func DecodeTick(key, b []byte) (Tick, error) {
 			return f.bytesTo(&t.Anchor)
 		case 4:
 			return f.bytesTo(&t.Seed)
+		case 5:
+			return f.bytesTo(&t.Configuration)
 		}
 		return nil
 	})
@@ -66,9 +68,12 @@ func DecodeCheckpoint(key, b []byte) (Checkpoint, error) {
 			return err
 		case 3:
 			return f.bytesTo(&c.State)
+		case 4:
+			return decodeCounted(f, &c.Counted)
 		}
 		return nil
 	})
+	fillCounted(&c.Counted, c.At)
 	return c, wrapDecode("checkpoint", key, err)
 }
 
@@ -84,6 +89,13 @@ func fillObservation(o *series.Observation, s *Stamp) {
 	o.Policy = s.Policy
 	if o.At.IsZero() {
 		o.At = s.At
+	}
+	fillCounted(&o.Counted, s.At)
+}
+
+func fillCounted(c *series.Counted, tick time.Time) {
+	if c.Known() && c.At.IsZero() {
+		c.At = tick
 	}
 }
 
@@ -172,6 +184,25 @@ func decodeObservation(f field, o *series.Observation) error {
 			return f.stringTo(&o.Problems[len(o.Problems)-1])
 		case 21:
 			return f.valueTo(&o.UnschedulableReplicas)
+		case 22:
+			return decodeCounted(f, &o.Counted)
+		}
+		return nil
+	})
+}
+
+func decodeCounted(f field, c *series.Counted) error {
+	return f.message(func(f field) error {
+		switch f.number {
+		case 1:
+			return f.fixed64To(&c.Topics)
+		case 2:
+			var x uint64
+			err := f.varintTo(&x)
+			c.EndRecords = int64(x)
+			return err
+		case 3:
+			return f.timeTo(&c.At)
 		}
 		return nil
 	})

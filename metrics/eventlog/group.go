@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -38,4 +40,22 @@ func alterGroup(ctx context.Context, client *kgo.Client, group string, configs m
 		}
 	}
 	return nil
+}
+
+// brokersAnew has a client ask which brokers there are as soon as it cannot connect to one. A member of a KIP-848 group needs
+// that when its coordinator dies: franz-go (1.22.2 and 1.22.3) goes on sending its heartbeats to the broker that it knows, for
+// as long as it knows it. Who fetches soon learns better; an Owner fetches nothing and would not for MetadataMaxAge, minutes in
+// which the group has long given its shards away.
+//
+// It is a kgo.HookNewClient and a kgo.HookBrokerConnect of one client.
+type brokersAnew struct{ client *kgo.Client }
+
+// OnNewClient implements kgo.HookNewClient.
+func (b *brokersAnew) OnNewClient(client *kgo.Client) { b.client = client }
+
+// OnBrokerConnect implements kgo.HookBrokerConnect.
+func (b *brokersAnew) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	if err != nil {
+		b.client.ForceMetadataRefresh()
+	}
 }

@@ -102,6 +102,7 @@ func (o *Owner) prepare(ctx context.Context) (Protocol, error) {
 func (o *Owner) join(protocol Protocol) (*kgo.Client, error) {
 	opts := append(o.opts[:len(o.opts):len(o.opts)],
 		kgo.ClientID(o.cfg.Instance),
+		kgo.WithHooks(&brokersAnew{}),
 		kgo.ConsumerGroup(o.cfg.group()),
 		kgo.ConsumeTopics(o.cfg.observations()),
 		kgo.DisableAutoCommit(),

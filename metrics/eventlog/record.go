@@ -34,8 +34,12 @@ type Tick struct {
 	// Anchor, mostly nil, is the decider's state after this tick.
 	Anchor []byte
 	// Seed is the decider's state before this tick where its state begins with the tick (Origin is Seq) and yet knows
-	// something: what an imported history taught. It makes the import part of the log, whole or not at all.
+	// something: what an imported history taught, or what it had learned under another configuration. It makes the import, or
+	// the change, part of the log, whole or not at all.
 	Seed []byte
+	// Configuration is the policy's, of which Spec is the fingerprint, as the decider's maker writes it. It stands where it
+	// begins to hold, where the state begins, and beside an Anchor; else nil.
+	Configuration []byte
 }
 
 // Decision is a record of the topic of decisions: the outcome of the Tick with the same Policy and Seq.
@@ -58,6 +62,8 @@ type Checkpoint struct {
 	// State is the decider's state after the tick. Empty means that the state begins with this very tick: there is
 	// nothing to restore, and the tick itself is to be replayed.
 	State []byte
+	// Counted is up to where arrivals are counted at the tick.
+	Counted series.Counted
 }
 
 // Entry is one policy's part of an Append.
@@ -66,8 +72,10 @@ type Entry struct {
 	// At is the time of the tick. It must be later than the policy's last.
 	At          time.Time
 	Observation series.Observation
-	Spec        uint64
-	// Fresh says that the decider was new when it saw this observation: it knows of no tick before.
+	// Spec is a fingerprint of Configuration.
+	Spec          uint64
+	Configuration []byte
+	// Fresh says that the decider was new when it saw this observation: it knows of no tick before but by its Seed.
 	Fresh bool
 	// Seed, where Fresh, is the state that the decider began with; nil where it knew nothing at all.
 	Seed []byte
@@ -77,4 +85,6 @@ type Entry struct {
 	Payload         []byte
 	// State is the decider's state after this tick, nil unless a checkpoint is wanted (Shard.CheckpointDue) or welcome.
 	State []byte
+	// Counted is up to where arrivals are counted after this tick; it goes with State.
+	Counted series.Counted
 }

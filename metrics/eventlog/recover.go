@@ -37,6 +37,7 @@ func (k *kafkaBackend) recover(ctx context.Context, s *Shard, r Recovery) (err e
 		return fmt.Errorf("shard %d: %w", n, err)
 	}
 	from := ends[n]
+	clear(s.last)
 	rebuild := map[string]bool{}
 	for policy, c := range checkpoints {
 		s.Term = max(s.Term, c.Term)
@@ -53,7 +54,7 @@ func (k *kafkaBackend) recover(ctx context.Context, s *Shard, r Recovery) (err e
 			checkpoints[policy] = c
 			continue
 		}
-		s.last[policy] = position{seq: c.Seq, at: c.At, origin: c.Origin}
+		s.last[policy] = position{c.Seq, c.At, c.Origin, c.Spec}
 		from = min(from, c.ReplayFrom)
 	}
 	tail := newFetcher(k.producer, s.cfg.observations(), map[int32]int64{n: from})
@@ -90,7 +91,7 @@ func (k *kafkaBackend) recover(ctx context.Context, s *Shard, r Recovery) (err e
 				t.Origin = last.origin
 			}
 		}
-		s.last[t.Policy] = position{t.Seq, t.At, t.Origin}
+		s.last[t.Policy] = position{t.Seq, t.At, t.Origin, t.Spec}
 		return nil
 	})
 	if err != nil {
@@ -99,7 +100,7 @@ func (k *kafkaBackend) recover(ctx context.Context, s *Shard, r Recovery) (err e
 	for policy := range rebuild {
 		// Not one observation is left, but the numbers go on.
 		c := checkpoints[policy]
-		s.last[policy] = position{seq: c.Seq, at: c.At, origin: c.Seq + 1}
+		s.last[policy] = position{c.Seq, c.At, c.Seq + 1, c.Spec}
 	}
 	s.Term++
 	s.end = ends[n]

@@ -55,6 +55,8 @@ type position struct {
 	seq    uint64
 	at     time.Time
 	origin uint64
+	// spec is the fingerprint of the configuration of the last tick.
+	spec uint64
 }
 
 // batch is what one transaction writes.
@@ -88,9 +90,18 @@ type Recovery interface {
 	Observe(t Tick, restart bool)
 }
 
-// Recover reads the shard's log: the newest checkpoint of every policy and the ticks after it. It must be called once,
-// before the first Append.
-func (s *Shard) Recover(ctx context.Context, r Recovery) error { return s.backend.recover(ctx, s, r) }
+// Recover reads the shard's log: the newest checkpoint of every policy and the ticks after it. It must be called before the
+// first Append, and may be called again between two of them: for policies that r did not want before.
+func (s *Shard) Recover(ctx context.Context, r Recovery) error {
+	term := s.Term
+	if err := s.backend.recover(ctx, s, r); err != nil {
+		return err
+	}
+	if term > 0 {
+		s.Term = term // It is still the same take-over.
+	}
+	return nil
+}
 
 // Next returns the sequence number of the policy's next tick.
 func (s *Shard) Next(policy string) uint64 { return s.last[policy].seq + 1 }
@@ -99,6 +110,14 @@ func (s *Shard) Next(policy string) uint64 { return s.last[policy].seq + 1 }
 func (s *Shard) Known(policy string) (last time.Time, ok bool) {
 	p, ok := s.last[policy]
 	return p.at, ok
+}
+
+// SeedDue reports whether the policy's next tick, decided under the configuration with the fingerprint spec, ought to begin a
+// state anew, from a seed: the last one was decided under another configuration, and what came of that is not to be derived
+// under this one.
+func (s *Shard) SeedDue(policy string, spec uint64) bool {
+	p, known := s.last[policy]
+	return known && p.spec != spec && s.backend.durable()
 }
 
 // CheckpointDue reports whether the policy's next tick ought to carry the decider's state: every Config.CheckpointTicks-th,
@@ -191,10 +210,13 @@ func (s *Shard) append(ctx context.Context, entries []Entry) error {
 			b.checkpoints = append(b.checkpoints, Checkpoint{Stamp: stamp, ReplayFrom: s.end})
 		}
 		if e.State != nil {
-			b.checkpoints = append(b.checkpoints, Checkpoint{Stamp: stamp, ReplayFrom: s.end, State: e.State})
+			b.checkpoints = append(b.checkpoints, Checkpoint{Stamp: stamp, ReplayFrom: s.end, State: e.State, Counted: e.Counted})
 			if s.anchorDue(e.Policy, stamp.Seq) {
 				tick.Anchor = e.State
 			}
+		}
+		if stamp.Origin == stamp.Seq || s.last[e.Policy].spec != stamp.Spec || tick.Anchor != nil {
+			tick.Configuration = e.Configuration
 		}
 		b.ticks = append(b.ticks, tick)
 		b.decisions = append(b.decisions, Decision{
@@ -208,7 +230,7 @@ func (s *Shard) append(ctx context.Context, entries []Entry) error {
 	s.end = end
 	for i := range b.ticks {
 		t := &b.ticks[i]
-		s.last[t.Policy] = position{t.Seq, t.At, t.Origin}
+		s.last[t.Policy] = position{t.Seq, t.At, t.Origin, t.Spec}
 	}
 	return nil
 }

@@ -15,6 +15,8 @@ type Observation struct {
 
 	// ArrivalRecords is how many records were appended to the policy's topics during Interval.
 	ArrivalRecords Value
+	// Counted says up to where the arrivals are counted, for whoever goes on counting. No decision depends on it.
+	Counted Counted
 	// ConsumedRecords is how many records the group committed during Interval.
 	ConsumedRecords Value
 	// ArrivalWork is what arrived in the policy's unit of work (tokens, bytes) where it names one other than records.
@@ -55,6 +57,39 @@ type Observation struct {
 
 	// Problems says in words what is missing and why, sorted; empty when all is well.
 	Problems []string
+}
+
+// Counted says up to where the arrivals of a policy's topics have been counted, so that another process can tell what has
+// arrived since. The zero value says that this is not known.
+type Counted struct {
+	// At is when the ends of the topics were read.
+	At time.Time
+	// Topics is a fingerprint of the topics, so that one that was created again is another; 0 where the topics cannot be told
+	// apart so.
+	Topics uint64
+	// EndRecords is the sum of the end offsets of all their partitions. A partition that is added begins at 0 and leaves it as
+	// it is.
+	EndRecords int64
+}
+
+// Known reports whether counting can go on from c.
+func (c Counted) Known() bool { return c.Topics != 0 }
+
+// Equal reports whether both say the same.
+func (c Counted) Equal(d Counted) bool {
+	return c.At.Equal(d.At) && c.Topics == d.Topics && c.EndRecords == d.EndRecords
+}
+
+// Then returns up to where arrivals are counted after o, when before it was c.
+func (c Counted) Then(o *Observation) Counted {
+	arrived, known := o.ArrivalRecords.Get()
+	switch {
+	case o.Counted.Known():
+		return o.Counted
+	case known && c.Known():
+		return Counted{At: o.At, Topics: c.Topics, EndRecords: c.EndRecords + int64(arrived)}
+	}
+	return c
 }
 
 // PoolObservation is what one tick learned about one target of a policy with several.

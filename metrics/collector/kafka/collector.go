@@ -90,7 +90,7 @@ func New(config Config, client *kgo.Client, registerer prometheus.Registerer, lo
 }
 
 // SetTargets replaces the targets. What is known of a group or topic that stays wanted is kept; so is a target's count
-// since its last observation, if it stays the same.
+// since its last observation, if it stays the same and does not say by itself up to where it was counted.
 func (c *Collector) SetTargets(targets []collector.Target) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -107,6 +107,9 @@ func (c *Collector) SetTargets(targets []collector.Target) {
 		t := target{Target: wanted}
 		if old, ok := before[t.key()]; ok {
 			t = old
+		}
+		if wanted.Counted.Known() {
+			t.Counted, t.countedAt, t.countedTick, t.arrived = wanted.Counted, wanted.Counted.At, 0, nil
 		}
 		c.targets = append(c.targets, t)
 	}

@@ -40,21 +40,29 @@ func newFixture(t *testing.T, brokers int, topics map[string]int32, adjust ...fu
 		t.Fatal(err)
 	}
 	t.Cleanup(client.Close)
-	own, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
+	f := &fixture{t: t, cluster: cluster, client: client, admin: kadm.NewClient(client), now: time.Now()}
+	f.collector = f.newCollector(adjust...)
+	return f
+}
+
+// newCollector returns a collector with a client of its own, as another process has.
+func (f *fixture) newCollector(adjust ...func(*Config)) *Collector {
+	f.t.Helper()
+	own, err := kgo.NewClient(kgo.SeedBrokers(f.cluster.ListenAddrs()...))
 	if err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	t.Cleanup(own.Close)
+	f.t.Cleanup(own.Close)
 	config := DefaultConfig()
 	config.Cluster = "main"
-	for _, f := range adjust {
-		f(&config)
+	for _, adjust := range adjust {
+		adjust(&config)
 	}
 	c, err := New(config, own, nil, nil)
 	if err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
 	}
-	return &fixture{t: t, cluster: cluster, client: client, admin: kadm.NewClient(client), collector: c, now: time.Now()}
+	return c
 }
 
 func (f *fixture) produce(topic string, partition int32, records int) {

@@ -17,7 +17,10 @@ func (c *Collector) observeCounts(t *target, g *group, topics []*topic, now time
 		}
 		arrived[topic] = topic.arrived
 	}
-	if complete {
+	switch {
+	case complete && t.Counted.Known():
+		c.countSince(t.Counted, topics, now, o)
+	case complete:
 		c.countArrivals(t, topics, arrived, o)
 	}
 	if g.readTick == c.tick {
@@ -25,6 +28,40 @@ func (c *Collector) observeCounts(t *target, g *group, topics []*topic, now time
 	}
 	if complete {
 		t.arrived, t.countedAt, t.countedTick = arrived, now, c.tick
+		o.Counted = c.countedTo(topics, now)
+		t.Counted = series.Counted{}
+	}
+}
+
+// countedTo says where the topics' ends stand, for another collector that goes on from there. It is not known where the
+// brokers give topics no ids, and a topic made again could not be told.
+func (c *Collector) countedTo(topics []*topic, now time.Time) series.Counted {
+	to := series.Counted{At: now.UTC(), Topics: fingerprintStart}
+	for _, topic := range topics {
+		if topic.id == [16]byte{} {
+			return series.Counted{}
+		}
+		to.EndRecords += topic.countedSum
+		for _, b := range topic.id {
+			to.Topics = (to.Topics ^ uint64(b)) * fingerprintPrime
+		}
+	}
+	return to
+}
+
+// The constants of the hash FNV-1a of 64 bits (Fowler, Noll and Vo; RFC 9923, section 5).
+const (
+	fingerprintStart uint64 = 0xcbf29ce484222325
+	fingerprintPrime uint64 = 0x100000001b3
+)
+
+// countSince counts the records that arrived since another collector counted. None of the topics may be another one than
+// then, and none may have lost records, as far as the sum of the ends and this tick can tell.
+func (c *Collector) countSince(since series.Counted, topics []*topic, now time.Time, o *series.Observation) {
+	to := c.countedTo(topics, now)
+	cut := slices.ContainsFunc(topics, func(t *topic) bool { return t.cutTick == c.tick })
+	if to.Topics == since.Topics && to.EndRecords >= since.EndRecords && !cut {
+		o.ArrivalRecords = series.OfInt(to.EndRecords - since.EndRecords)
 	}
 }
 

@@ -29,11 +29,13 @@ type topic struct {
 
 	// complete says that at this tick every end is known and none went back.
 	complete bool
-	// counted is the ends at countedTick, the latest complete tick; arrived the records appended between the first
+	// counted is the ends at countedTick, the latest complete tick, and countedSum their sum; arrived the records appended between the first
 	// complete tick and that one, and lastArrived those of the latest step alone, from countedTick's predecessor.
 	counted       []int64
+	countedSum    int64
 	lastArrived   []int64
 	countedTick   int
+	cutTick       int // the latest tick at which an end was behind counted
 	previousTick  int
 	countedAt     time.Time
 	stepSeconds   float64 // between the two ticks that lastArrived lies between, 0 when not known
@@ -95,8 +97,10 @@ func (t *topic) endTick(line *timeline, tick int, now time.Time) {
 	t.stepSeconds = 0
 	t.complete = len(t.end) > 0 && t.problem == nil
 	back := false
+	sum := int64(0)
 	for p, end := range t.end {
 		t.samples.record(line, p, end)
+		sum += end
 		switch {
 		case end < 0:
 			t.complete = false
@@ -108,6 +112,10 @@ func (t *topic) endTick(line *timeline, tick int, now time.Time) {
 		return
 	}
 	known := t.counted != nil
+	t.countedSum = sum
+	if back {
+		t.cutTick = tick
+	}
 	if back || !known && !t.fresh {
 		// The log was cut, or this is where counting begins: take the ends as the new base.
 		t.complete = known && !back

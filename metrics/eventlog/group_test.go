@@ -1,0 +1,83 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// TestAnOwnerOutlivesItsCoordinator has the broker die that coordinates the group of owners: they must look for another one,
+// or the group takes them for dead while they believe that all is well.
+func TestAnOwnerOutlivesItsCoordinator(t *testing.T) {
+	for _, protocol := range []Protocol{ProtocolConsumer, ProtocolClassic} {
+		t.Run(string(protocol), func(t *testing.T) {
+			fake, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.GroupMinSessionTimeout(time.Second),
+				kfake.BrokerConfigs(map[string]string{"group.consumer.heartbeat.interval.ms": "200"}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(fake.Close)
+			cfg := testConfig("a")
+			cfg.Heartbeat, cfg.Protocol = 200*time.Millisecond, protocol
+			o, err := NewOwner(cfg, []kgo.Opt{kgo.SeedBrokers(fake.ListenAddrs()...)}, slog.New(slog.DiscardHandler), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			served := make(chan int32, 100)
+			ctx, cancel := context.WithCancel(context.Background())
+			done := make(chan error, 1)
+			go func() {
+				done <- o.Run(ctx, func(ctx context.Context, s *Shard) error {
+					served <- s.Number
+					<-ctx.Done()
+					return nil
+				})
+			}()
+			defer func() {
+				cancel()
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+			}()
+			for range cfg.Shards {
+				select {
+				case <-served:
+				case <-time.After(30 * time.Second):
+					t.Fatal("the owner has not all shards within 30s")
+				}
+			}
+			coordinator := fake.CoordinatorFor(cfg.group())
+			// What is connected to it is cut off, and nobody listens any more.
+			heard := make(chan struct{}, 100)
+			for _, key := range []kmsg.Key{kmsg.ConsumerGroupHeartbeat, kmsg.Heartbeat} {
+				fake.ControlKey(int16(key), func(kmsg.Request) (kmsg.Response, error, bool) {
+					fake.KeepControl()
+					if fake.CurrentNode() == coordinator {
+						return nil, errors.New("the broker is dead"), true
+					}
+					select {
+					case heard <- struct{}{}:
+					default:
+					}
+					return nil, nil, false
+				})
+			}
+			if err := fake.RemoveNode(coordinator); err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				select {
+				case <-heard:
+				case <-time.After(30 * time.Second):
+					t.Fatal("no heartbeat to another broker within 30s")
+				}
+			}
+		})
+	}
+}
