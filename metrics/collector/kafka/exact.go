@@ -38,19 +38,15 @@ func (c *Collector) wideAt(seconds float64) float64 {
 	return max(c.config.ExactAbove.Seconds(), seconds/4)
 }
 
-func (c *Collector) wantWide(g *group, gt *groupTopic, p int, offset int64, bound float64) {
-	c.wantCheck(check{g, gt, p, offset, bound})
-}
-
 // wantOldest asks for the record that decides a target's seconds behind, where its age has a wide bound. The other
 // partitions' ages matter less than it and stay as the samples tell them.
 func (c *Collector) wantOldest(sum *lagSum, g *group) {
 	if !sum.waiting {
 		return
 	}
-	if age := sum.oldest.age(sum.nowNanos); age.bound > c.wideAt(age.seconds) {
-		gt := sum.oldestTopic
-		c.wantWide(g, gt, sum.oldestPartition, gt.position[sum.oldestPartition], age.bound)
+	w := &sum.likeliest
+	if age := w.at.age(sum.nowNanos); age.bound > c.wideAt(age.seconds) {
+		c.wantCheck(check{g, w.place, w.p, w.offset, age.bound})
 	}
 }
 
@@ -199,7 +195,7 @@ func (c *Collector) checkExact(ctx context.Context) (told map[*group]bool) {
 	return told
 }
 
-// wantReported asks for records of unknown age in groups that no target names and that are reported on.
+// wantReported asks for records whose age is not known, or roughly, in groups that no target names and that are reported on.
 func (c *Collector) wantReported() {
 	for _, g := range c.groups {
 		if g.forTarget || g.readTick != c.tick {
@@ -213,7 +209,7 @@ func (c *Collector) wantReported() {
 				c.sumTopic(&sum, g, gt, &stateTally{})
 			}
 		}
-		c.wantOldest(&sum, g)
+		c.wantUnsure(&sum, g)
 	}
 }
 

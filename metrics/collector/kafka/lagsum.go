@@ -10,16 +10,14 @@ import (
 type lagSum struct {
 	records               int64
 	recordsKnown          bool
-	oldest                moment // of the oldest waiting record, where any waits
-	oldestTopic           *groupTopic
-	oldestPartition       int
+	oldest                moment  // of the oldest waiting record, where any waits
+	likeliest             waiting // the one that is likely the oldest
 	waiting, secondsKnown bool
 	unsure                []waiting // whose ages have a wide bound; more than unsureAtMost means that there are too many
 	oldestSure            moment    // of the others
 	sureWaiting           bool
 	nowNanos              int64
 	partitions            []series.Value
-	others                age // the largest that partitionAt gave
 	committed             bool
 	reset                 resetPolicy
 	now                   time.Time
@@ -55,7 +53,10 @@ func (c *Collector) observeLag(t *target, g *group, topics []*topic, now time.Ti
 	}
 	if sum.secondsKnown && sum.recordsKnown {
 		sum.seconds(o)
-		c.wantUnsure(&sum, g, o)
+		c.wantUnsure(&sum, g)
+		if len(sum.unsure) > 0 && len(sum.unsure) <= unsureAtMost {
+			c.refinements = append(c.refinements, refinement{o, sum})
+		}
 	}
 	o.Partitions, o.PartitionLagRecords = series.Missing, nil
 	if partitionsKnown {
@@ -65,11 +66,9 @@ func (c *Collector) observeLag(t *target, g *group, topics []*topic, now time.Ti
 
 // seconds fills in the age of the oldest waiting record.
 func (s *lagSum) seconds(o *series.Observation) {
-	age := s.others
+	age := age{known: true}
 	if s.waiting {
-		if plain := s.oldest.age(s.nowNanos); plain.seconds >= age.seconds {
-			age = plain
-		}
+		age = s.oldest.age(s.nowNanos)
 	}
 	o.LagSeconds, o.LagSecondsError = series.Of(age.seconds), series.Of(age.bound)
 }
@@ -139,16 +138,13 @@ func (c *Collector) sumOther(sum *lagSum, g *group, gt *groupTopic, p int, at *p
 	}
 	sum.records += int64(at.lag.records)
 	sum.partitions = append(sum.partitions, series.Of(at.lag.records))
-	switch {
-	case !at.age.known:
+	if !at.age.known {
 		sum.secondsKnown = false
 		c.wantUnknown(g, gt, p, at.from)
 		return
-	case at.age.seconds > sum.others.seconds || at.age.seconds == sum.others.seconds && at.age.bound > sum.others.bound:
-		sum.others = at.age
 	}
-	if at.age.bound > c.wideAt(at.age.seconds) {
-		c.wantWide(g, gt, p, at.from, at.age.bound)
+	if at.oldest.known && c.matters(sum, &at.oldest) {
+		c.noteWaiting(sum, gt, p, at.from, at.oldest)
 	}
 	if sum.committed && at.lag.records > 0 && at.lag.records <= residueAtMost {
 		c.wantResidue(g, gt, p, at.from, at.end)

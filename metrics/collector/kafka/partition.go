@@ -43,7 +43,9 @@ type partitionLag struct {
 	// committed, start and end are unknown (-1) where they are; from is where lag counts from.
 	committed, start, end, from int64
 	lag                         count
-	age                         age
+	// oldest is the moment of the oldest waiting record; it is not known, and nothing is missing, where none waits.
+	oldest moment
+	age    age
 }
 
 // partitionAt works out a group's lag in a partition, whatever its state. It makes no strings unless something is wrong.
@@ -130,7 +132,8 @@ func (c *Collector) ageOf(gt *groupTopic, p int, at *partitionLag, records int64
 		return
 	}
 	at.lag = count{float64(records), true}
-	at.age = c.recordMoment(gt.topic, p, at.from, near).age(now.UnixNano())
+	at.oldest = c.recordMoment(gt.topic, p, at.from, near)
+	at.age = at.oldest.age(now.UnixNano())
 	if !at.age.known {
 		at.reason = "the oldest waiting record is older than the samples, and its batch was not looked up yet"
 		if near != nil && near.failed != 0 {

@@ -135,7 +135,7 @@ func (c *Collector) reportTopic(g *group, gt *groupTopic, now time.Time) GroupLa
 			owners[p] = g.members[i].id
 		}
 	}
-	lag, seconds, bound := 0.0, 0.0, 0.0
+	lag, oldest, waits := 0.0, moment{}, false
 	lagKnown, secondsKnown := gt.topic.partitions() > 0, gt.topic.partitions() > 0
 	reasons := map[string]bool{}
 	for p := range gt.topic.end {
@@ -150,8 +150,8 @@ func (c *Collector) reportTopic(g *group, gt *groupTopic, now time.Time) GroupLa
 		}
 		if at.age.known {
 			line.LagSeconds, line.LagSecondsError = series.Of(at.age.seconds), series.Of(at.age.bound)
-			if at.age.seconds > seconds || at.age.seconds == seconds && at.age.bound > bound {
-				seconds, bound = at.age.seconds, at.age.bound
+			if at.oldest.known {
+				addOldest(&oldest, &waits, at.oldest)
 			}
 		}
 		lagKnown = lagKnown && at.lag.known
@@ -168,7 +168,11 @@ func (c *Collector) reportTopic(g *group, gt *groupTopic, now time.Time) GroupLa
 		entry.LagRecords = series.Of(lag)
 	}
 	if secondsKnown {
-		entry.LagSeconds, entry.LagSecondsError = series.Of(seconds), series.Of(bound)
+		behind := age{known: true}
+		if waits {
+			behind = oldest.age(now.UnixNano())
+		}
+		entry.LagSeconds, entry.LagSecondsError = series.Of(behind.seconds), series.Of(behind.bound)
 	}
 	entry.ArrivalRecordsPerSecond, entry.ConsumedRecordsPerSecond = c.rates(g, gt)
 	if !entry.ArrivalRecordsPerSecond.Known() {

@@ -87,16 +87,16 @@ func TestSeedsFillThePast(t *testing.T) {
 	if n := len(line.order); n != 1+len(seedAges) {
 		t.Fatalf("places: got %d, want %d", n, 1+len(seedAges))
 	}
-	// 100 records at each age but the oldest two, newest first: 900 at 30 s and so on down.
+	// 50 records at each age but the oldest two, newest first: 950 at the youngest age and so on down.
 	for place := len(line.order) - 2; place >= 2; place-- {
-		s.seed(line, 0, place, int64(1000-100*(len(line.order)-1-place)))
+		s.seed(line, 0, place, int64(1000-50*(len(line.order)-1-place)))
 	}
-	lower, upper := s.enclose(line, 0, 950)
+	lower, upper := s.enclose(line, 0, 975)
 	if lower != len(line.order)-2 || upper != len(line.order)-1 {
-		t.Errorf("950: got %d to %d", lower, upper)
+		t.Errorf("975: got %d to %d", lower, upper)
 	}
-	if lower, upper = s.enclose(line, 0, 450); s.end(line, 0, lower) != 400 || s.end(line, 0, upper) != 500 {
-		t.Errorf("450: got between %d and %d, want 400 and 500", s.end(line, 0, lower), s.end(line, 0, upper))
+	if lower, upper = s.enclose(line, 0, 475); s.end(line, 0, lower) != 450 || s.end(line, 0, upper) != 500 {
+		t.Errorf("475: got between %d and %d, want 450 and 500", s.end(line, 0, lower), s.end(line, 0, upper))
 	}
 	if lower, _ = s.enclose(line, 0, -50+0); lower != -1 {
 		t.Errorf("before all: got lower %d, want none", lower)

@@ -28,6 +28,18 @@ func (m moment) age(now int64) age {
 	}
 }
 
+// older returns the moment of the older of two records. Which of them it is need not be known: that one came no later than
+// either may have come, and no earlier than one of them may.
+func (m moment) older(than moment) moment {
+	if !m.known || !than.known {
+		return moment{}
+	}
+	return moment{min(m.earliest, than.earliest), min(m.latest, than.latest), min(m.likely, than.likely), true}
+}
+
+// bound is how far likely may be off, in nanoseconds.
+func (m moment) bound() int64 { return max(m.likely-m.earliest, m.latest-m.likely) }
+
 // recordMoment returns when the record at an offset below the partition's end arrived. It interpolates between the two
 // samples that enclose the offset: the record came after the older was read and before the newer was, and where in
 // between is taken as if records came evenly. near, where it is of this partition, can stand in for the older sample.

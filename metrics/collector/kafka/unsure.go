@@ -20,26 +20,24 @@ type waiting struct {
 
 // refinement is an observation whose seconds behind are taken again once the batches of unsure records were read.
 type refinement struct {
-	o      *series.Observation
-	sum    lagSum
-	unsure []waiting
+	o   *series.Observation
+	sum lagSum
 }
 
 // matters reports whether noteWaiting would change anything. It is asked of every partition, nearly always in vain.
 func (c *Collector) matters(sum *lagSum, m *moment) bool {
-	return !sum.sureWaiting || m.likely < sum.oldest.likely || m.likely < sum.oldestSure.likely ||
-		max(m.likely-m.earliest, m.latest-m.likely) > c.config.ExactAbove.Nanoseconds()
+	return !sum.sureWaiting || m.likely < sum.oldestSure.likely || m.earliest < sum.oldestSure.earliest ||
+		m.latest < sum.oldestSure.latest || m.bound() > c.config.ExactAbove.Nanoseconds()
 }
 
 // noteWaiting takes the oldest waiting record of a partition into the sum.
 func (c *Collector) noteWaiting(sum *lagSum, gt *groupTopic, p int, offset int64, m moment) {
-	if !sum.waiting || m.likely < sum.oldest.likely {
-		sum.oldest, sum.waiting, sum.oldestTopic, sum.oldestPartition = m, true, gt, p
+	if !sum.waiting || m.likely < sum.likeliest.at.likely {
+		sum.likeliest = waiting{gt, p, offset, m}
 	}
-	if bound := max(m.likely-m.earliest, m.latest-m.likely); bound <= max(c.config.ExactAbove.Nanoseconds(), (sum.nowNanos-m.likely)/4) {
-		if !sum.sureWaiting || m.likely < sum.oldestSure.likely {
-			sum.oldestSure, sum.sureWaiting = m, true
-		}
+	addOldest(&sum.oldest, &sum.waiting, m)
+	if m.bound() <= max(c.config.ExactAbove.Nanoseconds(), (sum.nowNanos-m.likely)/4) {
+		addOldest(&sum.oldestSure, &sum.sureWaiting, m)
 		return
 	}
 	if len(sum.unsure) <= unsureAtMost {
@@ -47,21 +45,25 @@ func (c *Collector) noteWaiting(sum *lagSum, gt *groupTopic, p int, offset int64
 	}
 }
 
+// addOldest takes one more record into the moment of the oldest of those that wait, if any do.
+func addOldest(oldest *moment, waiting *bool, m moment) {
+	if *waiting {
+		m = m.older(*oldest)
+	}
+	*oldest, *waiting = m, true
+}
+
 // wantUnsure asks for the records that decide a target's seconds behind: all that are unsure where they are few, otherwise
 // the one that seems the oldest.
-func (c *Collector) wantUnsure(sum *lagSum, g *group, o *series.Observation) {
+func (c *Collector) wantUnsure(sum *lagSum, g *group) {
 	if len(sum.unsure) > unsureAtMost {
 		c.wantOldest(sum, g)
-		return
-	}
-	if len(sum.unsure) == 0 || c.config.ExactChecks == 0 {
 		return
 	}
 	for i, w := range sum.unsure {
 		// Among targets, each one's first wishes come before any one's last.
 		c.wantCheck(check{g, w.place, w.p, w.offset, w.at.age(sum.nowNanos).bound / float64(i+1)})
 	}
-	c.refinements = append(c.refinements, refinement{o, *sum, sum.unsure})
 }
 
 // refine takes the seconds behind again where batches were read for them.
@@ -69,14 +71,12 @@ func (c *Collector) refine() {
 	for i := range c.refinements {
 		r := &c.refinements[i]
 		r.sum.oldest, r.sum.waiting = r.sum.oldestSure, r.sum.sureWaiting
-		for _, w := range r.unsure {
+		for _, w := range r.sum.unsure {
 			m := w.at
 			if e, ok := w.place.exact[int32(w.p)]; ok && e.known && e.offset == w.offset {
 				m = moment{e.earliest, e.latest, e.likely, true}
 			}
-			if !r.sum.waiting || m.likely < r.sum.oldest.likely {
-				r.sum.oldest, r.sum.waiting = m, true
-			}
+			addOldest(&r.sum.oldest, &r.sum.waiting, m)
 		}
 		r.sum.seconds(r.o)
 	}
