@@ -88,6 +88,7 @@ func (c *Collector) fetchBatches(ctx context.Context, node int32, topics []*topi
 				continue
 			}
 			if part.ErrorCode != 0 {
+				c.telemetry.failedCode(part.ErrorCode)
 				out[at].failed = part.ErrorCode
 				continue
 			}

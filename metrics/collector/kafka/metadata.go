@@ -52,6 +52,7 @@ func (c *Collector) takeTopic(from *kmsg.MetadataResponseTopic) {
 	}
 	if from.ErrorCode != 0 {
 		err := kerr.ErrorForCode(from.ErrorCode)
+		c.telemetry.failedCode(from.ErrorCode)
 		if from.ErrorCode == kerr.UnknownTopicOrPartition.Code {
 			t.problem = fmt.Errorf("topic %s does not exist: %w", name, err)
 			for p := range t.leader {
@@ -159,6 +160,7 @@ func (c *Collector) coordinators(ctx context.Context, groups []*group) {
 			continue
 		}
 		if err := kerr.ErrorForCode(found.ErrorCode); err != nil {
+			c.telemetry.failedCode(found.ErrorCode)
 			g.coordinatorProblem = fmt.Errorf("find its coordinator: %w%s", err, hint(found.ErrorCode, g.name))
 			continue
 		}

@@ -220,6 +220,7 @@ func (s *commitSink) commit(partition int32, offset int64, code int16) {
 		return
 	}
 	if code != 0 {
+		s.collector.telemetry.failedCode(code)
 		if s.place.failed == nil {
 			s.place.failed = map[int32]int16{}
 		}
@@ -256,6 +257,7 @@ func (s *commitSink) groupDone(code int16) {
 		if code == kerr.GroupIDNotFound.Code {
 			g.problem = nil // some brokers say so of a group that is not there
 		} else {
+			s.collector.telemetry.failedCode(code)
 			return
 		}
 	}
@@ -345,6 +347,7 @@ func (c *Collector) fetchShares(ctx context.Context, node int32, batch []*group,
 		}
 		g.problem = nil
 		if err := kerr.ErrorForCode(from.ErrorCode); err != nil {
+			c.telemetry.failedCode(from.ErrorCode)
 			g.problem = fmt.Errorf("describe its offsets: %w%s", err, hint(from.ErrorCode, g.name))
 			if retriable(from.ErrorCode) {
 				g.coordinator = -1

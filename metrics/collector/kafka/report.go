@@ -101,6 +101,9 @@ func (c *Collector) Groups(now time.Time) []GroupLag {
 	report := []GroupLag{}
 	for _, name := range slices.Sorted(maps.Keys(c.groups)) {
 		g := c.groups[name]
+		if !g.forTarget && !g.forReport {
+			continue // it is gone, or no longer selected, and will be forgotten
+		}
 		topics := slices.SortedFunc(maps.Values(g.topics), func(a, b *groupTopic) int { return cmp.Compare(a.name, b.name) })
 		topics = slices.DeleteFunc(topics, func(gt *groupTopic) bool { return gt.topic.gone })
 		if len(topics) == 0 {

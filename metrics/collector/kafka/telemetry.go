@@ -45,7 +45,7 @@ func newTelemetry(registerer prometheus.Registerer, cluster string) (*telemetry,
 		}, []string{"request"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "prescale_collector_errors_total", ConstLabels: labels,
-			Help: "Requests and partitions that failed, by Kafka's name for the error or timeout, canceled or connection.",
+			Help: "Requests, groups, topics and partitions that failed, by Kafka's name for the error or timeout, canceled or connection.",
 		}, []string{"kind"}),
 		bytes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "prescale_collector_bytes_total", ConstLabels: labels,

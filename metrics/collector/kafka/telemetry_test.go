@@ -44,6 +44,12 @@ func TestTelemetry(t *testing.T) {
 	if got := testutil.ToFloat64(c.telemetry.requests.WithLabelValues("OffsetFetch")); got != 3 {
 		t.Errorf("OffsetFetch requests: got %v, want 3: one a tick and one again", got)
 	}
+	if got := testutil.ToFloat64(c.telemetry.errors.WithLabelValues("NOT_COORDINATOR")); got != 1 {
+		t.Errorf("errors of kind NOT_COORDINATOR: got %v, want 1", got)
+	}
+	if got := testutil.CollectAndCount(c.telemetry.ticks); got != 1 {
+		t.Errorf("tick durations: got %d series, want 1, for ticks that could ask", got)
+	}
 	for _, direction := range []string{"sent", "received"} {
 		if got := testutil.ToFloat64(c.telemetry.bytes.WithLabelValues(direction)); got < 50 {
 			t.Errorf("bytes %s: got %v", direction, got)
