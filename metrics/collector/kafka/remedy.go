@@ -19,6 +19,7 @@ func remedy(err error) string {
 	var plain tls.RecordHeaderError
 	var authority x509.UnknownAuthorityError
 	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
 	switch {
 	case errors.As(err, &name):
 		return ": check the host name of the bootstrap address"
@@ -30,6 +31,8 @@ func remedy(err error) string {
 		return ": set tls.caFile to the authority of the brokers' certificates"
 	case errors.As(err, &host):
 		return ": use a name that the certificate carries, or set tls.serverName to one"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return ": it is the brokers' certificate: renew it, or set this machine's clock"
 	case errors.Is(err, kerr.SaslAuthenticationFailed):
 		return ": check the user, its secret, and that the mechanism is the one that the secret was made for"
 	case errors.Is(err, errNoAnswer):
