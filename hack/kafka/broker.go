@@ -26,6 +26,11 @@ const controllerListener Listener = "CONTROLLER"
 // collector.
 var jvmFlags = []string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-Xlog:disable", "-Xlog:all=error"}
 
+// measuredFlags are those of Kafka's own start script (bin/kafka-run-class.sh, KAFKA_JVM_PERFORMANCE_OPTS), in so far as they
+// matter here.
+var measuredFlags = []string{"-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35",
+	"-XX:+ExplicitGCInvokesConcurrent", "-Xshare:auto", "-Xlog:disable", "-Xlog:all=error"}
+
 // logConfig sends the broker's log to its own directory.
 const logConfig = `rootLogger.level = INFO
 rootLogger.appenderRef.file.ref = file
@@ -172,7 +177,11 @@ func (b *broker) launch(c *Cluster, extra ...string) error {
 			heap = 384
 		}
 	}
-	args := append(slices.Clone(jvmFlags), fmt.Sprintf("-Xmx%dm", heap), "-Xms64m",
+	flags := jvmFlags
+	if c.options.Measured {
+		flags = measuredFlags
+	}
+	args := append(slices.Clone(flags), fmt.Sprintf("-Xmx%dm", heap), "-Xms64m",
 		"-Dlog4j2.configurationFile="+filepath.Join(b.dir, "log4j2.properties"))
 	if len(extra) == 0 {
 		args = append(args, "-XX:SharedArchiveFile="+c.install.archive)

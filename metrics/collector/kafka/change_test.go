@@ -5,10 +5,13 @@ package kafka
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/prescale/prescale/hack/kafka"
@@ -135,7 +138,8 @@ func TestBrokersDieAndReturn(t *testing.T) {
 		commits[p] = 90
 	}
 	r.commit(name, name, commits)
-	c := r.collector(func(config *Config) { config.RequestTimeout = 5 * time.Second })
+	// Without cause the metadata is not read again: errors alone tell of what moves.
+	c := r.collector(func(config *Config) { config.RequestTimeout, config.MetadataInterval = 5*time.Second, time.Hour })
 	c.SetTargets([]collector.Target{{Policy: "test/p", Cluster: "main", Group: name, Topics: []string{name}}})
 	r.observe(c, "start", lagIs(60))
 
@@ -145,6 +149,16 @@ func TestBrokersDieAndReturn(t *testing.T) {
 		}
 		return lagIs(60)(result)
 	}
+	was := slices.Clone(c.topics[name].leader)
+	moveLeaders(r, name)
+	r.observe(c, "every leader moved while all live", func(result collector.Result) error {
+		for p, leader := range c.topics[name].leader {
+			if leader == was[p] {
+				return fmt.Errorf("partition %d: the old leader %d is asked", p, leader)
+			}
+		}
+		return only(result)
+	})
 	// The coordinator leads two of the partitions as well.
 	coordinator := 0
 	for i := range 3 {
@@ -179,6 +193,30 @@ func TestBrokersDieAndReturn(t *testing.T) {
 	if results[0].Observation.LagRecords.Known() {
 		t.Errorf("no broker: got a lag of %v", results[0].Observation.LagRecords)
 	}
+}
+
+// moveLeaders has another in-sync replica lead each partition of a topic.
+func moveLeaders(r *rig, topic string) {
+	r.t.Helper()
+	details, err := r.admin.ListTopics(r.context(), topic)
+	r.must(err)
+	var wanted kadm.AlterPartitionAssignmentsReq
+	partitions := kadm.TopicsSet{}
+	for _, p := range details[topic].Partitions {
+		wanted.Assign(topic, p.Partition, append(p.Replicas[1:], p.Replicas[0]))
+		partitions.Add(topic, p.Partition)
+	}
+	altered, err := r.admin.AlterPartitionAssignments(r.context(), wanted)
+	r.must(errors.Join(err, altered.Error()))
+	r.eventually("the first replicas lead", func() error {
+		elected, err := r.admin.ElectLeaders(r.context(), kadm.ElectPreferredReplica, partitions)
+		for _, result := range elected[topic] {
+			if result.Err != nil && !errors.Is(result.Err, kerr.ElectionNotNeeded) {
+				return result.Err
+			}
+		}
+		return err
+	})
 }
 
 // inSync reports whether every partition has as many replicas in sync as wanted.

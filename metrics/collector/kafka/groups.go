@@ -18,6 +18,10 @@ type listedGroup struct{ kind, state string }
 // readGroups lists the groups, picks those that are wanted and describes them.
 func (c *Collector) readGroups(ctx context.Context, now time.Time) {
 	complete := c.listGroups(ctx)
+	for _, g := range c.groups {
+		// The broker that has the group is one of those asked, unless it came, or came back, since the brokers were last read.
+		complete = complete && (g.coordinator < 0 || slices.Contains(c.nodes, g.coordinator))
+	}
 	for name := range c.listed {
 		if c.groups[name] == nil && c.selection.Matches(name) {
 			c.groups[name] = newGroup(name)

@@ -165,6 +165,9 @@ func (c *Collector) coordinators(ctx context.Context, groups []*group) {
 			continue
 		}
 		g.coordinator, g.coordinatorProblem = found.NodeID, nil
+		if !slices.Contains(c.nodes, found.NodeID) {
+			c.nextMetadata = time.Time{} // it came, or came back, since the brokers were last read
+		}
 	}
 }
 
