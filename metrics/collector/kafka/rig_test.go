@@ -138,6 +138,11 @@ func (r *rig) join(group, topic string, options ...kgo.Opt) *kgo.Client {
 
 func (r *rig) commitAs(client *kgo.Client, topic string, offsets map[int32]int64) {
 	r.t.Helper()
+	r.must(r.tryCommitAs(client, topic, offsets))
+}
+
+// tryCommitAs commits as a member, which fails while the group moves on without it.
+func (r *rig) tryCommitAs(client *kgo.Client, topic string, offsets map[int32]int64) error {
 	commit := map[string]map[int32]kgo.EpochOffset{topic: {}}
 	for partition, offset := range offsets {
 		commit[topic][partition] = kgo.EpochOffset{Epoch: -1, Offset: offset}
@@ -156,7 +161,7 @@ func (r *rig) commitAs(client *kgo.Client, topic string, offsets map[int32]int64
 			}
 		}
 	})
-	r.must(failed)
+	return failed
 }
 
 func (r *rig) eventually(what string, f func() error) {
