@@ -252,7 +252,7 @@ func lagTable(out io.Writer, report []kafka.GroupLag) error {
 			fmt.Fprintf(table, "%s\t", g.Cluster)
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t\n", g.Group, g.Type, g.State, number(g.Members, "%.0f"),
-			cmp.Or(g.Topic, "-"), len(g.Partitions), number(g.LagRecords, "%.0f"), behind(g.LagSeconds),
+			cmp.Or(g.Topic, "-"), len(g.Partitions), number(g.LagRecords, "%.0f"), behind(g.LagSeconds, g.LagSecondsError),
 			number(g.ArrivalRecordsPerSecond, "%.1f"), number(g.ConsumedRecordsPerSecond, "%.1f"), verdict(&g))
 		if g.Reason != "" {
 			notes = append(notes, fmt.Sprintf("%s %s: %s", g.Group, g.Topic, g.Reason))
@@ -284,17 +284,26 @@ func number(v series.Value, format string) string {
 	return fmt.Sprintf(format, x)
 }
 
-// behind writes seconds as people say them.
-func behind(v series.Value) string {
+// behind writes how far behind as people say it, with the bound of its error where that would change what one makes of it: a
+// second and more, and over a quarter.
+func behind(v, bound series.Value) string {
 	seconds, ok := v.Get()
-	switch {
-	case !ok:
+	if !ok {
 		return "?"
-	case seconds < 60:
-		return fmt.Sprintf("%.1fs", seconds)
-	default:
-		return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
 	}
+	text := spoken(seconds)
+	if off, ok := bound.Get(); ok && off >= 1 && off > seconds/4 {
+		text += "±" + spoken(off)
+	}
+	return text
+}
+
+// spoken writes seconds as people say them.
+func spoken(seconds float64) string {
+	if seconds < 60 {
+		return fmt.Sprintf("%.1fs", seconds)
+	}
+	return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
 }
 
 // verdict says in a few words where a group is heading, at the rates of the last interval.

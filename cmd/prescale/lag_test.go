@@ -17,6 +17,7 @@ import (
 
 	"github.com/prescale/prescale/cmd/internal/command"
 	"github.com/prescale/prescale/metrics/collector/kafka"
+	"github.com/prescale/prescale/metrics/series"
 )
 
 // lagCluster is an in-memory Kafka with a group that is 60 records behind on one partition of two and has never
@@ -205,6 +206,25 @@ func TestLagTableNamesClustersWhereThereAreSeveral(t *testing.T) {
 		}
 		if told := strings.Contains(out.String(), "CLUSTER") && strings.Contains(out.String(), "east"); told != tt.told {
 			t.Errorf("%v: got\n%s", tt.clusters, out.String())
+		}
+	}
+}
+
+// A rough age carries its bound; one that is well known does not.
+func TestBehindShowsWhatIsRough(t *testing.T) {
+	for _, tt := range []struct {
+		seconds, bound series.Value
+		want           string
+	}{
+		{series.Missing, series.Missing, "?"},
+		{series.Of(0), series.Of(0), "0.0s"},
+		{series.Of(0.4), series.Of(0.9), "0.4s"},
+		{series.Of(7.5), series.Of(7.5), "7.5s±7.5s"},
+		{series.Of(300), series.Of(40), "5m0s"},
+		{series.Of(300), series.Of(80), "5m0s±1m20s"},
+	} {
+		if got := behind(tt.seconds, tt.bound); got != tt.want {
+			t.Errorf("%v ± %v: got %s, want %s", tt.seconds, tt.bound, got, tt.want)
 		}
 	}
 }
