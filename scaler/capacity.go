@@ -123,5 +123,8 @@ func (c *capacity) perReplica() series.Value {
 // sure reports whether the estimate rests on direct evidence.
 func (c *capacity) sure() bool { return c.Samples >= 2 }
 
+// measured reports whether the estimate rests on enough direct evidence to be set against another.
+func (c *capacity) measured() bool { return c.Samples >= samplesNeeded }
+
 // guessed reports whether the estimate is no more than what has been sustained without effort.
 func (c *capacity) guessed() bool { return c.Samples == 0 && c.Rough == 0 }

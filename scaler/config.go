@@ -26,6 +26,8 @@ type Config struct {
 	InitialLeadTime time.Duration
 	// Observe decides and shows but keeps the present count; Paused freezes it.
 	Observe, Paused bool
+	// Sizes has decisions name the size of replica that would do best, of those that were seen at work.
+	Sizes bool
 	// Pools splits the replicas over several targets; empty means one. MaxReplicas then bounds their sum.
 	Pools []Pool
 	// Schedules raise MinReplicas at certain times.

@@ -170,6 +170,9 @@ func (d decider) run(now time.Time) {
 	sc.backlog = max(sc.backlog, d.behind(reach))
 	ahead := min(sc.leadSteps, p.steps-1)
 	whole := p.at[3][ahead] / sc.perReplica // the demand, whichever partitions it is on
+	if config.Sizes {
+		d.chooseSize(p.at[3][ahead]/interval/s.Pace.factor(1-d.tune.Margin), parts.hottest(s.Arrivals.Level))
+	}
 	if parts.hot > 0 {
 		// The hot partitions' own consumers are busy whatever the count; plan for the others.
 		for j := range pathCount {

@@ -1,6 +1,7 @@
 package scaler
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/prescale/prescale/metrics/series"
@@ -41,6 +42,10 @@ type Decision struct {
 	// beyond that, those of a full pool that wait for a node.
 	Pools []PoolDecision `json:"pools,omitempty"`
 
+	// Size is the size of a replica that would do best, where the policy has a vertical mode and more than one was measured, or
+	// where a partition is hot; else its Name is empty.
+	Size SizeDecision `json:"size,omitzero"`
+
 	// What the plan's paths require over horizon ticks, for State.Record.
 	horizon   int
 	planned   int
@@ -75,6 +80,33 @@ type PoolDecision struct {
 	DesiredReplicas int    `json:"desiredReplicas"`
 	// CapacityPerReplica is what one of its replicas has been seen to do, in records per second.
 	CapacityPerReplica series.Value `json:"capacityPerReplica"`
+}
+
+// SizeDecision is a size among those that were seen at work: the one for which the demand costs least, of those that keep up with
+// the hottest partition.
+type SizeDecision struct {
+	// Name is a pool's, or tells the CPU. CPUCores is what each replica may use of it; 0 for a pool.
+	Name     string  `json:"name"`
+	CPUCores float64 `json:"cpuCores,omitempty"`
+	// CapacityPerReplica is what one was seen to do, in records per second. The demand takes Replicas of it, which cost
+	// PricePerHour: in the pools' currency, or in cores.
+	CapacityPerReplica float64 `json:"capacityPerReplica"`
+	Replicas           int     `json:"replicas"`
+	PricePerHour       float64 `json:"pricePerHour"`
+	// HotPartition says that not even this one, the fastest, keeps up with the hottest partition.
+	HotPartition bool `json:"hotPartition,omitempty"`
+}
+
+// Text says it in words.
+func (s SizeDecision) Text() string {
+	switch {
+	case s.Name == "":
+		return ""
+	case s.HotPartition:
+		return fmt.Sprintf("of the sizes that were seen at work not even %s keeps up with the hottest partition: it does %.4g records/s", s.Name, s.CapacityPerReplica)
+	default:
+		return fmt.Sprintf("of the sizes that were seen at work %s does best: %d of it, which do %.4g records/s each", s.Name, s.Replicas, s.CapacityPerReplica)
+	}
 }
 
 // Term is what one rule of the decision asked for.

@@ -121,6 +121,15 @@ func (p *partitions) derive(most int, arrivalRate, perReplica float64) {
 	}
 }
 
+// hottest returns the arrivals of the partition that gets most, of arrivalRate in all; 0 where the spread is not known.
+func (p *partitions) hottest(arrivalRate float64) float64 {
+	most := 0.0
+	for i, w := range p.Weights {
+		most = max(most, w, p.Latest[i])
+	}
+	return most * arrivalRate
+}
+
 // isHot reports whether partition i gets more than one replica can do.
 func (p *partitions) isHot(i int, arrivalRate, perReplica float64) bool {
 	return p.Weights[i]*arrivalRate > perReplica || p.Latest[i]*arrivalRate > hotMargin*perReplica

@@ -16,6 +16,7 @@ const StateVersion = 1
 type State struct {
 	Capacity    capacity
 	Pools       []capacity
+	Sizes       []size
 	Pace        pace
 	Lead        leadTimes
 	Partitions  partitions
@@ -223,6 +224,7 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	if readyKnown {
 		if !partial {
 			s.Capacity.observe(consumed, o.BusyRatio, ready, effective, saturated, disturbed)
+			s.observeSize(o.ReplicaCPUCores, consumed, o.BusyRatio, ready, effective, saturated, disturbed)
 		}
 		expected := s.Partitions.work(int(ready)) * s.Capacity.perReplica().Or(0)
 		s.Pace.observe(o.LagSeconds, interval, s.Arrivals.Level, expected, 1-tune.Margin, disturbed || s.Partitions.hot > 0)

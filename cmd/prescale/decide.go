@@ -40,6 +40,9 @@ In, once per tick; any key may be missing or null, which is not zero:
 Out, flushed per line:
   {"t":…, "desiredReplicas": n, "reason": "…", "verdicts": […], "arrivalForecast": {"0.5":…}, "capacityPerReplica": x,
    "leadTimeSeconds": x}
+Optional besides: "unschedulableReplicas", "provisionedStartupSeconds" and, for a policy with a vertical mode, "replicaCpuCores": what
+each replica may use of a CPU; for one with pools "pools": [{"name": "gpu", "readyReplicas": n, "startingReplicas": n,
+"unschedulableReplicas": n, "consumedRecords": n, "busyRatio": x, "startupSeconds": [...]}]. They are answered by "size" and "pools".
 A key that is not known is left aside, and said on stderr if the first line has it.
 A line that cannot be read is reported on stderr and answered by the last decision with "error"; the exit code is then 1.
 The policy file is a ScalePolicy or its spec. Where it states no interval, the first line's is taken. Its schedules and events
@@ -115,6 +118,7 @@ type tickLine struct {
 	PartitionLagRecords     []series.Value `json:"partitionLagRecords"`
 	PartitionArrivalRecords []series.Value `json:"partitionArrivalRecords"`
 	BusyRatio               series.Value   `json:"busyRatio"`
+	ReplicaCPUCores         series.Value   `json:"replicaCpuCores"`
 	LatencySeconds          series.Value   `json:"latencySeconds"`
 	StartupSeconds          []series.Value `json:"startupSeconds"`
 	ProvisionedSeconds      []series.Value `json:"provisionedStartupSeconds"`
@@ -148,6 +152,7 @@ func (l *tickLine) check() error {
 		{"lagRecords", l.LagRecords}, {"lagSeconds", l.LagSeconds}, {"readyReplicas", l.ReadyReplicas},
 		{"startingReplicas", l.StartingReplicas}, {"unschedulableReplicas", l.UnschedulableReplicas},
 		{"partitions", l.Partitions}, {"busyRatio", l.BusyRatio}, {"latencySeconds", l.LatencySeconds},
+		{"replicaCpuCores", l.ReplicaCPUCores},
 	} {
 		if err := v.check(); err != nil {
 			return err
@@ -238,6 +243,7 @@ type answerLine struct {
 	CapacityPerReplica series.Value          `json:"capacityPerReplica"`
 	LeadTimeSeconds    series.Value          `json:"leadTimeSeconds"`
 	Pools              []scaler.PoolDecision `json:"pools,omitempty"`
+	Size               *scaler.SizeDecision  `json:"size,omitempty"`
 	Error              string                `json:"error,omitempty"`
 }
 
@@ -327,6 +333,9 @@ func (d *deciding) answer(line []byte) (answerLine, error) {
 	if a.Verdicts == nil {
 		a.Verdicts = []scaler.Verdict{}
 	}
+	if decision.Size.Name != "" {
+		a.Size = &decision.Size
+	}
 	if len(decision.ArrivalForecast) > 0 {
 		a.ArrivalForecast = make(map[string]float64, len(decision.ArrivalForecast))
 		for _, q := range decision.ArrivalForecast {
@@ -372,7 +381,7 @@ func (d *deciding) observation(line []byte) (series.Observation, float64, error)
 		ArrivalRecords: l.ArrivalRecords, ConsumedRecords: l.ConsumedRecords, LagRecords: l.LagRecords, LagSeconds: l.LagSeconds,
 		ReadyReplicas: l.ReadyReplicas, StartingReplicas: l.StartingReplicas, UnschedulableReplicas: l.UnschedulableReplicas, Partitions: l.Partitions,
 		PartitionLagRecords: l.PartitionLagRecords, PartitionArrivalRecords: l.PartitionArrivalRecords,
-		BusyRatio: l.BusyRatio, LatencySeconds: l.LatencySeconds,
+		BusyRatio: l.BusyRatio, ReplicaCPUCores: l.ReplicaCPUCores, LatencySeconds: l.LatencySeconds,
 		StartupSeconds: known(l.StartupSeconds), ProvisionedStartupSeconds: known(l.ProvisionedSeconds),
 		Rebalancing: l.Rebalancing != nil && *l.Rebalancing,
 	}

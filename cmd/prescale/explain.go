@@ -159,6 +159,9 @@ func (e *explanation) print(w io.Writer) error {
 	for _, v := range d.Verdicts {
 		fmt.Fprintf(w, "  verdict %s: %s\n", v, v.Text())
 	}
+	if text := d.Size.Text(); text != "" {
+		fmt.Fprintf(w, "  size: %s\n", text)
+	}
 	fmt.Fprintf(w, "\nseen\n")
 	for _, f := range []struct {
 		name  string

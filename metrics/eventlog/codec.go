@@ -103,6 +103,7 @@ func appendObservation(b []byte, o *series.Observation, tick time.Time, whole bo
 		b = protowire.AppendString(b, p)
 	}
 	b = appendValue(b, 21, o.UnschedulableReplicas)
+	b = appendValue(b, 23, o.ReplicaCPUCores)
 	if whole {
 		b = appendCounted(b, 22, o.Counted, tick)
 	}

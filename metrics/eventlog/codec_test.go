@@ -105,6 +105,7 @@ func TestAnyObservationComesBackAsItWas(t *testing.T) {
 		for _, v := range valueFields(o) {
 			*v = value.Draw(t, "value")
 		}
+		o.UnschedulableReplicas, o.ReplicaCPUCores = value.Draw(t, "unschedulable"), value.Draw(t, "cores")
 		if rapid.Bool().Draw(t, "partitions") {
 			o.PartitionLagRecords = rapid.SliceOf(value).Draw(t, "lag")
 			o.PartitionArrivalRecords = rapid.SliceOf(value).Draw(t, "arrival")
@@ -134,6 +135,8 @@ func schema(t *testing.T, message string) protoreflect.MessageDescriptor {
 // protobuf library writes again must read the same.
 func TestTheCodecFollowsTheSchema(t *testing.T) {
 	tick, decision, checkpoint := full(), fullDecision(), fullCheckpoint()
+	// The golden records are older than these.
+	tick.Observation.UnschedulableReplicas, tick.Observation.ReplicaCPUCores = series.Of(1), series.Of(0.5)
 	for _, tt := range []struct {
 		message string
 		data    []byte

@@ -186,6 +186,8 @@ func decodeObservation(f field, o *series.Observation) error {
 			return f.valueTo(&o.UnschedulableReplicas)
 		case 22:
 			return decodeCounted(f, &o.Counted)
+		case 23:
+			return f.valueTo(&o.ReplicaCPUCores)
 		}
 		return nil
 	})

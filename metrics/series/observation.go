@@ -42,6 +42,8 @@ type Observation struct {
 
 	// BusyRatio is the mean share of time, 0 to 1, that the ready replicas spent working.
 	BusyRatio Value
+	// ReplicaCPUCores is how much of a CPU each ready replica may use; missing where they differ or where it is not known.
+	ReplicaCPUCores Value
 	// LatencySeconds is the latency that the policy's latency objective speaks of, at its quantile.
 	LatencySeconds Value
 	// StartupSeconds lists the start-ups that completed during Interval: from scale request to first record.

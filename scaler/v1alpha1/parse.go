@@ -123,7 +123,9 @@ func (p *ScalePolicy) ScalerConfig() (scaler.Config, error) {
 		}
 	}
 	switch s.Vertical {
-	case "", VerticalNone, VerticalRecommend, VerticalInPlace:
+	case "", VerticalNone:
+	case VerticalRecommend, VerticalInPlace:
+		c.Sizes = true
 	default:
 		errs = append(errs, fmt.Errorf("vertical: %q: want None, Recommend or InPlace", s.Vertical))
 	}

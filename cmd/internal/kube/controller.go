@@ -104,6 +104,7 @@ func New(cfg Config) (*Controller, error) {
 		return nil, err
 	}
 	c.sizer = newSizer(c)
+	c.workloads.cores = c.sizer.cores
 	return c, nil
 }
 

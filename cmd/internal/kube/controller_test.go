@@ -42,6 +42,8 @@ type rig struct {
 	// usage is the CPU by pod in the metrics API of sizingRig; nil means that there is none. fail is what a resize answers.
 	usage map[string]string
 	fail  error
+	// best is the size that published decisions name.
+	best scaler.SizeDecision
 }
 
 func policyObject(t *testing.T, name string, age time.Duration, spec string) *unstructured.Unstructured {
@@ -151,7 +153,7 @@ func (r *rig) publish(name string, desired int, lag float64, verdicts ...scaler.
 		Decision: scaler.Decision{
 			Policy: name, At: r.now, DesiredReplicas: desired, CurrentReplicas: series.OfInt(1), Reason: scaler.ReasonForecast, Verdicts: verdicts,
 			Terms: []scaler.Term{{Name: "forecast", Replicas: desired, Detail: "the 0.9 quantile of 800/s at 400/s a replica"}},
-			Level: 0.9, ArrivalForecast: []scaler.QuantileValue{{Level: 0.9, Value: 812.345}}, HorizonSteps: 6,
+			Level: 0.9, ArrivalForecast: []scaler.QuantileValue{{Level: 0.9, Value: 812.345}}, HorizonSteps: 6, Size: r.best,
 		},
 	})
 }

@@ -16,8 +16,8 @@ import (
 const (
 	// pressedRatio is the share of its ceiling from which a container counts as held back by it.
 	pressedRatio = 0.9
-	// hotGrowth is by how much the pod of a hot partition grows at a time: no size that was never seen at work is taken for
-	// enough, so the next look judges what this one did.
+	// hotGrowth is by how much the pod of a hot partition grows at a time where no size that was seen at work carries it: none
+	// that was not is taken for enough, so the next look judges what this one did.
 	hotGrowth = 1.5
 	// leastChange is the relative change below which a resize is not worth a write.
 	leastChange = 0.05
@@ -31,9 +31,9 @@ type grant struct{ request, limit float64 }
 // wish is what should become of a grant.
 type wish struct {
 	target, lower, upper float64
-	// used is what the container uses now; hot says that the group waits for one partition, and maybe for this pod.
-	used float64
-	hot  bool
+	// used is what the container uses now; growth by how much more it should have if it is held back while the group waits for one
+	// partition, and maybe for this pod. 0: the group does not.
+	used, growth float64
 	// most is the policy's bound; 0 where it sets none.
 	most float64
 	// shrink allows less than there is. Memory never shrinks in place: what a process holds it keeps.
@@ -61,8 +61,8 @@ func (g grant) resized(w wish) (grant, bool) {
 	case g.request < w.lower, g.request > w.upper && w.shrink:
 		want = w.target
 	}
-	if w.hot && g.pressed(w.used) {
-		want = max(want, hotGrowth*g.request)
+	if w.growth > 0 && g.pressed(w.used) {
+		want = max(want, w.growth*g.request)
 	}
 	next := grant{limit: g.limit}
 	if w.most > 0 {
@@ -108,8 +108,9 @@ type resize struct {
 	press float64
 }
 
-// resizeOf returns how one container of a pod should change; false where it should not.
-func resizeOf(policy *v1alpha1.ScalePolicy, container *corev1.Container, rec vertical.Recommendation, used vertical.Size, hot, shrinkCPU bool) (resize, bool) {
+// resizeOf returns how one container of a pod should change; false where it should not. growth is that of a wish for CPU; while it
+// is not 0 nobody gets less, for which pod will have the hot partition next is not known.
+func resizeOf(policy *v1alpha1.ScalePolicy, container *corev1.Container, rec vertical.Recommendation, used vertical.Size, growth float64) (resize, bool) {
 	out := resize{container: container.Name, resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{}, Limits: corev1.ResourceList{}}}
 	most := policy.Spec.VerticalMax
 	if most == nil {
@@ -122,7 +123,7 @@ func resizeOf(policy *v1alpha1.ScalePolicy, container *corev1.Container, rec ver
 		bound    *resource.Quantity
 		quantity func(float64) resource.Quantity
 	}{
-		{corev1.ResourceCPU, wish{target: rec.Target.CPUCores, lower: rec.Lower.CPUCores, upper: rec.Upper.CPUCores, used: used.CPUCores, hot: hot, shrink: shrinkCPU}, most.CPU, cpuQuantity},
+		{corev1.ResourceCPU, wish{target: rec.Target.CPUCores, lower: rec.Lower.CPUCores, upper: rec.Upper.CPUCores, used: used.CPUCores, growth: growth, shrink: growth == 0}, most.CPU, cpuQuantity},
 		{corev1.ResourceMemory, wish{target: rec.Target.MemoryBytes, lower: rec.Lower.MemoryBytes, upper: rec.Upper.MemoryBytes, used: used.MemoryBytes}, most.Memory, memoryQuantity},
 	} {
 		if slices.ContainsFunc(container.ResizePolicy, func(p corev1.ContainerResizePolicy) bool {

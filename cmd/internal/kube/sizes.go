@@ -17,6 +17,7 @@ import (
 	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 
 	"github.com/prescale/prescale/cmd/internal/hpacheck"
+	"github.com/prescale/prescale/metrics/series"
 	"github.com/prescale/prescale/scaler"
 	"github.com/prescale/prescale/scaler/v1alpha1"
 	"github.com/prescale/prescale/scaler/vertical"
@@ -49,6 +50,8 @@ type sizing struct {
 	containers      []v1alpha1.ContainerSize
 	ok              bool
 	reason, message string
+	// cores is what each ready pod may use of a CPU; missing where they differ.
+	cores series.Value
 }
 
 // sizer learns what the pods of policies with a vertical mode use, from metrics.k8s.io, recommends sizes and, where the policy
@@ -101,6 +104,12 @@ func (s *sizer) of(policy string) (sizing, bool) {
 	defer s.mu.Unlock()
 	found, ok := s.results[policy]
 	return found, ok
+}
+
+// cores returns what each ready pod of the policy may use of a CPU; missing where they differ or where nobody has looked.
+func (s *sizer) cores(policy string) series.Value {
+	found, _ := s.of(policy)
+	return found.cores
 }
 
 // run looks at every tick until ctx is cancelled.
@@ -165,6 +174,9 @@ func (s *sizer) lookAt(ctx context.Context, p *v1alpha1.ScalePolicy, now time.Ti
 		if err != nil {
 			return sizing{reason: reasonNoUsage, message: err.Error()}
 		}
+		if len(p.Spec.Pools) == 0 {
+			found.cores = sameCores(pods)
+		}
 		target := ref.Kind + "/" + ref.Name
 		s.learn(p, target, pods, usage, now)
 		found.containers = append(found.containers, s.recommended(p, target, pods)...)
@@ -177,6 +189,9 @@ func (s *sizer) lookAt(ctx context.Context, p *v1alpha1.ScalePolicy, now time.Ti
 	}
 	found.ok, found.reason = true, reasonRecommending
 	found.message = "status.vertical shows what the containers should request"
+	if answer, err := s.cfg.Store.Get(p.PolicyName()); err == nil && answer.Decision.Size.Name != "" {
+		found.message += "; " + answer.Decision.Size.Text()
+	}
 	if p.Spec.Vertical != v1alpha1.VerticalInPlace {
 		return found
 	}
@@ -187,9 +202,10 @@ func (s *sizer) lookAt(ctx context.Context, p *v1alpha1.ScalePolicy, now time.Ti
 func (s *sizer) inPlace(ctx context.Context, p *v1alpha1.ScalePolicy, found sizing, candidates []candidate, waiting []string, now time.Time) sizing {
 	hpas, err := s.hpas.HorizontalPodAutoscalers(p.Namespace).List(labels.Everything())
 	if err != nil {
-		return sizing{containers: found.containers, reason: reasonFailed, message: err.Error()}
+		found.ok, found.reason, found.message = false, reasonFailed, err.Error()
+		return found
 	}
-	found.reason, found.message = reasonResizing, "running pods are given the recommended sizes, one at a time"
+	found.reason, found.message = reasonResizing, "running pods are given the recommended sizes, one at a time; "+found.message
 	switch names := hpacheck.OnCPU(p, hpas); {
 	case len(names) > 0:
 		found.ok, found.reason = false, reasonCPUMetric
@@ -338,9 +354,10 @@ func (s *sizer) recommended(p *v1alpha1.ScalePolicy, target string, pods []corev
 }
 
 // candidates returns the pods that should be resized, and what keeps the kubelet from earlier resizes.
-func (s *sizer) candidates(p *v1alpha1.ScalePolicy, target string, pods []corev1.Pod, usage map[string]metricsv1beta1.PodMetrics, now time.Time) (found []candidate, waiting []string) {
+func (s *sizer) candidates(p *v1alpha1.ScalePolicy, target string, pods []corev1.Pod, usages map[string]metricsv1beta1.PodMetrics, now time.Time) (found []candidate, waiting []string) {
 	answer, err := s.cfg.Store.Get(p.PolicyName())
 	hot := err == nil && slices.Contains(answer.Decision.Verdicts, scaler.VerdictHotPartition)
+	size := answer.Decision.Size
 	for i := range pods {
 		pod := &pods[i]
 		if pod.DeletionTimestamp != nil || !ready(pod) {
@@ -358,7 +375,7 @@ func (s *sizer) candidates(p *v1alpha1.ScalePolicy, target string, pods []corev1
 		for j := range pod.Spec.Containers {
 			container := &pod.Spec.Containers[j]
 			l, known := s.learned[learnedKey{p.PolicyName(), target, container.Name}]
-			_, size, measured := used(usage[pod.Name], container.Name)
+			_, usage, measured := used(usages[pod.Name], container.Name)
 			if !known || !measured {
 				continue
 			}
@@ -366,14 +383,60 @@ func (s *sizer) candidates(p *v1alpha1.ScalePolicy, target string, pods []corev1
 			if !ok {
 				continue
 			}
-			// While a partition is hot nobody gets less: which pod will have it next is not known.
-			if r, ok := resizeOf(p, container, rec, size, hot, !hot); ok {
+			growth := 0.0
+			if hot {
+				growth = growthTo(pod, size)
+			}
+			if r, ok := resizeOf(p, container, rec, usage, growth); ok {
 				found = append(found, candidate{pod, r})
 				break // One container at a time.
 			}
 		}
 	}
 	return found, waiting
+}
+
+// growthTo returns by how much a pod that is held back should grow for a hot partition: to the size that was seen to carry it, in
+// one step; by hotGrowth where none was, or where this one has it already.
+func growthTo(pod *corev1.Pod, size scaler.SizeDecision) float64 {
+	if now, ok := podCores(pod).Get(); ok && now < size.CPUCores && !size.HotPartition {
+		return size.CPUCores / now
+	}
+	return hotGrowth
+}
+
+// podCores returns what a pod may use of a CPU: its containers' limits, or requests where they have none; missing where one has
+// neither.
+func podCores(pod *corev1.Pod) series.Value {
+	sum := 0.0
+	for i := range pod.Spec.Containers {
+		r := &pod.Spec.Containers[i].Resources
+		most, ok := r.Limits[corev1.ResourceCPU]
+		if !ok {
+			if most, ok = r.Requests[corev1.ResourceCPU]; !ok {
+				return series.Missing
+			}
+		}
+		sum += most.AsApproximateFloat64()
+	}
+	return series.Of(sum)
+}
+
+// sameCores returns the podCores that all ready pods share; missing where they differ, or where one is being resized.
+func sameCores(pods []corev1.Pod) series.Value {
+	var same series.Value
+	for i := range pods {
+		pod := &pods[i]
+		if pod.DeletionTimestamp != nil || !ready(pod) {
+			continue
+		}
+		cores := podCores(pod)
+		if _, resizing := resizeUnderWay(pod); resizing || !cores.Known() || same.Known() && cores != same {
+			return series.Missing
+		}
+		same = cores
+	}
+	return same
 }
 
 // resizeUnderWay reports whether the kubelet still has a resize to carry out, and what keeps it from that.

@@ -19,6 +19,7 @@ import (
 	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
 	metricsfake "k8s.io/metrics/pkg/client/clientset/versioned/fake"
 
+	"github.com/prescale/prescale/metrics/series"
 	"github.com/prescale/prescale/scaler"
 )
 
@@ -43,9 +44,9 @@ func TestResized(t *testing.T) {
 		{"too large", grant{3, 6}, with(func(w *wish) { w.most = 8 }), grant{1, 2}},
 		{"too large and may not shrink", grant{3, 6}, with(func(w *wish) { w.most, w.shrink = 8, false }), grant{}},
 		{"too large and beyond the bound", grant{3, 6}, with(func(w *wish) { w.most = 2 }), grant{1, 2}},
-		{"hot and pressed", grant{0.6, 1.2}, with(func(w *wish) { w.most, w.hot, w.used = 4, true, 1.1 }), grant{0.9, 1.8}},
-		{"hot, pressed and at the bound", grant{1, 2}, with(func(w *wish) { w.most, w.hot, w.used = 1, true, 2 }), grant{}},
-		{"hot and idle", grant{0.6, 1.2}, with(func(w *wish) { w.most, w.hot = 4, true }), grant{}},
+		{"hot and pressed", grant{0.6, 1.2}, with(func(w *wish) { w.most, w.growth, w.used = 4, 1.5, 1.1 }), grant{0.9, 1.8}},
+		{"hot, pressed and at the bound", grant{1, 2}, with(func(w *wish) { w.most, w.growth, w.used = 1, 1.5, 2 }), grant{}},
+		{"hot and idle", grant{0.6, 1.2}, with(func(w *wish) { w.most, w.growth = 4, 1.5 }), grant{}},
 		{"pressed and not hot", grant{0.6, 1.2}, with(func(w *wish) { w.most, w.used = 4, 1.2 }), grant{}},
 		{"less than 5 % too small", grant{0.49, 0.98}, with(func(w *wish) { w.target, w.most = 0.5, 4 }), grant{}},
 	} {
@@ -173,6 +174,34 @@ func TestAHotPartitionsPodGrowsInPlace(t *testing.T) {
 	look(2*time.Minute, scaler.VerdictHotPartition)
 	if got := r.size(t, "busy"); got != "338m/500m" {
 		t.Errorf("the policy's bound is 500m: got %s", got)
+	}
+}
+
+func TestAHotPartitionsPodGetsTheSizeThatCarriesIt(t *testing.T) {
+	r := sizingRig(t, "vertical: InPlace, verticalMax: {cpu: 500m}")
+	cores := func() series.Value {
+		o := series.Observation{Policy: "ai/a"}
+		r.Workloads().Annotate(r.now, &o)
+		return o.ReplicaCPUCores
+	}
+	r.publish("ai/a", 2, 100)
+	r.look(t, 0)
+	if got := cores(); got != series.Of(0.2) {
+		t.Errorf("both pods may use 200m: the observation has %v cores", got)
+	}
+	r.best = scaler.SizeDecision{Name: "cpu 0.4", CPUCores: 0.4, CapacityPerReplica: 250, Replicas: 3}
+	r.publish("ai/a", 2, 100, scaler.VerdictHotPartition)
+	r.look(t, 0)
+	if got := r.size(t, "busy") + " " + r.size(t, "idle"); got != "200m/400m 100m/200m" {
+		t.Errorf("400m was seen to carry it: the pods have %s", got)
+	}
+	if s := r.status(t, "a"); !strings.Contains(fmt.Sprint(s.Conditions), "cpu 0.4 does best: 3 of it") {
+		t.Errorf("conditions %v, want the size that does best", s.Conditions)
+	}
+	r.publish("ai/a", 2, 100)
+	r.look(t, 0)
+	if got := cores(); got.Known() {
+		t.Errorf("the pods differ: the observation has %v cores", got)
 	}
 }
 

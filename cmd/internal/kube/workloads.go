@@ -31,6 +31,8 @@ type Workloads struct {
 	nodes        corelisters.NodeLister
 	deployments  appslisters.DeploymentLister
 	statefulSets appslisters.StatefulSetLister
+	// cores returns what each ready pod of a policy may use of a CPU; nil where nobody looks.
+	cores func(policy string) series.Value
 
 	mu      sync.Mutex
 	targets map[string][]target // by namespace
@@ -251,6 +253,9 @@ func (w *Workloads) Annotate(now time.Time, o *series.Observation) {
 		}
 	}
 	slices.Sort(o.Problems)
+	if w.cores != nil {
+		o.ReplicaCPUCores = w.cores(o.Policy)
+	}
 	// A part of a sum is a wrong sum.
 	if known > 0 && known == len(targets) {
 		o.ReadyReplicas = series.OfInt(sum.Ready)
