@@ -184,6 +184,15 @@ func (p *partitions) below(n int) int {
 	return p.useful[i-1]
 }
 
+// above returns the smallest useful count that is more than n, n + 1 where there is none.
+func (p *partitions) above(n int) int {
+	i, _ := slices.BinarySearch(p.useful, n+1)
+	if i == len(p.useful) {
+		return n + 1
+	}
+	return p.useful[i]
+}
+
 // snap returns the smallest useful count that does at least the given work, and false where none does (then the largest).
 func (p *partitions) snap(work float64) (int, bool) {
 	i, _ := slices.BinarySearch(p.effective, work*(1-1e-9))

@@ -164,11 +164,16 @@ func (s *scene) best(p *partitions, current, lowest, highest int, price float64,
 		return n
 	}
 	n := s.bestDecrease(p, current, lowest, unit, tune)
-	if n < current {
-		// Were it there already, would the same paths ask for more? Then going there is the first half of a limit cycle.
+	for n < current {
+		// Were it there already, would the same paths ask for more? Then going there is the first half of a limit cycle. The next
+		// count is asked and not taken to be what they ask for: else a backlog that rules out the lowest count, and nothing more,
+		// would lower the answer.
 		there := *s
 		there.now, there.arriving = p.work(n)*s.perReplica, p.work(n)*s.perReplica
-		n = min(there.bestIncrease(p, n, current, unit, tune), current)
+		if there.bestIncrease(p, n, current, unit, tune) == n {
+			break
+		}
+		n = min(p.above(n), current)
 	}
 	return n
 }
