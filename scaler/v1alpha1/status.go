@@ -91,6 +91,10 @@ type ContainerSize struct {
 	Request   ReplicaSize `json:"request"`
 	Lower     ReplicaSize `json:"lower"`
 	Upper     ReplicaSize `json:"upper"`
+	// Learned is the usage that this comes from, for the daemon to go on from after a restart. It is not for reading.
+	// +kubebuilder:validation:MaxLength=8192
+	// +optional
+	Learned string `json:"learned,omitempty"`
 }
 
 // ReplicaSize is CPU and memory.

@@ -75,6 +75,9 @@ func (u *Usage) observeMemory(at time.Time, replica string, bytes float64) {
 	}
 }
 
+// Last returns when the newest sample was taken; the zero Time where there is none.
+func (u *Usage) Last() time.Time { return u.last }
+
 // OutOfMemory tells that a replica was killed for using more than `bytes`.
 func (u *Usage) OutOfMemory(at time.Time, replica string, bytes float64) {
 	u.observeMemory(at, replica, math.Max(bytes*oomBump, bytes+oomBumpLeast))

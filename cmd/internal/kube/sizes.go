@@ -55,8 +55,8 @@ type sizing struct {
 }
 
 // sizer learns what the pods of policies with a vertical mode use, from metrics.k8s.io, recommends sizes and, where the policy
-// says InPlace, gives them to running pods through pods/resize. What it learned is this process's: after a restart its
-// bounds are wide again, and it does nothing until they have narrowed.
+// says InPlace, gives them to running pods through pods/resize. What it learned is in the policy's status, from where a process
+// that knows nothing of a container yet goes on.
 type sizer struct {
 	*Controller
 
@@ -77,6 +77,45 @@ type learned struct {
 	*vertical.Usage
 	// seen are the newest sample and the newest death for lack of memory of each pod.
 	seen, killed map[string]time.Time
+	// from is until when another process has learned; checkpoint is what status keeps, as of kept.
+	from, kept time.Time
+	checkpoint string
+}
+
+// keepEvery is the time between two checkpoints of what was learned: what is lost is little against bounds that narrow in days.
+const keepEvery = 10 * time.Minute
+
+// newLearned goes on from what the policy's status has of the container.
+func (s *sizer) newLearned(key learnedKey) *learned {
+	l := &learned{Usage: vertical.NewUsage(), seen: map[string]time.Time{}, killed: map[string]time.Time{}}
+	obj, ok, err := s.Controller.policies.GetStore().GetByKey(key.policy)
+	if err != nil || !ok {
+		return l
+	}
+	p, err := fromUnstructured(obj)
+	if err != nil {
+		return l
+	}
+	for _, c := range p.Status.Vertical {
+		if c.Target != key.target || c.Container != key.container || c.Learned == "" {
+			continue
+		}
+		usage, err := vertical.Restore(c.Learned)
+		if err != nil {
+			s.cfg.Logger.Warn("what was learned of a container's usage cannot be read; it is learned anew", "policy", key.policy, "container", key.container, "error", err)
+			continue
+		}
+		l.Usage, l.from, l.checkpoint = usage, usage.Last(), c.Learned
+	}
+	return l
+}
+
+// keep returns the checkpoint that status is to have.
+func (l *learned) keep(now time.Time) string {
+	if now.Sub(l.kept) >= keepEvery {
+		l.kept, l.checkpoint = now, l.Checkpoint()
+	}
+	return l.checkpoint
 }
 
 func newSizer(c *Controller) *sizer {
@@ -179,7 +218,7 @@ func (s *sizer) lookAt(ctx context.Context, p *v1alpha1.ScalePolicy, now time.Ti
 		}
 		target := ref.Kind + "/" + ref.Name
 		s.learn(p, target, pods, usage, now)
-		found.containers = append(found.containers, s.recommended(p, target, pods)...)
+		found.containers = append(found.containers, s.recommended(p, target, pods, now)...)
 		some, wait := s.candidates(p, target, pods, usage, now)
 		candidates, waiting = append(candidates, some...), append(waiting, wait...)
 	}
@@ -287,16 +326,16 @@ func (s *sizer) learn(p *v1alpha1.ScalePolicy, target string, pods []corev1.Pod,
 			key := learnedKey{p.PolicyName(), target, container.Name}
 			l, ok := s.learned[key]
 			if !ok {
-				l = &learned{vertical.NewUsage(), map[string]time.Time{}, map[string]time.Time{}}
+				l = s.newLearned(key)
 				s.learned[key] = l
 			}
-			if at, size, ok := used(usage[pod.Name], container.Name); ok && at.After(l.seen[pod.Name]) {
+			if at, size, ok := used(usage[pod.Name], container.Name); ok && at.After(l.seen[pod.Name]) && at.After(l.from) {
 				l.seen[pod.Name] = at
 				l.Observe(at, pod.Name, size.CPUCores, size.MemoryBytes, container.Resources.Requests.Cpu().AsApproximateFloat64())
 			}
 			for _, status := range pod.Status.ContainerStatuses {
 				died := status.LastTerminationState.Terminated
-				if status.Name != container.Name || died == nil || died.Reason != "OOMKilled" || !died.FinishedAt.After(l.killed[pod.Name]) {
+				if status.Name != container.Name || died == nil || died.Reason != "OOMKilled" || !died.FinishedAt.After(l.killed[pod.Name]) || !died.FinishedAt.After(l.from) {
 					continue
 				}
 				l.killed[pod.Name] = died.FinishedAt.Time
@@ -333,7 +372,7 @@ func used(m metricsv1beta1.PodMetrics, container string) (time.Time, vertical.Si
 }
 
 // recommended returns the sizes of the containers that pods of the target have now, in the pods' order.
-func (s *sizer) recommended(p *v1alpha1.ScalePolicy, target string, pods []corev1.Pod) []v1alpha1.ContainerSize {
+func (s *sizer) recommended(p *v1alpha1.ScalePolicy, target string, pods []corev1.Pod, now time.Time) []v1alpha1.ContainerSize {
 	var sizes []v1alpha1.ContainerSize
 	if len(pods) == 0 {
 		return nil
@@ -346,7 +385,7 @@ func (s *sizer) recommended(p *v1alpha1.ScalePolicy, target string, pods []corev
 		if rec, ok := l.Recommend(); ok {
 			sizes = append(sizes, v1alpha1.ContainerSize{
 				Target: target, Container: container.Name,
-				Request: replicaSize(rec.Target), Lower: replicaSize(rec.Lower), Upper: replicaSize(rec.Upper),
+				Request: replicaSize(rec.Target), Lower: replicaSize(rec.Lower), Upper: replicaSize(rec.Upper), Learned: l.keep(now),
 			})
 		}
 	}

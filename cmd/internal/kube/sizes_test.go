@@ -21,6 +21,7 @@ import (
 
 	"github.com/prescale/prescale/metrics/series"
 	"github.com/prescale/prescale/scaler"
+	"github.com/prescale/prescale/scaler/v1alpha1"
 )
 
 func TestResized(t *testing.T) {
@@ -135,6 +136,37 @@ func TestRecommendationsAreShownAndNotCarriedOut(t *testing.T) {
 	}
 	if got := r.size(t, "busy"); got != "100m/200m" {
 		t.Errorf("recommended only, and the pod has %s", got)
+	}
+}
+
+func TestWhatWasLearnedOutlivesTheProcess(t *testing.T) {
+	r := sizingRig(t, "vertical: Recommend")
+	look := func(times int) v1alpha1.ContainerSize {
+		t.Helper()
+		for range times {
+			r.publish("ai/a", 2, 100)
+			r.look(t, time.Minute)
+		}
+		s := r.status(t, "a")
+		if len(s.Vertical) != 1 {
+			t.Fatalf("got %+v, want one container", s.Vertical)
+		}
+		return s.Vertical[0]
+	}
+	width := func(c v1alpha1.ContainerSize) float64 {
+		return c.Upper.CPU.AsApproximateFloat64() / c.Request.CPU.AsApproximateFloat64()
+	}
+	first := width(look(1))
+	before := look(60)
+	if width(before) > first/10 {
+		t.Fatalf("the upper bound is %v times the target after two hours, %v at first: want it to have narrowed", width(before), first)
+	}
+	// Another process takes over: what it knows is what the status has, at most keepEvery old.
+	r.sizer, r.Controller.applied = newSizer(r.Controller), nil
+	r.usage = map[string]string{"busy": "20m", "idle": "20m"}
+	after := look(1)
+	if width(after) > 1.5*width(before) || after.Request.CPU.Cmp(before.Request.CPU) != 0 {
+		t.Errorf("restarted: got %+v, the upper bound %v times the target, want about what it was before, %+v and %v", after.Request, width(after), before.Request, width(before))
 	}
 }
 
