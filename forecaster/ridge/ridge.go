@@ -25,6 +25,7 @@ type Ridge struct {
 	feats   *Features
 	anchors []int
 	forget  float64
+	seen    int // steps learned from
 
 	a     [][]float32 // per anchor: lower triangle of the normal matrix, row by row
 	b     [][]float32 // per anchor: right-hand side
@@ -62,6 +63,7 @@ func (r *Ridge) Observe(s *signal.Signal) {
 	f := r.feats
 	if s.Gap() == 0 {
 		f.season(s)
+		r.seen++
 		for i, h := range r.anchors {
 			x, origin, ok := f.at(h, i)
 			if !ok {
@@ -97,6 +99,10 @@ func (r *Ridge) add(i int, x []float64, target, w float64) {
 	}
 }
 
+// priorSteps is how many steps the prior is worth at first: a regression on twenty inputs must not follow the first thirty
+// values.
+const priorSteps = 20
+
 // solve sets theta_i to the solution of (A + dI) theta = b + d theta0.
 func (r *Ridge) solve(i int) {
 	d := r.set.Inputs
@@ -104,7 +110,7 @@ func (r *Ridge) solve(i int) {
 	for j := range d {
 		trace += float64(r.a[i][j*(j+1)/2+j])
 	}
-	delta := r.set.Penalty*trace/float64(d) + 1e-9
+	delta := (r.set.Penalty+priorSteps/float64(priorSteps+r.seen))*trace/float64(d) + 1e-9
 	l := r.work
 	for j, v := range r.a[i] {
 		l[j] = float64(v)
@@ -167,6 +173,7 @@ func (r *Ridge) Visit(c *checkpoint.Codec) {
 		c.Float32s("ridge predictions", p)
 	}
 	c.Int(&r.turn)
+	c.Int(&r.seen)
 	if r.owner {
 		r.feats.visit(c)
 	}
