@@ -45,6 +45,9 @@ type daemon struct {
 	// web serves the page and /api/v1.
 	web    string
 	client metricsclient.ExternalMetricsClient
+	config string
+	// stop ends the daemon and waits for it.
+	stop func()
 }
 
 // startDaemon runs `prescale serve` with its log in memory.
@@ -86,7 +89,7 @@ policies:
 	done := make(chan error, 1)
 	var output lockedBuffer
 	go func() { done <- run(ctx, []string{"serve", "--config", configFile}, &output, &output) }()
-	t.Cleanup(func() {
+	stop := sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("serve: %v", err)
@@ -95,6 +98,7 @@ policies:
 			t.Logf("serve said:\n%s", output.String())
 		}
 	})
+	t.Cleanup(stop)
 	client, err := metricsclient.NewForConfig(&rest.Config{
 		Host:            "https://" + address,
 		TLSClientConfig: rest.TLSClientConfig{CAData: authority.CertPEM()},
@@ -103,7 +107,7 @@ policies:
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &daemon{t: t, address: address, web: web, client: client}
+	return &daemon{t: t, address: address, web: web, client: client, config: configFile, stop: stop}
 }
 
 func freeAddress(t *testing.T) string {

@@ -190,6 +190,13 @@ func TestTopic(t *testing.T) {
 	if got := fmt.Sprint(s.Values); got != "[3 0 5 0]" {
 		t.Errorf("got %v, want [3 0 5 0]", got)
 	}
+	// Nobody knows whether the topic was there before its first record.
+	if s, err = history.Topics(ctx, client, []string{"orders"}, history.Range{From: from.Add(-2 * time.Minute), To: r.To, Step: time.Minute}); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(s.Values); got != "[NaN NaN 3 0 5 0]" {
+		t.Errorf("from before the first record: got %v, want [NaN NaN 3 0 5 0]", got)
+	}
 
 	// What retention has removed is not known: the partition of even records lost its first two.
 	if _, err := admin.DeleteRecords(ctx, kadm.Offsets{"orders": {0: {Topic: "orders", Partition: 0, At: 2}}}); err != nil {

@@ -16,8 +16,8 @@ import (
 )
 
 // Topics reads how many records came to the topics together in each step of the range from the brokers' index of timestamps:
-// it asks for the offset at each step's begin, and reads no record. Steps before the oldest record that retention has left in
-// any partition are gaps. Offsets also count transaction markers, a record or two a transaction, and what compaction has removed.
+// it asks for the offset at each step's begin, and reads no record. Steps before the first record of all, or before the oldest
+// that retention has left in any partition, are gaps. Offsets also count transaction markers, a record or two a transaction, and what compaction has removed.
 func Topics(ctx context.Context, client *kgo.Client, topics []string, r Range) (*Series, error) {
 	name := "topic " + strings.Join(topics, ", ")
 	if err := r.Validate(); err != nil {
@@ -61,6 +61,9 @@ func Topics(ctx context.Context, client *kgo.Client, topics []string, r Range) (
 		return nil, err
 	}
 	for i := range s.Values {
+		if at[i+1] == 0 {
+			continue // Before its first record a topic may not have been there.
+		}
 		// A record whose timestamp is older than that of one before it can make a later step's offset the smaller one.
 		s.Values[i] = max(at[i+1]-at[i], 0)
 	}
