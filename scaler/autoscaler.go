@@ -18,6 +18,8 @@ type Autoscaler struct {
 	schedules []compiledSchedule
 	state     State
 	forecast  forecaster.Forecast
+	// worked is the last observation in the policy's unit of work, where that is not records.
+	worked series.Observation
 }
 
 // NewAutoscaler returns an Autoscaler that knows nothing yet. The model must have been made with the Config's Interval as its
@@ -31,7 +33,9 @@ func NewAutoscaler(config Config, model forecaster.Model) (*Autoscaler, error) {
 		return nil, err
 	}
 	config.Pools = slices.Clone(config.Pools)
-	return &Autoscaler{config: config, model: model, schedules: schedules}, nil
+	a := &Autoscaler{config: config, model: model, schedules: schedules}
+	a.state.Work.Unit = config.Work
+	return a, nil
 }
 
 // ForecastSteps is the longest horizon, in ticks, that an Autoscaler with this Config asks its model for: twice the lead
@@ -52,7 +56,7 @@ func (a *Autoscaler) State() *State { return &a.state }
 // Config returns the policy.
 func (a *Autoscaler) Config() Config { return a.config }
 
-// Forecast returns the forecast that the last Tick decided with. It is valid until the next Tick.
+// Forecast returns the forecast that the last Tick decided with, in the policy's unit of work. It is valid until the next Tick.
 func (a *Autoscaler) Forecast() *forecaster.Forecast { return &a.forecast }
 
 // Tick takes one observation and decides at now. Observations must come in order; one whose time is not after the last
@@ -66,11 +70,20 @@ func (a *Autoscaler) Tick(now time.Time, o series.Observation) Decision {
 
 // TickInto is Tick into memory that is reused, without the Details of the Terms.
 func (a *Autoscaler) TickInto(d *Decision, now time.Time, o *series.Observation) {
-	if a.state.At.IsZero() || o.At.After(a.state.At) {
+	records := o
+	fresh := a.state.At.IsZero() || o.At.After(a.state.At)
+	if a.config.Work != "" && fresh {
+		a.state.Work.observe(o)
+	}
+	o = a.inWork(o)
+	if fresh {
 		if a.model != nil {
 			a.model.Observe(o.At, a.state.arrivalRate(o).NaN())
 		}
 		a.state.Learn(&a.config, o)
+	}
+	if a.state.Work.PerRecord == 0 {
+		o = records // Nothing is learned of it; that something waits is seen all the same.
 	}
 	in := Input{Config: &a.config, State: &a.state, Observation: o}
 	lead := a.state.Lead.seconds(a.config.InitialLeadTime.Seconds(), int(o.ReadyReplicas.Or(1)))
@@ -85,11 +98,23 @@ func (a *Autoscaler) TickInto(d *Decision, now time.Time, o *series.Observation)
 	DecideInto(d, now, in)
 	d.HistorySamples = a.state.HistorySamples
 	a.state.Record(d, o)
+	if a.config.Work != "" {
+		a.state.Work.inRecords(d, records)
+	}
+}
+
+// inWork returns the observation in the policy's unit of work. It is valid until the next call.
+func (a *Autoscaler) inWork(o *series.Observation) *series.Observation {
+	if a.config.Work == "" {
+		return o
+	}
+	a.state.Work.convert(&a.worked, o)
+	return &a.worked
 }
 
 var errCheckpoint = errors.New("scaler checkpoint")
 
-// Warm teaches the forecaster an arrival rate of the past, in records per second, before the first Tick. NaN is a gap.
+// Warm teaches the forecaster an arrival rate of the past, in records or work per second, before the first Tick. NaN is a gap.
 func (a *Autoscaler) Warm(at time.Time, arrivalRate float64) {
 	if a.model != nil {
 		a.model.Observe(at, arrivalRate)

@@ -98,6 +98,8 @@ type world struct {
 	random     *rand.Rand
 	// leftover is lag that nobody consumes: a transaction's markers.
 	leftover float64
+	// heavy is the work of a record, of which a replica does 100 a second; 0 counts as 1.
+	heavy float64
 }
 
 const perSecond = 100.0
@@ -121,7 +123,11 @@ func (w *world) step(rate float64) Decision {
 		arrived = max(0, arrived+math.Sqrt(arrived)*w.random.NormFloat64())
 	}
 	p := partitions{Count: w.partitions}
-	can := p.evenWork(max(w.ready, 1)) * perSecond * interval
+	heavy := w.heavy
+	if heavy == 0 {
+		heavy = 1
+	}
+	can := p.evenWork(max(w.ready, 1)) * perSecond * interval / heavy
 	if w.ready == 0 {
 		can = 0
 	}
@@ -129,13 +135,16 @@ func (w *world) step(rate float64) Decision {
 	w.lag += arrived - consumed
 	busy := series.Missing
 	if w.ready > 0 {
-		busy = series.Of(consumed / (float64(w.ready) * perSecond * interval))
+		busy = series.Of(consumed * heavy / (float64(w.ready) * perSecond * interval))
 	}
 	o := series.Observation{
 		Policy: "default/test", At: start.Add(time.Duration(w.tick) * 15 * time.Second), Interval: 15 * time.Second,
 		ArrivalRecords: series.Of(arrived), ConsumedRecords: series.Of(consumed), LagRecords: series.Of(w.lag + w.leftover),
 		LagSeconds: series.Of(w.lag/max(rate, 1) + w.leftover*float64(w.tick)*interval), ReadyReplicas: series.OfInt(w.ready),
 		StartingReplicas: series.OfInt(len(w.starting)), Partitions: series.OfInt(w.partitions), BusyRatio: busy, StartupSeconds: started,
+	}
+	if w.a.config.Work != "" {
+		o.ArrivalWork = series.Of(arrived * heavy)
 	}
 	if w.hide != nil {
 		w.hide(&o)

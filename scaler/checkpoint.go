@@ -46,6 +46,9 @@ func (a *Autoscaler) Restore(checkpoint []byte) error {
 	if err := json.Unmarshal(rest[:size], &state); err != nil {
 		return fmt.Errorf("%w: %w", errCheckpoint, err)
 	}
+	if state.Work.Unit != a.config.Work {
+		return fmt.Errorf("%w: is of work in %q, wanted: %q", errCheckpoint, state.Work.Unit, a.config.Work)
+	}
 	hasModel, rest := rest[size] == 1, rest[size+1:]
 	if hasModel != (a.model != nil) {
 		return fmt.Errorf("%w: with a model: %v, wanted: %v", errCheckpoint, hasModel, a.model != nil)

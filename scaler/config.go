@@ -20,6 +20,9 @@ type Config struct {
 	ViolationRatio float64
 	// ObjectiveLatency bounds the latency source's figure; zero means none is promised.
 	ObjectiveLatency time.Duration
+	// Work names the unit, such as tokens, in which arrivals, backlog and capacity are reckoned; empty means records. The work is
+	// observed as Observation.ArrivalWork.
+	Work string `json:",omitempty"`
 	// MinReplicas (0 allows scale to zero) and MaxReplicas bound the answer.
 	MinReplicas, MaxReplicas int
 	// InitialLeadTime is assumed until start-ups have been seen. Default 60s.

@@ -35,6 +35,9 @@ type Decision struct {
 	CapacityPerReplica series.Value `json:"capacityPerReplica"`
 	LeadTimeSeconds    series.Value `json:"leadTimeSeconds"`
 
+	// WorkPerRecord is the recent mean of a record's work, where the policy measures work other than records. The amounts above
+	// are then in records of that size.
+	WorkPerRecord series.Value `json:"workPerRecord,omitzero"`
 	// HistorySamples is how many samples of an imported history the forecaster began with.
 	HistorySamples int `json:"historySamples,omitempty"`
 

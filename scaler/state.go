@@ -25,6 +25,7 @@ type State struct {
 	Arrivals    recent
 	Calibration calibration
 	Spending    spending
+	Work        work `json:",omitzero"`
 
 	Ticks int
 	// HistorySamples is how many samples the forecaster had from an imported history when it was taken over.

@@ -18,6 +18,9 @@ type WhatIf struct {
 // WhatIf decides again on the last observation with one input changed at a time. Nothing is learned and nothing recorded.
 func (a *Autoscaler) WhatIf(now time.Time, o series.Observation) []WhatIf {
 	var out []WhatIf
+	if a.state.Work.PerRecord > 0 {
+		o = *a.inWork(&o)
+	}
 	try := func(name string, change func(c *Config, s *State, o *series.Observation, f *forecaster.Forecast)) {
 		config, state, observation, forecast := a.config, a.state, o, a.forecast
 		forecast.PerStep = append([]float64(nil), a.forecast.PerStep...)

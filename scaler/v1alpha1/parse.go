@@ -95,6 +95,7 @@ func (p *ScalePolicy) ScalerConfig() (scaler.Config, error) {
 		errs = append(errs, fmt.Errorf("mode: %q: want Active or Observe", s.Mode))
 	}
 	c.Paused = s.Paused
+	c.Work = s.Sources.Work()
 	for i, season := range s.Season {
 		if season.Duration <= c.Interval {
 			errs = append(errs, fmt.Errorf("season[%d]: %v: want more than the interval, such as 24h", i, season.Duration))

@@ -45,7 +45,8 @@ type HeaderSource struct {
 // PrometheusSource names endpoints in Prometheus's format and what to read there.
 //
 // +kubebuilder:validation:XValidation:rule="(has(self.port) && self.port != 0) != (has(self.urls) && size(self.urls) > 0)",message="want either port or urls"
-// +kubebuilder:validation:XValidation:rule="has(self.latencyHistogram) && size(self.latencyHistogram) > 0 || has(self.busyCounter) && size(self.busyCounter) > 0",message="want latencyHistogram, busyCounter or both"
+// +kubebuilder:validation:XValidation:rule="has(self.latencyHistogram) && size(self.latencyHistogram) > 0 || has(self.busyCounter) && size(self.busyCounter) > 0 || has(self.workCounter) && size(self.workCounter) > 0",message="want latencyHistogram, busyCounter, workCounter or several"
+// +kubebuilder:validation:XValidation:rule="(has(self.workCounter) && size(self.workCounter) > 0) == (has(self.recordsCounter) && size(self.recordsCounter) > 0)",message="want both workCounter and recordsCounter, or neither"
 type PrometheusSource struct {
 	// Port is where every ready pod of scaleTargetRef and of the pools serves its metrics.
 	// +kubebuilder:validation:Minimum=0
@@ -73,10 +74,27 @@ type PrometheusSource struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +optional
 	BusyCounter string `json:"busyCounter,omitempty"`
-	// Labels narrow both to series that have all of these.
+	// WorkCounter names a counter of the work that a replica did, such as tokens, and RecordsCounter one of the records that it did
+	// it for. Arrivals, backlog and capacity are then reckoned in that work: where records become heavier while their number
+	// stays, more replicas are asked for, and a heavier hour that comes every day is foreseen.
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	WorkCounter string `json:"workCounter,omitempty"`
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	RecordsCounter string `json:"recordsCounter,omitempty"`
+	// Labels narrow all of them to series that have all of these.
 	// +kubebuilder:validation:MaxProperties=32
 	// +optional
 	Labels map[string]string `json:"labels,omitempty"`
+}
+
+// Work returns the unit in which the policy's arrivals are reckoned, the name of its counter; empty means records.
+func (s *Sources) Work() string {
+	if s == nil || s.Prometheus == nil {
+		return ""
+	}
+	return s.Prometheus.WorkCounter
 }
 
 // MeasuresLatency reports whether a latency is measured.
@@ -103,7 +121,8 @@ func (s *Sources) validate() error {
 	}
 	if p := s.Prometheus; p != nil {
 		add(s.Headers != nil && p.LatencyHistogram != "", "sources.prometheus.latencyHistogram: %q: sources.headers measures the latency already: want one of the two", p.LatencyHistogram)
-		add(p.LatencyHistogram == "" && p.BusyCounter == "", "sources.prometheus.latencyHistogram: missing, and so is busyCounter: want at least one of them")
+		add(p.LatencyHistogram == "" && p.BusyCounter == "" && p.WorkCounter == "", "sources.prometheus.latencyHistogram: missing, and so are busyCounter and workCounter: want at least one of them")
+		add((p.WorkCounter == "") != (p.RecordsCounter == ""), "sources.prometheus.workCounter: %q with recordsCounter %q: want both or neither", p.WorkCounter, p.RecordsCounter)
 		add(p.Port < 0 || p.Port > 65535, "sources.prometheus.port: %d: want a port number", p.Port)
 		add((p.Port == 0) == (len(p.URLs) == 0), "sources.prometheus.port: %d with %d urls: want either the pods' port or urls", p.Port, len(p.URLs))
 		add(p.Path != "" && !strings.HasPrefix(p.Path, "/"), "sources.prometheus.path: %q: want it to begin with /", p.Path)

@@ -39,6 +39,8 @@ func (c *Config) history(p *v1alpha1.ScalePolicy, cluster string) (history.Sourc
 	}
 	from := history.Source{Span: h.Reach()}
 	switch {
+	case h.Topic && p.Spec.Sources.Work() != "":
+		return from, fmt.Errorf("history.topic: true: counts records, and the policy reckons in %s: want history.prometheus with a query of that per second", p.Spec.Sources.Work())
 	case h.Topic:
 		from.Cluster, from.Topics = cluster, p.Spec.Kafka.Topics
 	case h.Prometheus != nil:

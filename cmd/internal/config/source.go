@@ -33,6 +33,7 @@ func (c *Config) sources(p *v1alpha1.ScalePolicy) (source.Spec, error) {
 			return source.Spec{}, errors.New("sources.prometheus.port: no pods are named: give scaleTargetRef too")
 		}
 		scraper.Histogram, scraper.Busy, scraper.Labels = e.LatencyHistogram, e.BusyCounter, e.Labels
+		scraper.Work, scraper.Records = e.WorkCounter, e.RecordsCounter
 		spec.Endpoints = &source.Endpoints{Scraper: scraper, Port: int(e.Port), Path: e.Path, URLs: e.URLs}
 	}
 	return spec, nil

@@ -42,6 +42,7 @@ func (c Collector) Collect(out chan<- prometheus.Metric) {
 		d := &e.Decision
 		gauge(out, "prescale_ready_replicas", "Replicas that work.", base, e.Observation.ReadyReplicas)
 		gauge(out, "prescale_capacity_records_per_second", "Records per second that one replica is estimated to do.", base, d.CapacityPerReplica)
+		gauge(out, "prescale_work_per_record", "Recent mean work of a record, where the policy reckons in work: tokens, say.", base, d.WorkPerRecord)
 		gauge(out, "prescale_lead_time_seconds", "Estimated time from a scale request to a replica's first record.", base, d.LeadTimeSeconds)
 		gauge(out, "prescale_history_samples", "Samples of an imported history that the forecaster began with.", base, series.OfInt(d.HistorySamples))
 		accuracy(out, &d.Accuracy, base)

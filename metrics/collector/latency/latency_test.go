@@ -152,6 +152,65 @@ func TestScrapeOfSeveralReplicas(t *testing.T) {
 	}
 }
 
+// TestScrapeOfWork: two replicas did 3,000 tokens for 30 requests since the last look, whatever they had done before.
+func TestScrapeOfWork(t *testing.T) {
+	var tokens, requests []prometheus.Counter
+	var urls []string
+	for range 2 {
+		registry := prometheus.NewRegistry()
+		t, r := prometheus.NewCounter(prometheus.CounterOpts{Name: "tokens_total"}), prometheus.NewCounterVec(prometheus.CounterOpts{Name: "requests_total"}, []string{"result"})
+		registry.MustRegister(t, r)
+		tokens, requests = append(tokens, t), append(requests, r.WithLabelValues("ok"), r.WithLabelValues("failed"))
+		s := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+		defer s.Close()
+		urls = append(urls, s.URL)
+	}
+	config := DefaultScraperConfig()
+	config.Policy, config.Work, config.Records, config.Busy = "ns/p", "tokens_total", "requests_total", "tokens_total"
+	s, err := NewScraper(config, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens[0].Add(1e6)
+	now := time.Unix(1000, 0)
+	for _, look := range []struct {
+		did  func()
+		want float64 // NaN where missing
+	}{
+		{func() {}, math.NaN()},
+		{func() {
+			tokens[0].Add(1000)
+			tokens[1].Add(2000)
+			requests[0].Add(5)
+			requests[1].Add(5)
+			requests[2].Add(20)
+		}, 40 * 3000.0 / 30},
+		{func() { tokens[0].Add(10) }, math.NaN()}, // work whose records are not done
+	} {
+		look.did()
+		now = now.Add(10 * time.Second)
+		if err := s.Scrape(t.Context(), now, urls); err != nil {
+			t.Fatal(err)
+		}
+		o := series.Observation{Policy: "ns/p", ArrivalRecords: series.Of(40)}
+		s.Annotate(now, &o)
+		if got := o.ArrivalWork.NaN(); got != look.want && !(math.IsNaN(got) && math.IsNaN(look.want)) {
+			t.Errorf("got %v, want %v", got, look.want)
+		}
+	}
+	config.Records = ""
+	if _, err := NewScraper(config, nil); err == nil {
+		t.Error("work without records was taken")
+	}
+	config.Records = "answers_total"
+	if s, err = NewScraper(config, s.client); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Scrape(t.Context(), now, urls); err == nil || !strings.Contains(err.Error(), "it has not both counters tokens_total and answers_total") {
+		t.Errorf("a counter that is not there: %v", err)
+	}
+}
+
 func TestScrapeRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, body, want string }{
 		{"no such histogram", "up 1\n", "no histogram latency_seconds"},

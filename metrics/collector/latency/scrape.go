@@ -30,6 +30,9 @@ type ScraperConfig struct {
 	// Busy names a counter of the seconds that a replica spent working; its growth by the clock's is the busy ratio.
 	// Empty reads none.
 	Busy string
+	// Work names a counter of the work that a replica did, such as tokens, and Records one of the records that it did it for: the
+	// growth of the one by that of the other is the work of a record. Both empty reads none.
+	Work, Records string
 	// Timeout bounds one scrape. Default 2 s.
 	Timeout time.Duration
 	// MaxBytes bounds one endpoint's answer. Default 16 MiB.
@@ -44,8 +47,11 @@ func DefaultScraperConfig() ScraperConfig {
 // Validate returns every problem.
 func (c ScraperConfig) Validate() error {
 	var problems []error
-	if c.Histogram == "" && c.Busy == "" {
-		problems = append(problems, errors.New("histogram: neither it nor busy is given"))
+	if c.Histogram == "" && c.Busy == "" && c.Work == "" {
+		problems = append(problems, errors.New("histogram: neither it nor busy nor work is given"))
+	}
+	if (c.Work == "") != (c.Records == "") {
+		problems = append(problems, fmt.Errorf("work: %q with records %q: want both or neither", c.Work, c.Records))
 	}
 	if !(c.Quantile > 0 && c.Quantile < 1) {
 		problems = append(problems, fmt.Errorf("quantile: %v is not between 0 and 1", c.Quantile))
@@ -69,7 +75,9 @@ type Scraper struct {
 	seen     distribution
 	busy     float64
 	busySpan float64 // seconds of all endpoints together
-	problem  string  // of the latest scrape that had one
+	work     float64 // of `records` records
+	records  float64
+	problem  string // of the latest scrape that had one
 }
 
 // scraped is what one endpoint said at one time.
@@ -78,6 +86,9 @@ type scraped struct {
 	latency distribution
 	busy    float64
 	hasBusy bool
+
+	work, records       float64
+	hasWork, hasRecords bool
 }
 
 // NewScraper returns a Scraper that asks through client; nil means http.DefaultClient.
@@ -139,7 +150,7 @@ func (s *Scraper) Forget() {
 	defer s.mu.Unlock()
 	clear(s.before)
 	clear(s.seen)
-	s.busy, s.busySpan, s.problem = 0, 0, ""
+	s.busy, s.busySpan, s.work, s.records, s.problem = 0, 0, 0, 0, ""
 }
 
 // count adds what one endpoint's counters grew by; the lock is held.
@@ -160,9 +171,18 @@ func (s *Scraper) count(before, after scraped) {
 		s.busy += min(busy, span)
 		s.busySpan += span
 	}
+	if before.hasWork && before.hasRecords && after.hasWork && after.hasRecords {
+		work, records := after.work-before.work, after.records-before.records
+		if work < 0 || records < 0 {
+			work, records = after.work, after.records
+		}
+		s.work += work
+		s.records += records
+	}
 }
 
-// Annotate puts the latency and the busy ratio since the last call into the observation, where it is the policy's own.
+// Annotate puts the latency, the busy ratio and the work of the arrivals since the last call into the observation, where it is the
+// policy's own. What arrived is taken to be worth as much a record as what was done meanwhile.
 func (s *Scraper) Annotate(_ time.Time, o *series.Observation) {
 	if o.Policy != s.config.Policy {
 		return
@@ -175,11 +195,14 @@ func (s *Scraper) Annotate(_ time.Time, o *series.Observation) {
 	if s.busySpan > 0 {
 		o.BusyRatio = series.Of(s.busy / s.busySpan)
 	}
+	if s.records > 0 {
+		o.ArrivalWork = o.ArrivalRecords.Times(s.work / s.records)
+	}
 	if s.problem != "" {
 		o.Problems = append(o.Problems, s.problem)
 	}
 	clear(s.seen)
-	s.busy, s.busySpan, s.problem = 0, 0, ""
+	s.busy, s.busySpan, s.work, s.records, s.problem = 0, 0, 0, 0, ""
 }
 
 // read scrapes one endpoint.
@@ -222,6 +245,9 @@ func (s *Scraper) read(ctx context.Context, endpoint string) (scraped, error) {
 	if s.config.Histogram != "" && !found {
 		return scraped{}, fmt.Errorf("it has no histogram %s with labels %v", s.config.Histogram, s.config.Labels)
 	}
+	if s.config.Work != "" && !(got.hasWork && got.hasRecords) {
+		return scraped{}, fmt.Errorf("it has not both counters %s and %s with labels %v", s.config.Work, s.config.Records, s.config.Labels)
+	}
 	return got, nil
 }
 
@@ -242,12 +268,21 @@ func (s *Scraper) takeFamily(family *dto.MetricFamily, got *scraped, found *bool
 			}
 			got.latency.add(d)
 			*found = true
-		case s.config.Busy:
-			if metric.GetCounter() == nil {
-				return fmt.Errorf("%s is a %s, not a counter", s.config.Busy, family.GetType())
+		}
+		// One counter may serve as busy and as work.
+		for _, c := range []struct {
+			name string
+			sum  *float64
+			has  *bool
+		}{{s.config.Busy, &got.busy, &got.hasBusy}, {s.config.Work, &got.work, &got.hasWork}, {s.config.Records, &got.records, &got.hasRecords}} {
+			if c.name == "" || family.GetName() != c.name {
+				continue
 			}
-			got.busy += metric.GetCounter().GetValue()
-			got.hasBusy = true
+			if metric.GetCounter() == nil {
+				return fmt.Errorf("%s is a %s, not a counter", c.name, family.GetType())
+			}
+			*c.sum += metric.GetCounter().GetValue()
+			*c.has = true
 		}
 	}
 	return nil
