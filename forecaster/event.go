@@ -11,6 +11,8 @@ type Event struct {
 	Name string
 	Span
 	Factor float64
+	// Learn says that Factor is only where learning begins: each past occurrence moves it towards what came.
+	Learn bool `json:",omitempty"`
 }
 
 // The bounds of an Event's Factor. Below a hundredth too little of the usual level would be left to learn from.

@@ -1,7 +1,7 @@
 // Package calendar tells a model of known events, in which arrivals are a stated multiple of the usual ones. The model learns and
 // forecasts the usual level alone: what comes within an event is divided by its factor, and what is forecast of it multiplied. So
 // an event is foreseen as far ahead as the horizon reaches, the first time too, and afterwards neither the level nor the season
-// remembers it. Factors are taken as stated, not learned.
+// remembers it. A factor is taken as stated, or learned from the event's past occurrences (learned.go).
 package calendar
 
 import (
@@ -12,18 +12,21 @@ import (
 )
 
 // Model is a forecaster.Model of a series with known events over one of the usual level. Its Accuracy is that of the model below:
-// what was told and what came are both divided by the factor. Its checkpoints are those of the model below, so events may be
-// added and removed. It is not safe for concurrent use.
+// what was told and what came are both divided by the factor. Its checkpoints are those of the model below, with what was learned
+// of events before them, so events may be added and removed. It is not safe for concurrent use.
 type Model struct {
 	usual   forecaster.Model
 	step    time.Duration
 	events  []event
 	factors []float64 // of the steps ahead
+	ahead   forecaster.Forecast
 }
 
 type event struct {
-	span   *forecaster.Recurrence
-	factor float64
+	span *forecaster.Recurrence
+	// factor is in force now; first is the stated one, where learning begins. learned is nil where nothing is to be learned.
+	factor, first float64
+	learned       *learned
 }
 
 // New returns a Model over usual, which was made with config, that knows config.Events.
@@ -37,17 +40,31 @@ func New(usual forecaster.Model, config forecaster.Config) (*Model, error) {
 		if err != nil {
 			return nil, fmt.Errorf("event %s: %w", e.Name, err)
 		}
-		m.events = append(m.events, event{span, e.Factor})
+		one := event{span: span, factor: e.Factor, first: e.Factor}
+		if e.Learn {
+			one.learned = &learned{Name: e.Name}
+		}
+		m.events = append(m.events, one)
 	}
 	return m, nil
 }
 
 // Observe implements forecaster.Model.
-func (m *Model) Observe(at time.Time, value float64) { m.usual.Observe(at, value/m.factor(at)) }
+func (m *Model) Observe(at time.Time, value float64) {
+	if len(m.events) == 0 {
+		m.usual.Observe(at, value)
+		return
+	}
+	m.learn(at, value)
+	m.usual.Observe(at, value/m.factor(at))
+}
 
 // Forecast implements forecaster.Model.
 func (m *Model) Forecast(dst *forecaster.Forecast, steps int) {
 	m.usual.Forecast(dst, steps)
+	if len(m.events) == 0 {
+		return
+	}
 	factors, most, plain := m.factors[:dst.Steps], 0.0, true
 	for k := range factors {
 		factors[k] = m.factor(dst.At.Add(time.Duration(k+1) * m.step))
@@ -113,9 +130,3 @@ func (m *Model) at(t time.Time) (factor float64, until time.Time) {
 	}
 	return factor, until
 }
-
-// AppendCheckpoint implements forecaster.Model.
-func (m *Model) AppendCheckpoint(b []byte) []byte { return m.usual.AppendCheckpoint(b) }
-
-// Restore implements forecaster.Model.
-func (m *Model) Restore(checkpoint []byte) error { return m.usual.Restore(checkpoint) }

@@ -40,6 +40,19 @@ func TestSuite(t *testing.T) {
 	})
 }
 
+// TestSuiteLearned is the suite with factors that are learned while it runs.
+func TestSuiteLearned(t *testing.T) {
+	forecastertest.Run(t, func(c forecaster.Config) (forecaster.Model, error) {
+		c.Events = []forecaster.Event{learns(sale), learns(forecaster.Event{Name: "hourly", Span: forecaster.Span{Start: "0 * * * *", Duration: 30 * time.Minute}, Factor: 1})}
+		return catalog.New(c)
+	})
+}
+
+func learns(e forecaster.Event) forecaster.Event {
+	e.Factor, e.Learn = 1, true
+	return e
+}
+
 // fixed keeps what it observed and forecasts the same always.
 type fixed struct {
 	at           time.Time
@@ -50,7 +63,7 @@ type fixed struct {
 func (f *fixed) Observe(at time.Time, v float64) { f.at, f.saw = at, append(f.saw, v) }
 func (f *fixed) Forecast(dst *forecaster.Forecast, steps int) {
 	*dst = forecaster.Forecast{
-		At: f.at, Step: 15 * time.Minute, Levels: []float64{0.5, 0.9}, Steps: steps,
+		At: f.at, Step: 15 * time.Minute, Levels: []float64{0.5, 0.9}, Steps: steps, Warm: true,
 		PerStep: append([]float64(nil), f.perStep[:2*steps]...), Max: append([]float64(nil), f.max...),
 	}
 }

@@ -87,10 +87,8 @@ func build(config forecaster.Config, only string) (forecaster.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(config.Events) > 0 {
-		return calendar.New(m, config)
-	}
-	return m, nil
+	// Also where there are no events now, so that a checkpoint with what was learned of some can be read.
+	return calendar.New(m, config)
 }
 
 // seasons returns the two season lengths in steps. Where none is stated a day and a week are assumed, since arrivals follow

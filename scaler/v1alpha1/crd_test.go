@@ -147,7 +147,7 @@ func TestTheAPIServerRefusesWhatTheDaemonWould(t *testing.T) {
 		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, events: [{name: sale, start: '0 9 * * *', factor: 5}]", false},
 		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, events: [{name: sale, start: '0 9 * * *', duration: 0s, factor: 5}]", false},
 		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, events: [{name: sale, start: '0 9 * * *', duration: 745h, factor: 5}]", false},
-		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, events: [{name: sale, start: '0 9 * * *', duration: 1h}]", false},
+		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, events: [{name: sale, start: '0 9 * * *', duration: 1h}, {name: flash, start: '0 12 * * *', duration: 1h, factor: 5, learn: true}]", true},
 		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, events: [{name: sale, start: '0 9 * * *', duration: 1h, factor: 0}]", false},
 		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, events: [{name: sale, start: '0 9 * * *', duration: 1h, factor: 1001}]", false},
 		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, events: [{name: sale, start: '0 9 * * *', duration: 1h, factor: lots}]", false},

@@ -158,9 +158,13 @@ func (p *ScalePolicy) Seasons() []time.Duration {
 func (p *ScalePolicy) Events() []forecaster.Event {
 	var events []forecaster.Event
 	for _, e := range p.Spec.Events {
-		events = append(events, forecaster.Event{
-			Name: e.Name, Span: forecaster.Span{Start: e.Start, Duration: e.Duration.Duration, TimeZone: e.TimeZone}, Factor: e.Factor,
-		})
+		event := forecaster.Event{
+			Name: e.Name, Span: forecaster.Span{Start: e.Start, Duration: e.Duration.Duration, TimeZone: e.TimeZone}, Factor: 1, Learn: e.Learn || e.Factor == nil,
+		}
+		if e.Factor != nil {
+			event.Factor = *e.Factor
+		}
+		events = append(events, event)
 	}
 	return events
 }

@@ -174,7 +174,8 @@ type Schedule struct {
 	MinReplicas int32 `json:"minReplicas"`
 }
 
-// Event is a known event, such as a sale: for Duration after each time at which Start fires, Factor times the usual arrivals come.
+// Event is a known event, such as a sale: for Duration after each time at which Start fires, Factor times the
+// usual arrivals come.
 type Event struct {
 	// Name tells the events apart.
 	// +kubebuilder:validation:MinLength=1
@@ -193,9 +194,14 @@ type Event struct {
 	// +kubebuilder:validation:MaxLength=64
 	// +optional
 	TimeZone string `json:"timeZone,omitempty"`
-	// Factor is how many times the usual arrivals come: 5 for a sale, 0.2 for a holiday.
+	// Factor is how many times the usual arrivals come: 5 for a sale, 0.2 for a holiday. Where it is left out it is learned from
+	// the event's past occurrences, beginning at 1.
 	// +kubebuilder:validation:XValidation:rule="self >= 0.01 && self <= 1000.0",message="want 0.01 to 1000"
-	Factor float64 `json:"factor"`
+	// +optional
+	Factor *float64 `json:"factor,omitempty"`
+	// Learn says that Factor is only where learning begins.
+	// +optional
+	Learn bool `json:"learn,omitempty"`
 }
 
 // Budget bounds what a day may cost.

@@ -95,7 +95,7 @@ func TestEachMistakeHasItsMessage(t *testing.T) {
 		{"half a certificate", good + "metricsAPI: {certFile: c}", []string{"metricsAPI.certFile"}},
 		{"policy without a name", good + "policies: [{spec: {}}]", []string{"policies[0].metadata.name: missing", "policies[0].spec.kafka.group: missing", "policies[0].spec.replicas.max: 0"}},
 		{"policy twice", good + "policies: [" + goodPolicy + ", " + goodPolicy + "]", []string{`policies[1].metadata.name: "ai/a": defined twice`}},
-		{"events", good + "policies: [" + strings.Replace(goodPolicy, "replicas:", "events: [{start: '0 9 * * *', duration: 1h, factor: 5}, {name: a, start: '0 25 * * *', factor: 5}, {name: a, start: '0 9 * * *', duration: 1h, timeZone: Atlantis}], replicas:", 1) + "]",
+		{"events", good + "policies: [" + strings.Replace(goodPolicy, "replicas:", "events: [{start: '0 9 * * *', duration: 1h, factor: 5}, {name: a, start: '0 25 * * *', factor: 5}, {name: a, start: '0 9 * * *', duration: 1h, timeZone: Atlantis, factor: 0}], replicas:", 1) + "]",
 			[]string{
 				"policies[0].spec.events[0].name: is empty", `policies[0].spec.events[1].start: "0 25 * * *": `, "policies[0].spec.events[1].duration: 0s: want more than 0",
 				`policies[0].spec.events[2].name: "a": is used twice`, `policies[0].spec.events[2].timeZone: "Atlantis": want an IANA name`, "policies[0].spec.events[2].factor: 0: want how many times",
