@@ -117,15 +117,22 @@ func TestSoak(t *testing.T) {
 		}
 	}
 	last = live()
-	t.Logf("%d joins, %d ticks, %d groups and %d topics left; live heap %d KiB at a third, %d KiB at the end; goroutines %d, then %d",
-		joins, ticks, len(c.groups), len(c.topics), baseline>>10, last>>10, baseGoroutines, runtime.NumGoroutine())
+	groups, topics := len(c.groups), len(c.topics)
+	*c = Collector{}
+	rest := live()
+	own := max(last, rest) - rest
+	t.Logf("%d joins, %d ticks, %d groups and %d topics left; live heap %d KiB at a third, %d KiB at the end, %d KiB of it the collector's; goroutines %d, then %d",
+		joins, ticks, groups, topics, baseline>>10, last>>10, own>>10, baseGoroutines, runtime.NumGoroutine())
 	if wrong > 0 {
 		t.Errorf("%d ticks had a negative lag", wrong)
 	}
-	if len(c.groups) > 4 || len(c.topics) > 4 {
-		t.Errorf("%d groups and %d topics are remembered", len(c.groups), len(c.topics))
+	if groups > 4 || topics > 4 {
+		t.Errorf("%d groups and %d topics are remembered", groups, topics)
 	}
-	// The in-memory Kafka lives in the same heap and keeps the records; a leak of the collector's would be larger.
+	if own > 1<<20 {
+		t.Errorf("the collector holds %d KiB for %d groups and %d topics", own>>10, groups, topics)
+	}
+	// The in-memory Kafka lives in the same heap and keeps the records; a leak elsewhere would be larger.
 	if baseline > 0 && last > baseline+baseline/2+(8<<20) {
 		t.Errorf("live heap grew from %d to %d KiB", baseline>>10, last>>10)
 	}
