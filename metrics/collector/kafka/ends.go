@@ -141,8 +141,8 @@ var seedAges = []time.Duration{
 	time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour, 16 * time.Hour,
 }
 
-// seedNew fills the samples of topics that are new, from the timestamps of their records (KIP-79). The first time, the
-// timeline has no past yet and gets one.
+// seedNew fills the samples of topics that are new, from the timestamps of their records (KIP-79), for no longer than about
+// a round of requests may take. The first time, the timeline has no past yet and gets one.
 func (c *Collector) seedNew(ctx context.Context) {
 	var fresh []*topic
 	for _, t := range c.sortedTopics() {
@@ -158,7 +158,9 @@ func (c *Collector) seedNew(ctx context.Context) {
 		return
 	}
 	places := c.seedPlaces()
-	for i := len(places) - 1; i >= 0; i-- {
+	began := c.wall()
+	// The youngest first: where brokers are slow to answer, the older ages are left to the look-ups of single batches.
+	for i := len(places) - 1; i >= 0 && c.wall().Sub(began) < c.config.RequestTimeout; i-- {
 		place := places[i]
 		at := c.config.Clock.Wall(time.Unix(0, c.line.middle(c.line.order[place]))).UnixMilli()
 		c.listOffsets(ctx, fresh, at, false,
