@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,20 +18,22 @@ import (
 
 // openedLog is the event log as the daemon uses it: the owner of shards on the write side, the follower on the read side.
 type openedLog struct {
-	owner    pipeline.Log
-	shards   int
-	follower *eventlog.Follower
+	owner     pipeline.Log
+	shards    int
+	follower  *eventlog.Follower
+	publisher *pipeline.Publisher
+	store     *readmodel.Store
+
+	mu       sync.Mutex
 	policies []pipeline.Policy
-	store    *readmodel.Store
 }
 
 // openLog makes the log that the configuration names. Nothing is asked of Kafka yet.
-func openLog(cfg config.Config, policies []pipeline.Policy, store *readmodel.Store, registry prometheus.Registerer, logger *slog.Logger) (*openedLog, error) {
+func openLog(cfg config.Config, store *readmodel.Store, registry prometheus.Registerer, logger *slog.Logger) (*openedLog, error) {
 	lc, cluster := cfg.EventLogConfig()
-	l := &openedLog{shards: lc.Shards, policies: policies, store: store}
-	publish := pipeline.Publisher(policies, store, store.Fail)
+	l := &openedLog{shards: lc.Shards, publisher: pipeline.NewPublisher(store), store: store}
 	if cfg.Log == config.LogMemory {
-		memory, err := eventlog.NewMemory(lc, publish)
+		memory, err := eventlog.NewMemory(lc, l.publisher.Publish)
 		l.owner = memory
 		return l, err
 	}
@@ -40,10 +43,18 @@ func openLog(cfg config.Config, policies []pipeline.Policy, store *readmodel.Sto
 		return nil, fmt.Errorf("open the event log on cluster %s: %w", cluster, err)
 	}
 	l.owner = owner
-	if l.follower, err = eventlog.NewFollower(lc, opts, publish, logger, registry); err != nil {
+	if l.follower, err = eventlog.NewFollower(lc, opts, l.publisher.Publish, logger, registry); err != nil {
 		return nil, fmt.Errorf("open the event log on cluster %s: %w", cluster, err)
 	}
 	return l, nil
+}
+
+// setPolicies says whose decisions go into the store.
+func (l *openedLog) setPolicies(policies []pipeline.Policy) {
+	l.publisher.SetPolicies(policies)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.policies = policies
 }
 
 // follow puts the decisions of all owners into the store until the context ends, and tells the store why, where a shard
@@ -72,7 +83,10 @@ func (l *openedLog) follow(ctx context.Context) error {
 // explain gives the store the cause, for each policy whose shard is not followed to its end. The age limit alone keeps old
 // answers from being served; this says why they are old.
 func (l *openedLog) explain(now time.Time) {
-	for _, p := range l.policies {
+	l.mu.Lock()
+	policies := l.policies
+	l.mu.Unlock()
+	for _, p := range policies {
 		if err := l.follower.Current(p.Name(), now, p.Scaler.Interval); err != nil {
 			l.store.Fail(p.Name(), err)
 		}

@@ -31,9 +31,9 @@ func TestAReadSideThatIsLeftBehindSaysSo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &openedLog{follower: follower, policies: []pipeline.Policy{p}, store: store}
-	publish := pipeline.Publisher(l.policies, store, store.Fail)
-	publish(eventlog.Decision{
+	l := &openedLog{follower: follower, publisher: pipeline.NewPublisher(store), store: store}
+	l.setPolicies([]pipeline.Policy{p})
+	l.publisher.Publish(eventlog.Decision{
 		Stamp: eventlog.Stamp{Policy: p.Name(), Seq: 1, At: start}, Observation: series.Observation{At: start}, Payload: []byte(`{"decision": {"policy": "ai/a", "desiredReplicas": 3}}`),
 	})
 	for after := time.Duration(0); after <= 2*time.Minute; after += time.Second {

@@ -60,7 +60,7 @@ func explainRecorded(ctx context.Context, w io.Writer, path, policy, at, output 
 	fmt.Fprintf(w, "tick %d of %s, recorded by %s\n", event.Decision.Seq, event.Decision.At.Format(time.RFC3339), event.Decision.Writer)
 	switch {
 	case !replayed:
-		fmt.Fprintln(w, "it cannot be replayed, so what would change it is not known: the policy is not in the configuration file, or the log has no copy of the state before it")
+		fmt.Fprintln(w, "it cannot be replayed, so what would change it is not known: the policy is neither in the configuration file nor recorded, or the log has no copy of the state before it")
 	case !now.Same():
 		fmt.Fprintf(w, "THIS PROGRAM AND CONFIGURATION WOULD DECIDE OTHERWISE: %s\n", now.Difference())
 	}

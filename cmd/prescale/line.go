@@ -2,16 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
-	"slices"
-	"strings"
+	"reflect"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/prescale/prescale/cmd/internal/config"
@@ -19,45 +16,36 @@ import (
 	"github.com/prescale/prescale/cmd/internal/pipeline"
 	"github.com/prescale/prescale/cmd/internal/readmodel"
 	"github.com/prescale/prescale/cmd/internal/source"
+	"github.com/prescale/prescale/metrics/series"
 )
 
-// line runs the pipeline and its log, and begins anew with each set of policies that it is given. What was learned comes back
-// from the log's checkpoints, or from the pipeline before where the log is memory; the collectors are kept, and with them what they remember of offsets. Answers go on being
-// served from the store meanwhile.
+// line runs the pipeline and its log, whose policies may change while they run. What a policy measures beside Kafka's offsets
+// begins anew then, if it is no longer the same.
 type line struct {
 	cfg      config.Config
 	clusters *clusters
 	store    *readmodel.Store
+	registry prometheus.Registerer
 	metrics  *pipeline.Metrics
 	replicas pipeline.Replicas
 	// addresses knows the addresses of a policy's replicas; nil where nothing does.
 	addresses func(policy string) []string
 	logger    *slog.Logger
 
-	// kept carries what was learned over a change of policies where the log keeps nothing; nil where it does.
-	kept *pipeline.Kept
-	// changes holds the newest set that was not begun with yet.
-	changes    chan []pipeline.Policy
-	collectors map[string]pipeline.Collector
+	// changes holds the newest set that was not taken yet.
+	changes chan []pipeline.Policy
 
 	mu      sync.Mutex
 	current *pipeline.Pipeline
-	// registry is that of the present log, which registers its metrics anew each time.
-	registry *prometheus.Registry
+	sources *source.Sources
 }
 
 func newLine(cfg config.Config, clusters *clusters, store *readmodel.Store, registry prometheus.Registerer, logger *slog.Logger) *line {
-	l := &line{
-		cfg: cfg, clusters: clusters, store: store, logger: logger,
-		metrics:    pipeline.NewMetrics(registry),
-		changes:    make(chan []pipeline.Policy, 1),
-		collectors: map[string]pipeline.Collector{},
-		registry:   prometheus.NewRegistry(),
+	return &line{
+		cfg: cfg, clusters: clusters, store: store, registry: registry, logger: logger,
+		metrics: pipeline.NewMetrics(registry),
+		changes: make(chan []pipeline.Policy, 1),
 	}
-	if cfg.Log == config.LogMemory {
-		l.kept = &pipeline.Kept{}
-	}
-	return l
 }
 
 // expect makes the policies known before anything runs for them: a query that comes first is told that they are not ready, and
@@ -68,7 +56,7 @@ func (l *line) expect(policies []pipeline.Policy) {
 	}
 }
 
-// set has Run begin anew with the policies. It does not wait.
+// set replaces the policies. It does not wait.
 func (l *line) set(policies []pipeline.Policy) {
 	for {
 		select {
@@ -77,7 +65,7 @@ func (l *line) set(policies []pipeline.Policy) {
 		default:
 		}
 		select {
-		case <-l.changes: // Overtaken before it was begun with.
+		case <-l.changes: // Overtaken before it was taken.
 		default:
 		}
 	}
@@ -85,71 +73,26 @@ func (l *line) set(policies []pipeline.Policy) {
 
 // run runs the first set, and every later one, until the context ends. A nil first waits for a set to be given.
 func (l *line) run(ctx context.Context, first []pipeline.Policy) error {
-	policies := first
-	for {
-		if policies == nil {
-			select {
-			case <-ctx.Done():
-				return nil
-			case policies = <-l.changes:
-			}
+	if first == nil {
+		select {
+		case <-ctx.Done():
+			return nil
+		case first = <-l.changes:
 		}
-		l.expect(policies)
-		next, err := l.until(ctx, policies)
-		if err != nil || ctx.Err() != nil {
-			return err
-		}
-		for _, old := range policies {
-			if !slices.ContainsFunc(next, func(p pipeline.Policy) bool { return p.Name() == old.Name() }) {
-				l.store.Forget(old.Name())
-			}
-		}
-		policies = next
 	}
-}
-
-// until runs one set of policies until the context ends or another set is given, which it returns.
-func (l *line) until(ctx context.Context, policies []pipeline.Policy) ([]pipeline.Policy, error) {
-	runCtx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- l.once(runCtx, policies) }()
-	select {
-	case err := <-done:
-		if err == nil && ctx.Err() == nil {
-			err = errors.New("the pipeline ended by itself")
-		}
-		return nil, err
-	case next := <-l.changes:
-		cancel()
-		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
-			return nil, err
-		}
-		if next == nil {
-			next = []pipeline.Policy{}
-		}
-		return next, nil
-	}
-}
-
-func (l *line) once(ctx context.Context, policies []pipeline.Policy) error {
-	registry := prometheus.NewRegistry()
-	log, err := openLog(l.cfg, policies, l.store, registry, l.logger)
+	l.expect(first)
+	log, err := openLog(l.cfg, l.store, l.registry, l.logger)
 	if err != nil {
 		return err
 	}
-	sources, err := l.sources(policies)
-	if err != nil {
-		return err
-	}
+	log.setPolicies(first)
 	p, err := pipeline.New(pipeline.Config{
 		Log:          log.owner,
 		Shards:       log.shards,
-		Kept:         l.kept,
-		Policies:     policies,
-		CollectorFor: l.collector,
+		Policies:     first,
+		CollectorFor: l.clusters.collector,
 		Replicas:     l.replicas,
-		Sources:      sources,
+		Sources:      l,
 		Histories:    history.Reader{Client: l.clusters.client, HTTP: http.DefaultClient},
 		Store:        l.store,
 		Metrics:      l.metrics,
@@ -159,37 +102,88 @@ func (l *line) once(ctx context.Context, policies []pipeline.Policy) error {
 		return err
 	}
 	l.mu.Lock()
-	l.current, l.registry = p, registry
+	l.current = p
 	l.mu.Unlock()
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return p.Run(ctx) })
 	g.Go(func() error { return log.follow(ctx) })
-	g.Go(func() error { return sources.Run(ctx) })
+	g.Go(func() error {
+		policies := first
+		for ctx.Err() == nil {
+			next, err := l.measure(ctx, policies, func(next []pipeline.Policy) error {
+				log.setPolicies(next)
+				return p.SetPolicies(next)
+			})
+			if err != nil {
+				return err
+			}
+			policies = next
+		}
+		return nil
+	})
 	return g.Wait()
 }
 
-// sources makes what measures beside Kafka's offsets.
-func (l *line) sources(policies []pipeline.Policy) (*source.Sources, error) {
-	cfg := source.Config{Owns: l.owns, Cluster: l.clusters.options, Addresses: l.addresses, Logger: l.logger}
-	for _, p := range policies {
-		cfg.Policies = append(cfg.Policies, source.Policy{
-			Name: p.Name(), Cluster: p.Target.Cluster, Interval: p.Scaler.Interval, Spec: p.Sources,
-		})
+// measure runs the sources of the policies until the context ends or a set is given whose sources are others, and returns that
+// set. It hands every set that is given to use.
+func (l *line) measure(ctx context.Context, policies []pipeline.Policy, use func([]pipeline.Policy) error) ([]pipeline.Policy, error) {
+	measured := sourcesOf(policies)
+	sources, err := source.New(source.Config{
+		Policies: measured, Owns: l.owns, Cluster: l.clusters.options, Addresses: l.addresses, Logger: l.logger,
+	})
+	if err != nil {
+		return nil, err
 	}
-	return source.New(cfg)
+	l.mu.Lock()
+	l.sources = sources
+	l.mu.Unlock()
+	running, stop := context.WithCancel(ctx)
+	g, running := errgroup.WithContext(running)
+	g.Go(func() error {
+		if err := sources.Run(running); err != nil {
+			return err
+		}
+		<-running.Done() // Where nothing is measured it is done at once.
+		return nil
+	})
+	defer stop()
+	for {
+		select {
+		case <-running.Done():
+			return policies, g.Wait()
+		case next := <-l.changes:
+			if err := use(next); err != nil {
+				return nil, err
+			}
+			if !reflect.DeepEqual(sourcesOf(next), measured) {
+				stop()
+				return next, g.Wait()
+			}
+			policies = next
+		}
+	}
 }
 
-// collector makes each collector once.
-func (l *line) collector(cluster string, interval time.Duration) (pipeline.Collector, error) {
-	key := strings.Join([]string{cluster, interval.String()}, "/")
-	if c, ok := l.collectors[key]; ok {
-		return c, nil
+// sourcesOf returns what is measured of policies beside Kafka's offsets.
+func sourcesOf(policies []pipeline.Policy) []source.Policy {
+	var all []source.Policy
+	for _, p := range policies {
+		if p.Sources == (source.Spec{}) {
+			continue
+		}
+		all = append(all, source.Policy{Name: p.Name(), Cluster: p.Target.Cluster, Interval: p.Scaler.Interval, Spec: p.Sources})
 	}
-	c, err := l.clusters.collector(cluster, interval)
-	if err == nil {
-		l.collectors[key] = c
+	return all
+}
+
+// Annotate implements collector.Source with the present sources.
+func (l *line) Annotate(now time.Time, o *series.Observation) {
+	l.mu.Lock()
+	sources := l.sources
+	l.mu.Unlock()
+	if sources != nil {
+		sources.Annotate(now, o)
 	}
-	return c, err
 }
 
 // owns reports whether this process decides for the policy now.
@@ -208,12 +202,4 @@ func (l *line) explain(ctx context.Context, policy string) (readmodel.Explained,
 		return readmodel.Explained{}, false
 	}
 	return current.Explain(ctx, policy)
-}
-
-// Gather returns the metrics of the present log.
-func (l *line) Gather() ([]*dto.MetricFamily, error) {
-	l.mu.Lock()
-	registry := l.registry
-	l.mu.Unlock()
-	return registry.Gather()
 }

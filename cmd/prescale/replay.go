@@ -27,9 +27,11 @@ func newReplayCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay --config FILE",
 		Short: "Decide recorded observations again and show what would differ now",
-		Long: "Reads the event log in Kafka, runs the observations of every policy through this program and the configuration, and shows\n" +
-			"each decision that differs from the recorded one, with the first rule that asked for another count.\n\n" +
-			"With --check it reads the whole log and proves that nothing was lost or written twice: it exits with 1 if not.",
+		Long: "Reads the event log in Kafka, runs the observations of every policy through this program and its configuration, and shows\n" +
+			"each decision that differs from the recorded one, with the first rule that asked for another count. A policy that the file\n" +
+			"does not have, one of a cluster say, is taken as it was when the decision was made.\n\n" +
+			"With --check it reads the whole log and proves that nothing was lost or written twice, and that each decision follows from\n" +
+			"the observations before it under the policy of that time: it exits with 1 if not.",
 		Args: positional(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return replay(cmd.Context(), o, cmd.OutOrStdout())
@@ -155,7 +157,7 @@ func (o *replayOutput) summary() error {
 	_, err := fmt.Fprintf(o.to, "%d ticks: %d decided alike, %d differently (%d in the number of replicas)\n",
 		o.ticks, o.ticks-o.unknown-o.differ, o.differ, o.desired)
 	if err == nil && o.unknown > 0 {
-		_, err = fmt.Fprintf(o.to, "%d could not be replayed: not configured here, without a recorded decision, or before the first copy of the state in the log\n", o.unknown)
+		_, err = fmt.Fprintf(o.to, "%d could not be replayed: of a policy that is neither configured here nor recorded, without a recorded decision, or before the first copy of the state in the log\n", o.unknown)
 	}
 	if err == nil && o.otherSpec > 0 {
 		_, err = fmt.Fprintf(o.to, "%d were decided under another configuration of their policy\n", o.otherSpec)

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -104,7 +103,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 	page := console.New(hello(policies))
 	web := telemetry.New(telemetry.Config{
 		Listener:   listener,
-		Gatherer:   prometheus.Gatherers{registry, line},
+		Gatherer:   registry,
 		Ready:      ready(store),
 		Pages:      pages(page, store, line.explain),
 		OnShutdown: page.Close,

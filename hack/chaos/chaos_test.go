@@ -5,6 +5,7 @@ package chaos
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -425,13 +426,22 @@ func (r *rig) compare(metric string, n int) (same, ready bool) {
 // check lets the shipped checker read the whole log.
 func (r *rig) check() {
 	r.t.Helper()
-	var out bytes.Buffer
-	cmd := exec.Command(r.binary, "replay", "--check", "--config", r.daemons[0].config)
-	cmd.Stdout, cmd.Stderr = &out, &out
+	var out, problems bytes.Buffer
+	cmd := exec.Command(r.binary, "replay", "--check", "-o", "json", "--config", r.daemons[0].config)
+	cmd.Stdout, cmd.Stderr = &out, &problems
 	start := time.Now()
 	err := cmd.Run()
-	r.t.Logf("prescale replay --check (%v): %s", time.Since(start).Round(time.Millisecond), out.String())
+	var report eventlog.Report
+	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
+		r.t.Errorf("the checker's report: %v: %s", err, out.String())
+	}
+	r.t.Logf("prescale replay --check (%v): %d policies, %d ticks by %d writers in %d terms, %d decisions derived again; longest gap %v (%s); %d violations %q",
+		time.Since(start).Round(time.Millisecond), report.Policies, report.Ticks, len(report.Writers), report.TakeOvers, report.Derived,
+		report.LongestGap.Round(time.Millisecond), report.GapPolicy, report.ViolationCount, report.Violations)
 	if err != nil {
-		r.t.Errorf("the checker: %v", err)
+		r.t.Errorf("the checker: %v: %s", err, problems.String())
+	}
+	if report.Ticks == 0 || report.Derived != report.Ticks {
+		r.t.Errorf("of %d decisions %d were derived again", report.Ticks, report.Derived)
 	}
 }

@@ -71,7 +71,7 @@ func (s *shards) importHistories(ctx context.Context, d *deciders) <-chan import
 		return outcomes
 	}
 	for _, one := range d.all {
-		if young := one.young(); young > 0 {
+		if young := one.young(); young > 0 && one.past == nil {
 			go s.tryImports(ctx, one.policy, s.cfg.Clock.At(time.Now()).Add(young), outcomes)
 		}
 	}

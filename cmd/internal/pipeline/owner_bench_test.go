@@ -97,7 +97,7 @@ func (o *benchOwner) appended(b *testing.B) int {
 // tick hands a tick of every policy over and waits until the log has all of it.
 func (o *benchOwner) tick(b *testing.B, now time.Time, seen []sighting) {
 	before := o.appended(b)
-	o.shards.deliver(now, seen)
+	o.shards.deliver(now, 1<<30, seen)
 	o.await(b, func() bool { return o.appended(b) >= before+len(seen) })
 }
 

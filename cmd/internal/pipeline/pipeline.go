@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -67,63 +69,132 @@ type Config struct {
 	Shards int
 	// Histories reads the histories that policies name, where there is a Log; nil reads none.
 	Histories Histories
-	// Kept carries what was learned from one pipeline to the next, where the Log keeps nothing; else nil.
-	Kept *Kept
 	// Clock is nil but where recorded traffic is replayed.
 	Clock Clock
 }
 
 // Pipeline runs policies. Make it with New.
 type Pipeline struct {
-	runners []*runner
+	cfg Config
 	// shards is nil where there is no log.
 	shards *shards
-	log    Log
+
+	mu         sync.Mutex
+	collectors map[group]Collector
+	runners    map[group]*runner
+	// known are the policies' names.
+	known map[string]bool
+	// changed has room for one word that runners have changed.
+	changed chan struct{}
 }
 
 // New returns a Pipeline over the policies and makes each of them known to the store.
 func New(cfg Config) (*Pipeline, error) {
-	groups, err := byGroup(cfg.Policies)
-	if err != nil {
-		return nil, err
-	}
 	if cfg.Clock == nil {
 		cfg.Clock = wallClock{}
 	}
-	p := &Pipeline{log: cfg.Log}
+	p := &Pipeline{
+		cfg: cfg, collectors: map[group]Collector{}, runners: map[group]*runner{}, known: map[string]bool{}, changed: make(chan struct{}, 1),
+	}
 	if cfg.Log != nil {
-		cfg.Kept.retain(cfg.Policies)
 		p.shards = newShards(cfg)
 	}
-	for g, policies := range groups {
-		source, err := cfg.CollectorFor(g.cluster, g.interval)
-		if err != nil {
-			return nil, fmt.Errorf("make the collector of cluster %s: %w", g.cluster, err)
-		}
-		r := &runner{Config: cfg, interval: g.interval, cluster: g.cluster, collector: source, shards: p.shards, generation: -1}
-		for _, policy := range policies {
-			cfg.Store.Expect(policy.Name(), g.interval)
-		}
-		if p.shards == nil {
-			if err := r.setPolicies(policies); err != nil {
-				return nil, err
-			}
-		}
-		p.runners = append(p.runners, r)
+	if err := p.SetPolicies(cfg.Policies); err != nil {
+		return nil, err
 	}
 	return p, nil
+}
+
+// SetPolicies replaces the policies, while Run runs or before. A policy that stays as it was goes on undisturbed, in the shards
+// that this process owns; one that decides otherwise now goes on from what the log says that it has learned, and anew where the
+// log keeps nothing. Only a Pipeline with a Log can have its policies replaced. On error nothing has changed.
+func (p *Pipeline) SetPolicies(policies []Policy) error {
+	groups, err := byGroup(policies)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for g := range groups {
+		if p.collectors[g] == nil {
+			if p.collectors[g], err = p.cfg.CollectorFor(g.cluster, g.interval); err != nil {
+				delete(p.collectors, g)
+				return fmt.Errorf("make the collector of cluster %s: %w", g.cluster, err)
+			}
+		}
+	}
+	for g, policies := range groups {
+		if p.runners[g] != nil {
+			continue
+		}
+		r := &runner{Config: p.cfg, interval: g.interval, cluster: g.cluster, collector: p.collectors[g], shards: p.shards, generation: -1}
+		if p.shards == nil {
+			if err := r.setPolicies(policies); err != nil {
+				return err
+			}
+		}
+		p.runners[g] = r
+	}
+	maps.DeleteFunc(p.runners, func(g group, _ *runner) bool { return groups[g] == nil })
+	before := p.known
+	p.known = make(map[string]bool, len(policies))
+	for _, one := range policies {
+		p.known[one.Name()] = true
+		p.cfg.Store.Expect(one.Name(), one.Scaler.Interval)
+	}
+	for name := range before {
+		if !p.known[name] {
+			p.cfg.Store.Forget(name)
+		}
+	}
+	if p.shards != nil {
+		p.shards.set(policies)
+	}
+	select {
+	case p.changed <- struct{}{}:
+	default:
+	}
+	return nil
 }
 
 // Run ticks until the context ends, and then returns nil.
 func (p *Pipeline) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	for _, r := range p.runners {
-		g.Go(func() error { r.run(ctx); return nil })
-	}
-	if p.log != nil {
-		g.Go(func() error { return p.log.Run(ctx, p.shards.serve) })
+	g.Go(func() error { p.runRunners(ctx); return nil })
+	if p.cfg.Log != nil {
+		g.Go(func() error { return p.cfg.Log.Run(ctx, p.shards.serve) })
 	}
 	return g.Wait()
+}
+
+// runRunners runs the present runners until ctx ends.
+func (p *Pipeline) runRunners(ctx context.Context) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	stops := map[*runner]context.CancelFunc{}
+	for {
+		p.mu.Lock()
+		wanted := slices.Collect(maps.Values(p.runners))
+		p.mu.Unlock()
+		for r, stop := range stops {
+			if !slices.Contains(wanted, r) {
+				stop()
+				delete(stops, r)
+			}
+		}
+		for _, r := range wanted {
+			if stops[r] == nil {
+				ctx, stop := context.WithCancel(ctx)
+				stops[r] = stop
+				running.Go(func() { r.run(ctx) })
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.changed:
+		}
+	}
 }
 
 // Owns reports whether this process decides for the policy now. Without a log it decides for all.
@@ -176,22 +247,30 @@ func (r *runner) setPolicies(policies []Policy) error {
 	return nil
 }
 
-// run ticks at once and then at every multiple of the interval on the clock, so that all replicas tick together.
+// run ticks at once and then at every multiple of the interval on the clock, so that all replicas tick together. In between it
+// ticks when policies come that are overdue; but for a moment just before a multiple, which comes soon enough.
 func (r *runner) run(ctx context.Context) {
-	for {
+	for ctx.Err() == nil {
 		start := r.Clock.At(time.Now())
 		r.tick(ctx, start.UTC())
-		wait := r.Clock.WallSpan(start.Truncate(r.interval).Add(r.interval).Sub(r.Clock.At(time.Now())))
-		waiting, stop := context.WithTimeout(ctx, max(wait, 0))
+		wait := max(0, r.Clock.WallSpan(nextTick(start, r.interval).Sub(r.Clock.At(time.Now()))))
+		waiting, stop := context.WithTimeout(ctx, wait)
+		early, stopEarly := context.WithTimeout(waiting, max(0, wait-r.Clock.WallSpan(r.interval)/10))
 		select {
 		case <-waiting.Done():
-		case <-r.firstShards(waiting):
+		case <-r.overdue(early):
 		}
+		stopEarly()
 		stop()
-		if ctx.Err() != nil {
-			return
-		}
 	}
+}
+
+// overdue returns a channel that closes when policies have come to this process that are to be decided now.
+func (r *runner) overdue(ctx context.Context) <-chan struct{} {
+	if r.shards == nil {
+		return nil
+	}
+	return r.shards.overdue(ctx, group{r.cluster, r.interval}, r.generation)
 }
 
 // tick collects and decides once. It gives the collector at most one interval, so that a dead broker never holds up the
@@ -223,7 +302,7 @@ func (r *runner) tick(ctx context.Context, now time.Time) {
 		seen[i] = r.sighted(now, r.policies[i].Policy, result)
 	}
 	if r.shards != nil {
-		r.shards.deliver(now, seen)
+		r.shards.deliver(now, r.generation, seen)
 		return
 	}
 	for i := range seen {
@@ -231,19 +310,10 @@ func (r *runner) tick(ctx context.Context, now time.Time) {
 	}
 }
 
-// firstShards returns a channel that closes soon after shards come to a process that had none, so that it does not wait
-// for the next multiple of the interval; with policies at work already it never does.
-func (r *runner) firstShards(ctx context.Context) <-chan struct{} {
-	if r.shards == nil || len(r.policies) > 0 {
-		return nil
-	}
-	return r.shards.awaitFirst(ctx, group{r.cluster, r.interval})
-}
-
 // followShards takes over which policies are this process's to observe, and reports whether there are any.
 func (r *runner) followShards() bool {
-	if r.shards.changed(r.generation) {
-		policies, generation := r.shards.policiesOf(group{r.cluster, r.interval})
+	if r.shards.changedSince(r.generation) {
+		policies, generation := r.shards.policiesOf(group{r.cluster, r.interval}, r.generation)
 		targets := make([]collector.Target, len(policies))
 		r.policies = make([]policyState, len(policies))
 		for i, p := range policies {

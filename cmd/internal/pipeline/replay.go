@@ -9,20 +9,42 @@ import (
 	"github.com/prescale/prescale/scaler"
 )
 
-// Replayer runs recorded ticks through the present code and configuration. Ticks of a policy must come in order. It is an
-// eventlog.Deriver.
+// Replayer runs recorded ticks through the present code: under the given configuration of their policy, or under the one that is
+// recorded with them where none is given. Ticks of a policy must come in order. It is an eventlog.Deriver, and then takes the
+// recorded configuration wherever there is one: each tick under the configuration that it was decided under.
 type Replayer struct {
 	policies map[string]Policy
+	// recorded are the policies as they were last recorded.
+	recorded map[string]Policy
 	deciders map[string]*decider
+	// asRecorded says that recorded policies come first.
+	asRecorded bool
 }
 
 // NewReplayer returns a Replayer for the policies.
 func NewReplayer(policies []Policy) *Replayer {
-	r := &Replayer{policies: map[string]Policy{}, deciders: map[string]*decider{}}
+	r := &Replayer{policies: map[string]Policy{}, recorded: map[string]Policy{}, deciders: map[string]*decider{}}
 	for _, p := range policies {
 		r.policies[p.Name()] = p
 	}
 	return r
+}
+
+// policy returns the policy that a tick is to be decided under.
+func (r *Replayer) policy(t *eventlog.Tick) (Policy, bool, error) {
+	if t.Configuration != nil {
+		p, err := recordedPolicy(t.Policy, t.Configuration)
+		if err != nil {
+			return Policy{}, false, err
+		}
+		r.recorded[t.Policy] = p
+	}
+	given, isGiven := r.policies[t.Policy]
+	recorded, isRecorded := r.recorded[t.Policy]
+	if isGiven && !(isRecorded && r.asRecorded) {
+		return given, true, nil
+	}
+	return recorded, isRecorded, nil
 }
 
 // Replayed is one tick decided again.
@@ -37,27 +59,31 @@ type Replayed struct {
 // Same reports whether both decisions are the same to the last bit.
 func (r *Replayed) Same() bool { return bytes.Equal(r.RecordedJSON, r.NowJSON) }
 
-// Step decides one tick again. ok is false where that cannot be: the policy is not configured, the tick's decision is not
-// in the log any more, or the state before it is not known, because the log begins in the middle and no copy of the state
-// has been met since.
+// Step decides one tick again. ok is false where that cannot be: the policy's configuration is neither given nor recorded, the
+// tick's decision is not in the log any more, or the state before it is not known, because the log begins in the middle and no
+// copy of the state has been met since.
 func (r *Replayer) Step(e *eventlog.Event) (replayed Replayed, ok bool, err error) {
 	t := &e.Tick
-	p, configured := r.policies[t.Policy]
-	if !configured || t.Seq == 0 {
+	if t.Seq == 0 {
 		return Replayed{}, false, nil
+	}
+	p, known, err := r.policy(t)
+	if err != nil || !known {
+		return Replayed{}, false, err
 	}
 	d := r.deciders[t.Policy]
-	if d == nil && t.Origin != t.Seq && t.Anchor == nil {
+	begins := t.Origin == t.Seq
+	if d == nil && !begins && t.Anchor == nil {
 		return Replayed{}, false, nil
 	}
-	if d == nil || t.Origin == t.Seq {
+	if d == nil || begins {
 		a, err := p.newAutoscaler()
 		if err != nil {
 			return Replayed{}, false, err
 		}
-		fresh := d == nil && t.Origin != t.Seq
+		before := d
 		d = &decider{policy: p, autoscaler: a, spec: p.Fingerprint()}
-		if fresh {
+		if !begins {
 			// The log begins in the middle: from this tick's state on all is as it was.
 			if err := a.Restore(t.Anchor); err != nil {
 				return Replayed{}, false, nil // Another version's, or another configuration's: wait for the next.
@@ -66,8 +92,11 @@ func (r *Replayer) Step(e *eventlog.Event) (replayed Replayed, ok bool, err erro
 			return Replayed{}, false, nil
 		}
 		if t.Seed != nil && a.Restore(t.Seed) != nil {
-			delete(r.deciders, t.Policy)
-			return Replayed{}, false, nil // Another version's, as above.
+			if r.asRecorded || before == nil {
+				delete(r.deciders, t.Policy)
+				return Replayed{}, false, nil // Another version's, as above.
+			}
+			d = before // The configuration was changed here, and not the given one.
 		}
 		r.deciders[t.Policy] = d
 	}
@@ -109,12 +138,15 @@ func recordedDecision(d *eventlog.Decision) (decision scaler.Decision, text json
 
 // Derive implements eventlog.Deriver.
 func (r *Replayer) Derive(e *eventlog.Event) (difference string, ok bool) {
+	r.asRecorded = true
 	replayed, ok, err := r.Step(e)
 	switch {
 	case err != nil:
 		return err.Error(), true
 	case !ok, replayed.Same():
 		return "", ok
+	case replayed.OtherSpec:
+		return "", false // Its configuration was not recorded.
 	}
 	return replayed.Difference(), true
 }

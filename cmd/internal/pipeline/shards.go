@@ -3,9 +3,8 @@ package pipeline
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"hash/fnv"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -29,26 +28,34 @@ type Log interface {
 // shard decides and appends in a goroutine of its own, so that one that waits for a broker holds up no other.
 type shards struct {
 	cfg Config
-	// byShard are the policies by shard, sorted by name.
-	byShard map[int32][]Policy
-
 	// importSlots bounds how many histories are imported at once.
 	importSlots *semaphore.Weighted
 
-	mu    sync.Mutex
-	owned map[int32]*shard
-	// generation counts the changes of owned.
+	mu sync.Mutex
+	// byShard are the policies by shard, sorted by name, and versions counts a shard's changes of them.
+	byShard  map[int32][]Policy
+	versions map[int32]int
+	owned    map[int32]*shard
+	// generation counts the changes of owned, and changed closes at the next.
 	generation int
+	changed    chan struct{}
 }
 
-// shard is one shard while it is served.
+// shard is one shard while it is served with one set of policies.
 type shard struct {
+	// policies are the shard's. Their targets say up to where arrivals were counted, and ticked when the last tick was, zero for
+	// none, when the shard was opened.
 	policies []Policy
+	ticked   map[string]time.Time
+	// opened is the generation that it came with.
+	opened int
 	// inbox holds ticks that were observed and are not decided yet: while a broker is away they wait, so that they are
 	// missing from no forecast afterwards.
 	inbox chan sightings
 	// questions are answered between ticks.
 	questions chan question
+	// gone closes when the shard is no longer this process's, or has other policies.
+	gone chan struct{}
 }
 
 // question asks for the explanation of a policy's newest decision. The answer has room for one, which is nil where there is none.
@@ -74,30 +81,74 @@ type sighting struct {
 const inboxTicks = 16
 
 func newShards(cfg Config) *shards {
-	s := &shards{cfg: cfg, byShard: map[int32][]Policy{}, owned: map[int32]*shard{}, importSlots: semaphore.NewWeighted(importsAtOnce)}
-	for _, p := range cfg.Policies {
-		n := eventlog.ShardOf(p.Name(), cfg.Shards)
-		s.byShard[n] = append(s.byShard[n], p)
+	s := &shards{
+		cfg: cfg, importSlots: semaphore.NewWeighted(importsAtOnce),
+		versions: map[int32]int{}, owned: map[int32]*shard{}, changed: make(chan struct{}),
 	}
-	for _, policies := range s.byShard {
-		slices.SortFunc(policies, func(a, b Policy) int { return strings.Compare(a.Name(), b.Name()) })
-	}
+	s.set(cfg.Policies)
 	return s
 }
 
-// policiesOf returns the owned policies of one group of policies, sorted by name, and the generation of that answer.
-func (s *shards) policiesOf(g group) ([]Policy, int) {
+// set replaces the policies. Shards whose policies stay as they were go on undisturbed.
+func (s *shards) set(policies []Policy) {
+	byShard := map[int32][]Policy{}
+	for _, p := range policies {
+		n := eventlog.ShardOf(p.Name(), s.cfg.Shards)
+		byShard[n] = append(byShard[n], p)
+	}
+	for _, policies := range byShard {
+		sortByName(policies)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for n := range int32(s.cfg.Shards) {
+		if reflect.DeepEqual(s.byShard[n], byShard[n]) {
+			continue
+		}
+		s.versions[n]++
+		if owned := s.owned[n]; owned != nil {
+			s.drop(n, owned)
+		}
+	}
+	s.byShard = byShard
+}
+
+func sortByName(policies []Policy) {
+	slices.SortFunc(policies, func(a, b Policy) int { return strings.Compare(a.Name(), b.Name()) })
+}
+
+// policiesIn returns the policies of a shard and the version of that answer.
+func (s *shards) policiesIn(n int32) ([]Policy, int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byShard[n], s.versions[n]
+}
+
+// next begins another generation. s.mu is held.
+func (s *shards) next() {
+	s.generation++
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// policiesOf returns the owned policies of one group of policies, sorted by name, and the generation of that answer. The targets
+// of those that came after the generation since say up to where they were counted.
+func (s *shards) policiesOf(g group, since int) ([]Policy, int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var policies []Policy
 	for _, owned := range s.owned {
 		for _, p := range owned.policies {
-			if groupOf(p) == g {
-				policies = append(policies, p)
+			if groupOf(p) != g {
+				continue
 			}
+			if owned.opened <= since {
+				p.Target.Counted = series.Counted{}
+			}
+			policies = append(policies, p)
 		}
 	}
-	slices.SortFunc(policies, func(a, b Policy) int { return strings.Compare(a.Name(), b.Name()) })
+	sortByName(policies)
 	return policies, s.generation
 }
 
@@ -119,6 +170,8 @@ func (s *shards) explain(ctx context.Context, policy string) (readmodel.Explaine
 	answer := make(chan *readmodel.Explained, 1)
 	select {
 	case owned.questions <- question{policy, answer}:
+	case <-owned.gone:
+		return readmodel.Explained{}, false
 	case <-ctx.Done():
 		return readmodel.Explained{}, false
 	}
@@ -128,7 +181,7 @@ func (s *shards) explain(ctx context.Context, policy string) (readmodel.Explaine
 	return readmodel.Explained{}, false
 }
 
-func (s *shards) changed(generation int) bool {
+func (s *shards) changedSince(generation int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.generation != generation
@@ -137,31 +190,57 @@ func (s *shards) changed(generation int) bool {
 // settle is how long shards that come together may lie apart.
 const settle = 500 * time.Millisecond
 
-// awaitFirst returns a channel that closes once policies of the group are owned, or ctx ends.
-func (s *shards) awaitFirst(ctx context.Context, g group) <-chan struct{} {
-	come := make(chan struct{})
+// overdue returns a channel that closes once policies of the group have come since the generation and should have been decided by
+// now: their owner before did not get to it, or they are new. It stays open when ctx ends before.
+func (s *shards) overdue(ctx context.Context, g group, since int) <-chan struct{} {
+	found := make(chan struct{})
 	go func() {
-		defer close(come)
-		ticker := time.NewTicker(settle)
-		defer ticker.Stop()
-		for before := 0; ; {
-			policies, _ := s.policiesOf(g)
-			if len(policies) > 0 && len(policies) == before {
-				return
+		for {
+			overdue, changed := s.isOverdue(g, since)
+			var settled <-chan time.Time
+			if overdue {
+				settled = time.After(settle)
 			}
-			before = len(policies)
 			select {
 			case <-ctx.Done():
 				return
-			case <-ticker.C:
+			case <-changed:
+			case <-settled:
+				close(found)
+				return
 			}
 		}
 	}()
-	return come
+	return found
 }
 
-// deliver hands what a tick saw to the shards that are still owned.
-func (s *shards) deliver(now time.Time, seen []sighting) {
+// isOverdue says whether, and returns a channel that closes when that may have changed.
+func (s *shards) isOverdue(g group, since int) (bool, <-chan struct{}) {
+	now := s.cfg.Clock.At(time.Now())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, owned := range s.owned {
+		if owned.opened <= since {
+			continue
+		}
+		for _, p := range owned.policies {
+			last := owned.ticked[p.Name()]
+			if groupOf(p) == g && (last.IsZero() || !now.Before(nextTick(last, g.interval))) {
+				return true, s.changed
+			}
+		}
+	}
+	return false, s.changed
+}
+
+// nextTick is when the tick after one at a time is due. All replicas tick together.
+func nextTick(last time.Time, interval time.Duration) time.Time {
+	return last.Truncate(interval).Add(interval)
+}
+
+// deliver hands what a tick saw to the shards that are still owned as they were at the generation: what came since counts its
+// arrivals from elsewhere.
+func (s *shards) deliver(now time.Time, generation int, seen []sighting) {
 	byShard := map[int32][]sighting{}
 	for _, p := range seen {
 		n := eventlog.ShardOf(p.policy.Name(), s.cfg.Shards)
@@ -171,7 +250,7 @@ func (s *shards) deliver(now time.Time, seen []sighting) {
 	defer s.mu.Unlock()
 	for n, policies := range byShard {
 		owned, ok := s.owned[n]
-		if !ok {
+		if !ok || owned.opened > generation {
 			continue
 		}
 		select {
@@ -183,12 +262,25 @@ func (s *shards) deliver(now time.Time, seen []sighting) {
 	}
 }
 
-func (s *shards) open(n int32) *shard {
+// open says that the shard is served from now on with the deciders of this version of its policies. It returns nil, having done
+// nothing, where that is not the newest.
+func (s *shards) open(log *eventlog.Shard, version int, d *deciders) *shard {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	owned := &shard{policies: s.byShard[n], inbox: make(chan sightings, inboxTicks), questions: make(chan question)}
-	s.owned[n] = owned
-	s.generation++
+	if s.versions[log.Number] != version {
+		return nil
+	}
+	s.next()
+	owned := &shard{
+		policies: slices.Clone(s.byShard[log.Number]), ticked: map[string]time.Time{}, opened: s.generation,
+		inbox: make(chan sightings, inboxTicks), questions: make(chan question), gone: make(chan struct{}),
+	}
+	for i := range owned.policies {
+		name := owned.policies[i].Name()
+		owned.policies[i].Target.Counted = d.all[name].counted
+		owned.ticked[name], _ = log.Known(name)
+	}
+	s.owned[log.Number] = owned
 	return owned
 }
 
@@ -196,28 +288,53 @@ func (s *shards) close(n int32, closing *shard) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.owned[n] == closing {
-		delete(s.owned, n)
-		s.generation++
+		s.drop(n, closing)
 	}
 }
 
-// serve is the eventlog.ShardFunc: recover, then decide and append every tick until the shard goes.
+// drop ends the service of a shard. s.mu is held.
+func (s *shards) drop(n int32, owned *shard) {
+	delete(s.owned, n)
+	close(owned.gone)
+	s.next()
+}
+
+// serve is the eventlog.ShardFunc: recover, then decide and append every tick until the shard goes. When its policies change, those
+// that are new or changed are recovered by themselves; the others go on as they are.
 func (s *shards) serve(ctx context.Context, log *eventlog.Shard) error {
-	start := time.Now()
-	d, err := newDeciders(s.byShard[log.Number])
-	if err != nil {
-		return err
+	d := &deciders{}
+	for ctx.Err() == nil {
+		start := time.Now()
+		policies, version := s.policiesIn(log.Number)
+		next, err := d.with(policies)
+		if err != nil {
+			return err
+		}
+		if log.Term == 0 || len(next.recovering) > 0 {
+			if err := log.Recover(ctx, next); err != nil {
+				return err
+			}
+		}
+		d = next
+		owned := s.open(log, version, d)
+		if owned == nil {
+			continue
+		}
+		s.cfg.Logger.Info("serving a shard", "shard", log.Number, "term", log.Term, "policies", len(d.all), "replayedTicks", d.replayed, "took", time.Since(start))
+		err = s.work(ctx, log, d, owned)
+		s.close(log.Number, owned)
+		if err != nil {
+			return err
+		}
 	}
-	s.cfg.Kept.take(d)
-	if err := log.Recover(ctx, d); err != nil {
-		return err
-	}
-	s.cfg.Logger.Info("serving a shard", "shard", log.Number, "term", log.Term, "policies", len(d.all), "replayedTicks", d.replayed, "took", time.Since(start))
+	return nil
+}
+
+// work decides and appends every tick until the shard goes or its policies change.
+func (s *shards) work(ctx context.Context, log *eventlog.Shard, d *deciders, owned *shard) error {
 	importing, stop := context.WithCancel(ctx)
 	defer stop()
 	imports := s.importHistories(importing, d)
-	owned := s.open(log.Number)
-	defer s.close(log.Number, owned)
 	var forgot time.Time
 	for {
 		select {
@@ -235,21 +352,26 @@ func (s *shards) serve(ctx context.Context, log *eventlog.Shard) error {
 			}
 		case q := <-owned.questions:
 			q.answer <- d.explain(q.policy)
+		case <-owned.gone:
+			return nil
 		case <-ctx.Done():
 			// Nothing is written on leaving: the next owner replays the few ticks since each checkpoint faster than a last
 			// checkpoint of every policy could be written.
-			s.cfg.Kept.put(d)
 			return nil
 		}
 	}
 }
+
+// seedsAtOnce bounds the states, of some 75 kB each, that one append has besides the checkpoints that are due. Where a new version
+// of this program changes every policy's configuration, a tick is appended in parts.
+const seedsAtOnce = 32
 
 // tick decides for every policy that was seen and appends all of it. What the log did not take was not decided: the
 // caller gives the shard up then, and with it the state that is ahead of the log.
 func (s *shards) tick(ctx context.Context, log *eventlog.Shard, d *deciders, seen sightings) error {
 	entries := make([]eventlog.Entry, 0, len(seen.policies))
 	decisions := make([]scaler.Decision, 0, len(seen.policies))
-	histories := 0
+	histories, seeds := 0, 0
 	for _, p := range seen.policies {
 		name := p.policy.Name()
 		if last, known := log.Known(name); known && !seen.now.After(last) {
@@ -262,6 +384,11 @@ func (s *shards) tick(ctx context.Context, log *eventlog.Shard, d *deciders, see
 			seed = s.begin(decider)
 			histories++
 		}
+		if seed == nil && !decider.fresh && log.SeedDue(name, decider.spec) {
+			// What it knows came of another configuration.
+			seed = decider.autoscaler.AppendCheckpoint(nil)
+		}
+		decider.count(&p.observation)
 		p.observation.Problems = decider.problems(p.observation.Problems)
 		decision := decider.tick(seen.now, p.observation)
 		payload, err := json.Marshal(record{Decision: decision, Cause: cause(p.err)})
@@ -277,7 +404,8 @@ func (s *shards) tick(ctx context.Context, log *eventlog.Shard, d *deciders, see
 			}
 		}
 		e := eventlog.Entry{
-			Policy: name, At: seen.now, Observation: p.observation, Spec: decider.spec, Fresh: decider.fresh || seed != nil, Seed: seed,
+			Policy: name, At: seen.now, Observation: p.observation, Spec: decider.spec, Configuration: decider.configuration,
+			Fresh: decider.fresh || seed != nil, Seed: seed, Counted: decider.counted,
 			DesiredReplicas: decision.DesiredReplicas, Reason: string(decision.Reason), Payload: payload,
 		}
 		decider.fresh = false
@@ -286,6 +414,14 @@ func (s *shards) tick(ctx context.Context, log *eventlog.Shard, d *deciders, see
 		}
 		entries = append(entries, e)
 		decisions = append(decisions, decision)
+		if seed != nil {
+			if seeds++; seeds%seedsAtOnce == 0 {
+				if err := log.Append(ctx, entries); err != nil {
+					return err
+				}
+				entries = entries[:0]
+			}
+		}
 	}
 	if err := log.Append(ctx, entries); err != nil {
 		return err
@@ -314,140 +450,6 @@ func cause(err error) string {
 		return ""
 	}
 	return err.Error()
-}
-
-// record is the payload of a decision in the log.
-type record struct {
-	Decision scaler.Decision `json:"decision"`
-	// Cause says why the observation is none; then the decision is not to be served.
-	Cause string `json:"cause,omitempty"`
-}
-
-// Publisher returns what puts a decision that came through the log into the store. Decisions of policies that are not
-// configured here are passed over.
-func Publisher(policies []Policy, store *readmodel.Store, fail func(policy string, err error)) func(eventlog.Decision) {
-	byName := map[string]Policy{}
-	for _, p := range policies {
-		byName[p.Name()] = p
-	}
-	return func(d eventlog.Decision) {
-		p, ok := byName[d.Policy]
-		if !ok {
-			return
-		}
-		var r record
-		if err := json.Unmarshal(d.Payload, &r); err != nil {
-			fail(d.Policy, fmt.Errorf("read tick %d from the log: %w", d.Seq, err))
-			return
-		}
-		var err error
-		if r.Cause != "" {
-			err = errors.New(r.Cause)
-		}
-		e := entry(p, d.Observation, r.Decision, err)
-		e.Writer = d.Writer
-		store.Publish(e)
-	}
-}
-
-// deciders are a shard's autoscalers. They are the eventlog.Recovery.
-type deciders struct {
-	all      map[string]*decider
-	replayed int
-}
-
-type decider struct {
-	policy     Policy
-	autoscaler *scaler.Autoscaler
-	spec       uint64
-	// fresh says that the autoscaler has seen nothing.
-	fresh bool
-	// past has learned from an imported history that the next tick begins with; nil where there is none. importProblem says why
-	// there is none yet, where the policy names one.
-	past          *scaler.Autoscaler
-	importProblem string
-	// last is the newest observation, and what was decided on it; its decision's time is zero where there is none.
-	last struct {
-		observation series.Observation
-		decision    scaler.Decision
-	}
-}
-
-func (d *decider) tick(now time.Time, o series.Observation) scaler.Decision {
-	d.last.observation, d.last.decision = o, d.autoscaler.Tick(now, o)
-	return d.last.decision
-}
-
-// whatIf says what would have changed the newest decision.
-func (d *decider) whatIf() []scaler.WhatIf {
-	return d.autoscaler.WhatIf(d.last.decision.At, d.last.observation)
-}
-
-// explain returns nil where nothing was decided for the policy.
-func (d *deciders) explain(policy string) *readmodel.Explained {
-	one, ok := d.all[policy]
-	if !ok || one.last.decision.At.IsZero() {
-		return nil
-	}
-	return &readmodel.Explained{Decision: one.last.decision, WhatIf: one.whatIf()}
-}
-
-func newDeciders(policies []Policy) (*deciders, error) {
-	d := &deciders{all: make(map[string]*decider, len(policies))}
-	for _, p := range policies {
-		a, err := p.newAutoscaler()
-		if err != nil {
-			return nil, err
-		}
-		d.all[p.Name()] = &decider{policy: p, autoscaler: a, spec: p.Fingerprint(), fresh: true}
-	}
-	return d, nil
-}
-
-// Restore implements eventlog.Recovery. Policies that are not configured are passed over.
-func (d *deciders) Restore(c eventlog.Checkpoint) error {
-	p, ok := d.all[c.Policy]
-	if !ok {
-		return nil
-	}
-	if err := p.autoscaler.Restore(c.State); err != nil {
-		return err
-	}
-	p.fresh = false
-	return nil
-}
-
-// Observe implements eventlog.Recovery: the decision that comes out is the one that is in the log already.
-func (d *deciders) Observe(t eventlog.Tick, restart bool) {
-	p, ok := d.all[t.Policy]
-	if !ok {
-		return
-	}
-	if restart && !p.fresh {
-		a, err := p.policy.newAutoscaler()
-		if err != nil {
-			panic(fmt.Sprintf("pipeline: policy %s was valid and is not: %v", t.Policy, err))
-		}
-		p.autoscaler = a
-	}
-	if restart && t.Seed != nil {
-		// A seed of another version leaves the state fresh, as a checkpoint of another version does.
-		_ = p.autoscaler.Restore(t.Seed)
-	}
-	p.tick(t.At, t.Observation)
-	p.fresh = false
-	d.replayed++
-}
-
-// Fingerprint returns a hash of all of the policy that its decisions depend on.
-func (p Policy) Fingerprint() uint64 {
-	data, err := json.Marshal([]any{p.Scaler, p.Model})
-	if err != nil {
-		panic(fmt.Sprintf("pipeline: policy %s cannot be written as JSON: %v", p.Name(), err))
-	}
-	h := fnv.New64a()
-	h.Write(data)
-	return h.Sum64()
 }
 
 // sighted turns a collector's result into what was seen. A tick that saw nothing is an observation too: a gap, with its

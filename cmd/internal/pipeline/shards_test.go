@@ -40,7 +40,8 @@ func TestTheLogInMemoryIsAReplayOfItself(t *testing.T) {
 		// The bubble begins at midnight UTC.
 		policies[1].Model.Events = []forecaster.Event{{Name: "sale", Span: forecaster.Span{Start: "5 0 * * *", Duration: 3 * time.Minute}, Factor: 3}}
 		store := readmodel.NewStore(time.Now)
-		publish := Publisher(policies, store, store.Fail)
+		publisher := NewPublisher(store)
+		publisher.SetPolicies(policies)
 		var mu sync.Mutex
 		logged := map[string][]eventlog.Decision{}
 		lc := eventlog.DefaultConfig()
@@ -49,7 +50,7 @@ func TestTheLogInMemoryIsAReplayOfItself(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			logged[d.Policy] = append(logged[d.Policy], d)
-			publish(d)
+			publisher.Publish(d)
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -124,43 +125,49 @@ func TestPoliciesThatStayGoOnWithoutALog(t *testing.T) {
 		var mu sync.Mutex
 		logged := map[string][]eventlog.Decision{}
 		lc := eventlog.DefaultConfig()
-		lc.Instance, lc.Shards = "test", 4
-		var kept Kept
-		run := func(policies ...Policy) {
-			t.Helper()
-			memory, err := eventlog.NewMemory(lc, func(d eventlog.Decision) {
-				mu.Lock()
-				defer mu.Unlock()
-				logged[d.Policy] = append(logged[d.Policy], d)
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			p, err := New(Config{
-				Policies: policies, CollectorFor: func(string, time.Duration) (Collector, error) { return &wave{}, nil },
-				Store: readmodel.NewStore(time.Now), Logger: slog.New(slog.DiscardHandler), Log: memory, Shards: lc.Shards, Kept: &kept,
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute+time.Second)
-			defer cancel()
-			if err := p.Run(ctx); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(10 * time.Second) // the next one's first tick is at a time of its own
+		lc.Instance, lc.Shards = "test", 2
+		memory, err := eventlog.NewMemory(lc, func(d eventlog.Decision) {
+			mu.Lock()
+			defer mu.Unlock()
+			logged[d.Policy] = append(logged[d.Policy], d)
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
 		stays, changes, returns := policy("ai/a"), policy("ai/bb"), policy("ai/ccc")
 		changed := changes
 		changed.Scaler.MaxReplicas = 3
-		run(stays, changes, returns)
-		first := len(logged["ai/ccc"])
-		run(stays, changed)
-		run(stays, changed, returns)
+		p, err := New(Config{
+			Policies: []Policy{stays, changes, returns}, CollectorFor: func(string, time.Duration) (Collector, error) { return &wave{}, nil },
+			Store: readmodel.NewStore(time.Now), Logger: slog.New(slog.DiscardHandler), Log: memory, Shards: lc.Shards,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- p.Run(ctx) }()
+		then := func(policies ...Policy) {
+			t.Helper()
+			time.Sleep(5*time.Minute + time.Second) // between two ticks
+			if err := p.SetPolicies(policies); err != nil {
+				t.Fatal(err)
+			}
+		}
+		then(stays, changed)
+		mu.Lock()
+		changedAt, removedAt := len(logged["ai/bb"]), len(logged["ai/ccc"])
+		mu.Unlock()
+		then(stays, changed, returns)
+		time.Sleep(5 * time.Minute)
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
 		for _, tt := range []struct {
 			policy Policy
 			from   int
-		}{{stays, 0}, {changed, first}, {returns, first}} {
+		}{{stays, 0}, {changed, changedAt}, {returns, removedAt}} {
 			fresh, err := newDeciders([]Policy{tt.policy})
 			if err != nil {
 				t.Fatal(err)
