@@ -35,16 +35,14 @@ var (
 	policies = flag.Int("chaos.policies", 200, "how many policies")
 	pause    = flag.Duration("chaos.pause", 10*time.Second, "how long an owner is stopped before it goes on")
 	logs     = flag.String("chaos.logs", "", "folder for the daemons' logs, which are otherwise shown on failure only")
+	tickFlag = flag.Duration("chaos.tick", 2*time.Second, "the policies' interval")
 	protocol = flag.String("chaos.protocol", "auto", "group protocol of the owners: auto, consumer or classic")
 )
 
 const (
 	namespace = "chaos"
 	topic     = "work"
-	// tick is the policies' interval; an answer may be three of them old.
-	tick   = 2 * time.Second
-	limit  = 3 * tick
-	shards = 12
+	shards    = 12
 	// patience bounds every wait: the machine may be running ten other things.
 	patience = 4 * time.Minute
 )
@@ -59,6 +57,8 @@ type rig struct {
 	daemons []*daemon
 	journal *journal
 	binary  string
+	// tick is the policies' interval; an answer may be three of them old.
+	tick time.Duration
 }
 
 func TestNothingIsLostAndNothingIsDoneTwice(t *testing.T) {
@@ -66,8 +66,8 @@ func TestNothingIsLostAndNothingIsDoneTwice(t *testing.T) {
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
 	}
-	t.Logf("seed %d, %d policies over %d shards, a tick every %v", seed, *policies, shards, tick)
-	r := &rig{t: t, random: rand.New(rand.NewPCG(seed, 0)), journal: &journal{latest: map[string]eventlog.Stamp{}}}
+	t.Logf("seed %d, %d policies over %d shards, a tick every %v", seed, *policies, shards, *tickFlag)
+	r := &rig{t: t, tick: *tickFlag, random: rand.New(rand.NewPCG(seed, 0)), journal: &journal{latest: map[string]eventlog.Stamp{}}}
 	r.brokers = kafka.ForTest(t, kafka.Options{Brokers: 3, Properties: map[string]string{
 		// What a broker allows for KIP-848 at least; its default of 45s would not let a dead owner be noticed sooner.
 		"group.consumer.min.session.timeout.ms":    "6000",
@@ -86,7 +86,7 @@ func TestNothingIsLostAndNothingIsDoneTwice(t *testing.T) {
 	r.startDaemons(dir)
 	r.follow(ctx, &wg)
 	r.await("every policy is decided", func() bool { return r.journal.missing(time.Time{}, r.names()) == 0 })
-	poll := &poller{daemons: r.daemons, policies: *policies, limit: limit}
+	poll := &poller{daemons: r.daemons, policies: *policies, limit: 3 * r.tick}
 	wg.Go(func() { poll.run(ctx, seed) })
 
 	r.killAnOwner()
@@ -96,14 +96,14 @@ func TestNothingIsLostAndNothingIsDoneTwice(t *testing.T) {
 		r.random1(i)
 	}
 
-	r.await("every policy is decided again", func() bool { return r.journal.missing(time.Now().Add(-2*tick), r.names()) == 0 })
+	r.await("every policy is decided again", func() bool { return r.journal.missing(time.Now().Add(-2*r.tick), r.names()) == 0 })
 	r.agree()
 	cancel()
 	wg.Wait()
 	for _, d := range r.daemons {
 		d.terminate()
 	}
-	t.Logf("polled all through: %d answers, the oldest %v (limit %v), %d refusals", poll.answers, poll.oldest.Round(time.Millisecond), limit, poll.refusals)
+	t.Logf("polled all through: %d answers, the oldest %v (limit %v), %d refusals", poll.answers, poll.oldest.Round(time.Millisecond), poll.limit, poll.refusals)
 	for _, p := range poll.problems {
 		t.Error(p)
 	}
@@ -136,7 +136,7 @@ func (r *rig) startDaemons(dir string) {
 	var b strings.Builder
 	for i := range *policies {
 		fmt.Fprintf(&b, "- metadata: {name: %s, namespace: %s}\n  spec: {interval: %v, kafka: {group: group-%d, topics: [%s]}, objective: {lagSeconds: 30}, replicas: {max: 40}}\n",
-			policyName(i), namespace, tick, i, topic)
+			policyName(i), namespace, r.tick, i, topic)
 	}
 	content := fmt.Sprintf("%seventLog: {shards: %d, protocol: %s}\n", b.String(), shards, *protocol)
 	for i := range 3 {
@@ -245,21 +245,32 @@ func (r *rig) owner() (*daemon, []string) {
 	return owner, owned
 }
 
+// beforeTick waits until shortly before all tick, which is the worst moment for an owner to die: its successors come a session
+// after the tick that it owed.
+func (r *rig) beforeTick() {
+	time.Sleep(time.Until(time.Now().Add(grace).Truncate(r.tick).Add(r.tick - grace)))
+}
+
+// grace is how long before a tick that is.
+const grace = time.Second
+
 // recovered waits until others decide for the policies, and logs how long that took and what the rest saw of it.
 func (r *rig) recovered(what string, from time.Time, owned []string) {
 	r.t.Helper()
+	begun := from.Add(grace / 2) // What was decided until here may have been on its way.
 	defer func() {
 		if r.t.Failed() {
-			r.t.Logf("%s: not decided again: %v", what, r.journal.undecided(from.Add(tick/2), owned))
+			r.t.Logf("%s: not decided again: %v", what, r.journal.undecided(begun, owned))
 		}
 	}()
-	r.await(what+": others decide", func() bool { return r.journal.missing(from.Add(tick/2), owned) == 0 })
-	last := r.journal.allAfter(from.Add(tick/2), owned)
+	r.await(what+": others decide", func() bool { return r.journal.missing(begun, owned) == 0 })
+	last := r.journal.allAfter(begun, owned)
 	r.t.Logf("%s: its %d policies were decided again after %v; the longest gap of the others was %v, with a tick every %v",
-		what, len(owned), last.Sub(from).Round(10*time.Millisecond), r.journal.longestGap(from, last, owned).Round(time.Millisecond), tick)
+		what, len(owned), last.Sub(from).Round(10*time.Millisecond), r.journal.longestGap(from, last, owned).Round(time.Millisecond), r.tick)
 }
 
 func (r *rig) killAnOwner() {
+	r.beforeTick()
 	d, owned := r.owner()
 	from := time.Now()
 	d.kill()
@@ -268,6 +279,7 @@ func (r *rig) killAnOwner() {
 }
 
 func (r *rig) stopAnOwner() {
+	r.beforeTick()
 	d, owned := r.owner()
 	from := time.Now()
 	d.signal(syscall.SIGSTOP)
