@@ -3,6 +3,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -184,5 +185,35 @@ func BenchmarkTakeOverOf400Policies(b *testing.B) {
 	defer second.stop()
 	b.ReportMetric(took.Seconds(), "s")
 	b.ReportMetric(spent.Seconds(), "cpu-s")
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkCheckpointOfAWeek is how large the state of policies is that have seen a week, and what is left of it after the
+// compression that the log's producers use.
+func BenchmarkCheckpointOfAWeek(b *testing.B) {
+	compressor, err := kgo.DefaultCompressor(kgo.ZstdCompression().WithLevel(1))
+	if err != nil {
+		b.Fatal(err)
+	}
+	policies := benchPolicies(3)
+	d, err := newDeciders(policies)
+	if err != nil {
+		b.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 1))
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for range int(7 * 24 * time.Hour / benchInterval) {
+		now = now.Add(benchInterval)
+		for _, seen := range benchSightings(random, policies, now) {
+			d.all[seen.policy.Name()].tick(now, seen.observation)
+		}
+	}
+	var states []byte
+	for _, p := range policies {
+		states = d.all[p.Name()].autoscaler.AppendCheckpoint(states)
+	}
+	compressed, _ := compressor.Compress(new(bytes.Buffer), states)
+	b.ReportMetric(float64(len(states)/len(policies)), "B/state")
+	b.ReportMetric(float64(len(compressed)/len(policies)), "B/checkpoint")
 	b.ReportMetric(0, "ns/op")
 }
