@@ -105,7 +105,8 @@ type world struct {
 const perSecond = 100.0
 
 func (w *world) step(rate float64) Decision {
-	const interval = 15.0
+	step := w.a.config.Interval
+	interval := step.Seconds()
 	started := []float64{}
 	left := w.starting[:0]
 	for _, s := range w.starting {
@@ -138,7 +139,7 @@ func (w *world) step(rate float64) Decision {
 		busy = series.Of(consumed * heavy / (float64(w.ready) * perSecond * interval))
 	}
 	o := series.Observation{
-		Policy: "default/test", At: start.Add(time.Duration(w.tick) * 15 * time.Second), Interval: 15 * time.Second,
+		Policy: "default/test", At: start.Add(time.Duration(w.tick) * step), Interval: step,
 		ArrivalRecords: series.Of(arrived), ConsumedRecords: series.Of(consumed), LagRecords: series.Of(w.lag + w.leftover),
 		LagSeconds: series.Of(w.lag/max(rate, 1) + w.leftover*float64(w.tick)*interval), ReadyReplicas: series.OfInt(w.ready),
 		StartingReplicas: series.OfInt(len(w.starting)), Partitions: series.OfInt(w.partitions), BusyRatio: busy, StartupSeconds: started,

@@ -170,12 +170,9 @@ func TestUsefulCounts(t *testing.T) {
 }
 
 // hot runs a group with 12 partitions of which the first gets a share of the arrivals, from tick `from` on.
-func hot(t *testing.T, late float64, from int) (verdictAt int, counts []int) {
-	t.Helper()
-	config := testConfig()
-	a := newTest(t, config)
+func hot(a *Autoscaler, rate, late float64, from int) (verdictAt int, counts []int) {
 	verdictAt = -1
-	const rate, interval = 600.0, 15.0
+	const interval = 15.0
 	n, lag := 8, 0.0
 	for i := range 60 {
 		share := 1.0 / 12
@@ -208,19 +205,43 @@ func hot(t *testing.T, late float64, from int) (verdictAt int, counts []int) {
 
 func TestHotPartition(t *testing.T) {
 	// 600 records/s at 100 a replica: half of them on one partition is three replicas' work for the one that has it.
-	at, counts := hot(t, 0.5, 0)
+	at, counts := hot(newTest(t, testConfig()), 600, 0.5, 0)
 	if at < 0 || at > warmTicks+2 {
 		t.Errorf("verdict at tick %d, want within two of the warm-up", at)
 	}
 	if last := counts[len(counts)-1]; last > 8 {
 		t.Errorf("a hot partition drove the count to %d: %v", last, counts)
 	}
-	if at, counts := hot(t, 0.5, 40); at < 40 || at > 41 || counts[59] > counts[39] {
+	if at, counts := hot(newTest(t, testConfig()), 600, 0.5, 40); at < 40 || at > 41 || counts[59] > counts[39] {
 		t.Errorf("hot from tick 40 on: verdict at tick %d, want within two, and counts that do not grow: %v", at, counts)
 	}
-	if at, _ := hot(t, 1.0/12, 0); at >= 0 {
+	if at, _ := hot(newTest(t, testConfig()), 600, 1.0/12, 0); at >= 0 {
 		t.Errorf("evenly spread: verdict at tick %d", at)
 	}
+}
+
+func TestHotPartitionWhateverItsShare(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, err := NewAutoscaler(testConfig(), &levelModel{step: 15 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rate := rapid.Float64Range(300, 1000).Draw(t, "rate")
+		// Beyond a replica by a half or more: three quarters of that show in two ticks.
+		share := rapid.Float64Range(1.5*perSecond/rate, 0.9).Draw(t, "share")
+		at, counts := hot(a, rate, share, 40)
+		if at < 40 || at > 41 {
+			t.Errorf("verdict at tick %d, want 40 or 41", at)
+		}
+		// The hot partition's consumer, and what the others' arrivals take with a margin of a half.
+		var p partitions
+		p.observe(series.Of(12), nil)
+		p.derive(48, rate, perSecond)
+		enough, _ := p.snap(1 + 1.5*rate*(1-share)/perSecond)
+		if n := counts[59]; n > max(counts[39], enough) {
+			t.Errorf("%d replicas after %d, want at most %d: %v", n, counts[39], enough, counts[35:])
+		}
+	})
 }
 
 func TestEvenlyOverloadedPartitionsAreBound(t *testing.T) {

@@ -1,5 +1,7 @@
 package scaler
 
+import "time"
+
 // Tuning holds the constants of the plan. The defaults were found by sweeps of the simulator over public traces
 // (hack/bench.sh scaler); they are no part of a policy.
 type Tuning struct {
@@ -29,11 +31,25 @@ type Tuning struct {
 
 func (t *Tuning) upSteps(leadSteps int) int { return t.UpSteps + leadSteps/10 }
 
+// tunedInterval is the interval that UpSteps and DownSteps are stated for. At a shorter one they are as many more as make the same
+// span, up to mostMoreSteps times: else what a record may wait would be longer than an increase is judged by, and a step of the
+// arrivals would be followed in many small ones.
+const (
+	tunedInterval = 15 * time.Second
+	mostMoreSteps = 6
+)
+
 func (c *Config) tuning() Tuning {
+	t := DefaultTuning()
 	if c.Tuning != nil {
-		return *c.Tuning
+		t = *c.Tuning
 	}
-	return DefaultTuning()
+	if c.Interval > 0 && c.Interval < tunedInterval {
+		more := int(min((tunedInterval+c.Interval-1)/c.Interval, mostMoreSteps))
+		t.UpSteps *= more
+		t.DownSteps *= more
+	}
+	return t
 }
 
 // DefaultTuning returns the constants in use.
