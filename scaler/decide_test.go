@@ -320,6 +320,47 @@ func TestToZeroAndBack(t *testing.T) {
 	}
 }
 
+// The first replica of a group at zero may take longer, for its image has to come first: that is learned apart, and planned with
+// only where there is none.
+func TestTheLeadTimeFromZeroIsLearnedApart(t *testing.T) {
+	config := testConfig()
+	config.MinReplicas = 0
+	w := &world{a: newTest(t, config), lead: 4, partitions: 48, ready: 2}
+	var d Decision
+	for range 6 {
+		w.lead = 4
+		for range 60 {
+			d = w.step(250)
+		}
+		w.step(500) // two more on top of those that there are
+		for range 30 {
+			w.step(500)
+		}
+		for w.ready+len(w.starting) > 0 {
+			if w.step(0); len(w.counts) > 5000 {
+				t.Fatalf("never at zero: %v", w.counts)
+			}
+		}
+		w.lead = 20
+		for w.ready == 0 {
+			d = w.step(250) // more are ordered while the first ones start
+		}
+	}
+	lead := &w.a.state.Lead
+	if lead.FromZero.Count < 5 || lead.Plain.Count < 5 {
+		t.Fatalf("%d start-ups from zero and %d others were seen, want 5 of each at least", lead.FromZero.Count, lead.Plain.Count)
+	}
+	if zero, other := lead.seconds(60, 0), lead.seconds(60, 3); zero != 20*15 || other != 4*15 {
+		t.Errorf("lead times: %g s from zero and %g s else, want 300 and 60", zero, other)
+	}
+	for range 100 {
+		d = w.step(0)
+	}
+	if got := d.LeadTimeSeconds.Or(0); d.DesiredReplicas != 0 || got != 300 {
+		t.Errorf("at zero: %d replicas with a lead time of %g s, want 0 and 300", d.DesiredReplicas, got)
+	}
+}
+
 func TestScheduleAndBudget(t *testing.T) {
 	config := testConfig()
 	config.Schedules = []Schedule{{forecaster.Span{Start: "10 0 * * *", Duration: time.Hour}, 10}}

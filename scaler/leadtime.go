@@ -63,8 +63,11 @@ const mostWaiting = 5
 // provisionedMemory is for how many ticks after a start-up that needed a node the next is expected to need one too.
 const provisionedMemory = 40
 
+// fromZero reports whether the increase that is waited for began without a replica.
+func (l *leadTimes) fromZero() bool { return !l.OrderedAt.IsZero() && l.OrderedFrom == 0 }
+
 func (l *leadTimes) observe(plain, provisioned []float64, ready float64, readyKnown bool, at time.Time) {
-	fromZero := !l.OrderedAt.IsZero() && l.OrderedFrom == 0
+	fromZero := l.fromZero()
 	for _, x := range plain {
 		l.Timed = true
 		if fromZero {

@@ -290,7 +290,10 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 		current, ok := d.CurrentReplicas.Get()
 		s.Increase = d.DesiredReplicas - int(d.CurrentReplicas.Or(float64(s.Desired)))
 		if ok && d.DesiredReplicas > int(current) {
-			s.Lead.OrderedAt, s.Lead.OrderedFrom, s.Lead.OrderedTo = at, int(current), d.DesiredReplicas
+			if fromZero := s.Lead.fromZero() && o.ReadyReplicas.Or(1) == 0; !fromZero { // what is ordered on top of the first changes nothing of that
+				s.Lead.OrderedFrom = int(current)
+			}
+			s.Lead.OrderedAt, s.Lead.OrderedTo = at, d.DesiredReplicas
 			s.EffectBefore = o.ConsumedRate().Or(0)
 			s.EffectDue = at.Add(2 * time.Duration(d.LeadTimeSeconds.Or(60)*float64(time.Second)))
 		} else {

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -184,6 +186,82 @@ func FuzzDecideLine(f *testing.F) {
 			t.Error("silence")
 		}
 	})
+}
+
+// TestDecideAnswersBeforeTheNextLine is how a partner in a pipe works: it writes a line, and waits.
+func TestDecideAnswersBeforeTheNextLine(t *testing.T) {
+	p, config, err := readPolicy(writeFile(t, "policy.yaml", testPolicy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, lines := io.Pipe()
+	answers, out := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		d := &deciding{policy: p, config: config, stderr: io.Discard}
+		err := d.run(t.Context(), in, out)
+		out.Close()
+		done <- err
+	}()
+	reader := bufio.NewReader(answers)
+	for i, line := range []string{tick(1, 700, 8), "nonsense", tick(2, 700, 8)} {
+		if _, err := io.WriteString(lines, line+"\n"); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := reader.ReadString('\n')
+		if err != nil || strings.Contains(answer, `"error"`) != (i == 1) || !strings.Contains(answer, `"desiredReplicas":8`) {
+			t.Fatalf("line %d: got %q, %v", i+1, answer, err)
+		}
+	}
+	lines.Close()
+	if err := <-done; command.ExitCode(err) != 1 {
+		t.Errorf("got %v, want an error with exit code 1 for the line that could not be read", err)
+	}
+}
+
+// TestDecideHeedsWhatItIsTold gives keys that change the answer.
+func TestDecideHeedsWhatItIsTold(t *testing.T) {
+	last := func(policy string, from int, more, after string) map[string]any {
+		t.Helper()
+		var lines []string
+		for i := 1; i <= 200; i++ {
+			line := tick(i, 700, 16)
+			if i > from {
+				line = tick(i, 400, 16)
+				line = strings.TrimSuffix(line, "}") + ", " + after + "}"
+			} else {
+				line = strings.TrimSuffix(line, "}") + ", " + more + "}"
+			}
+			lines = append(lines, line)
+		}
+		answers, _, err := decide(t, policy, lines)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answers[len(answers)-1]
+	}
+	desired := func(a map[string]any) float64 { return a["desiredReplicas"].(float64) }
+	const nothing = `"rebalancing": null`
+	slow := strings.Replace(testPolicy, "lagSeconds: 30", "lagSeconds: 30, latencySeconds: 0.2", 1)
+	if kept, missed := desired(last(slow, 200, `"latencySeconds": 0.05`, "")), desired(last(slow, 200, `"latencySeconds": 0.5`, "")); missed <= kept {
+		t.Errorf("latency: %v replicas where it is kept, %v where it is missed: want more", kept, missed)
+	}
+	if calm, busy := desired(last(testPolicy, 198, nothing, nothing)), desired(last(testPolicy, 198, nothing, `"rebalancing": true`)); busy < calm || busy != 16 {
+		t.Errorf("rebalancing: %v replicas, %v else: want the 16 that there are", busy, calm)
+	}
+	if got := last(testPolicy, 200, `"startupSeconds": [200]`, "")["leadTimeSeconds"]; got != 200.0 {
+		t.Errorf("start-ups of 200 s: the lead time is %v", got)
+	}
+	sized := testPolicy + "vertical: Recommend\n"
+	if got, ok := last(sized, 100, `"replicaCpuCores": 1`, `"replicaCpuCores": 2`)["size"].(map[string]any); !ok || got["name"] != "cpu 1" {
+		// The lines say 100 records a second of either, so one core costs half.
+		t.Errorf("sizes: got %v, want cpu 1", got)
+	}
+	pools := testPolicy + "pools: [{name: gpu, max: 4, price: 3}, {name: cpu, max: 40, price: 1}]\n"
+	split, _ := last(pools, 200, `"pools": [{"name": "gpu", "readyReplicas": 1, "consumedRecords": 6000, "busyRatio": 0.5}, {"name": "cpu", "readyReplicas": 15, "consumedRecords": 4500, "busyRatio": 0.2}]`, "")["pools"].([]any)
+	if len(split) != 2 || split[0].(map[string]any)["capacityPerReplica"] != 800.0 || split[1].(map[string]any)["capacityPerReplica"] != 100.0 || split[0].(map[string]any)["desiredReplicas"] != 1.0 {
+		t.Errorf("pools: got %v, want one GPU replica of 800 records/s, and CPU replicas of 100", split)
+	}
 }
 
 func TestDecideSaysWhichKeysItDoesNotKnow(t *testing.T) {
