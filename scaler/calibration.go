@@ -93,6 +93,20 @@ func (c *calibration) observe(records, room float64) {
 	made[0] = 0
 }
 
+// between returns how many records arrived between `older` and `newer` seconds before the latest tick, and false where that is
+// longer ago than is kept or some of it was not known.
+func (c *calibration) between(older, newer, interval float64) (float64, bool) {
+	if newer < 0 || c.Missing > 0 || older > interval*float64(min(c.Ticks, maxPathSteps)) {
+		return 0, false
+	}
+	sum := 0.0
+	for k := int(newer / interval); float64(k)*interval < older; k++ {
+		from, to := float64(k)*interval, float64(k+1)*interval
+		sum += c.Arrivals[(c.Ticks-1-k)%maxPathSteps] * (min(older, to) - max(newer, from)) / interval
+	}
+	return sum, true
+}
+
 // note keeps what the paths of the plan made after the latest observation require over `horizon` ticks.
 func (c *calibration) note(horizon int, required [pathCount]float64) {
 	if horizon != c.Horizon {

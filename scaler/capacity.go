@@ -103,6 +103,9 @@ func (c *capacity) observe(consumedRate, busy series.Value, ready, effective flo
 	c.LowerBound = max(c.LowerBound*lowerBoundKept, rate/ready)
 }
 
+// show learns that a replica has done x records per second, maybe with effort; missing where nothing was seen.
+func (c *capacity) show(x series.Value) { c.LowerBound = max(c.LowerBound, x.Or(0)) }
+
 // perReplica returns the estimate, missing while nothing is known.
 func (c *capacity) perReplica() series.Value {
 	switch {

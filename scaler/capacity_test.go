@@ -132,3 +132,106 @@ func TestAPartialIntervalTeachesNoCapacityWithABusyRatioEither(t *testing.T) {
 		t.Errorf("after a whole interval: a replica can %g/s, want 80: 600 records in half of 15 s", got)
 	}
 }
+
+// skewed is a group of consumers with contiguous partitions of which the first gets `hot` of the arrivals, and of which nobody
+// tells how busy they are.
+type skewed struct {
+	a      *Autoscaler
+	at     time.Time
+	hot    float64
+	lists  bool
+	lags   []float64
+	ages   []float64 // of the oldest record, in seconds
+	ready  int
+	due    []int // ticks until each of those that start is there
+	counts []int
+}
+
+// tick lets rate records a second arrive for 15 s; a consumer does perSecond.
+func (g *skewed) tick(rate float64) Decision {
+	const interval, lead = 15.0, 4
+	started := g.due
+	g.due = nil
+	for _, left := range started {
+		if left--; left <= 0 {
+			g.ready++
+		} else {
+			g.due = append(g.due, left)
+		}
+	}
+	count := len(g.lags)
+	share := func(p int) float64 {
+		if p == 0 {
+			return g.hot
+		}
+		return (1 - g.hot) / float64(count-1)
+	}
+	arrived, consumed, at := make([]float64, count), 0.0, 0
+	for c := range g.ready {
+		size := count / g.ready
+		if c < count%g.ready {
+			size++
+		}
+		waiting := 0.0
+		for p := at; p < at+size; p++ {
+			arrived[p] = share(p) * rate * interval
+			g.lags[p] += arrived[p]
+			waiting += g.lags[p]
+		}
+		served := min(1, perSecond*interval/max(waiting, 1))
+		for p := at; p < at+size; p++ {
+			consumed += g.lags[p] * served
+			g.lags[p] *= 1 - served
+			g.ages[p] = g.lags[p] / (share(p) * rate)
+		}
+		at += size
+	}
+	g.at = g.at.Add(interval * time.Second)
+	o := series.Observation{
+		Policy: "default/test", At: g.at, Interval: interval * time.Second, ArrivalRecords: series.Of(rate * interval), ConsumedRecords: series.Of(consumed),
+		ReadyReplicas: series.OfInt(g.ready), StartingReplicas: series.OfInt(len(g.due)), Partitions: series.OfInt(count),
+	}
+	lag, oldest := 0.0, 0.0
+	for p := range g.lags {
+		lag, oldest = lag+g.lags[p], max(oldest, g.ages[p])
+		if g.lists {
+			o.PartitionLagRecords = append(o.PartitionLagRecords, series.Of(g.lags[p]))
+			o.PartitionArrivalRecords = append(o.PartitionArrivalRecords, series.Of(arrived[p]))
+		}
+	}
+	o.LagRecords, o.LagSeconds = series.Of(lag), series.Of(oldest)
+	d := g.a.Tick(g.at, o)
+	for range d.DesiredReplicas - g.ready - len(g.due) {
+		g.due = append(g.due, lead)
+	}
+	if d.DesiredReplicas < g.ready+len(g.due) {
+		g.due = g.due[:max(0, d.DesiredReplicas-g.ready)]
+		g.ready = min(g.ready, d.DesiredReplicas)
+	}
+	g.counts = append(g.counts, d.DesiredReplicas)
+	return d
+}
+
+// A partition gets more than a consumer can do. What waits there keeps the others idle: their throughput under that backlog is
+// not what they can do, and more of them would change nothing.
+func TestAHotPartitionIsNoSaturationOfTheGroup(t *testing.T) {
+	for _, c := range []struct {
+		partitions int
+		hot        float64
+		lists      bool
+		most       int
+	}{
+		{48, 0.3, false, 16}, // 560 records/s on 47 partitions
+		{48, 0.3, true, 16},
+		{12, 0.5, true, 8}, // 400 records/s on 11 partitions, and the hot one's own consumer
+	} {
+		g := &skewed{a: newTest(t, testConfig()), at: start, hot: c.hot, lists: c.lists, lags: make([]float64, c.partitions), ages: make([]float64, c.partitions), ready: 8}
+		var d Decision
+		for range 240 {
+			d = g.tick(800)
+		}
+		if can := d.CapacityPerReplica.Or(0); can < 0.8*perSecond || d.DesiredReplicas > c.most {
+			t.Errorf("%+v: got %d replicas, a replica can %.0f/s; want at most %d and %g/s or nearly: %v", c, d.DesiredReplicas, can, c.most, perSecond, g.counts)
+		}
+	}
+}

@@ -108,8 +108,12 @@ func (d decider) run(now time.Time) {
 	}
 
 	// The arrivals of the coming ticks.
+	pace := s.Pace.factor(1 - d.tune.Margin)
+	if s.Ineffective {
+		pace = 1 - d.tune.Margin // the slowest is not slow for want of replicas
+	}
 	sc := scene{
-		perReplica: perReplica * interval * s.Pace.factor(1-d.tune.Margin),
+		perReplica: perReplica * interval * pace,
 		pauseTicks: s.Rebalance.seconds() / interval,
 		delayTicks: config.ObjectiveLag.Seconds() / interval,
 		leadSteps:  max(1, int(math.Ceil(lead/interval))),
@@ -168,6 +172,9 @@ func (d decider) run(now time.Time) {
 	reach := perReplica * config.ObjectiveLag.Seconds()
 	sc.backlog = parts.drainable(o.LagRecords, o.PartitionLagRecords, reach, s.Arrivals.Level, perReplica)
 	sc.backlog = max(sc.backlog, d.behind(reach))
+	if s.Ineffective {
+		sc.backlog = 0
+	}
 	ahead := min(sc.leadSteps, p.steps-1)
 	whole := p.at[3][ahead] / sc.perReplica // the demand, whichever partitions it is on
 	if config.Sizes {

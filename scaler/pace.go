@@ -3,8 +3,8 @@ package scaler
 import "github.com/prescale/prescale/metrics/series"
 
 // pace learns how much of the capacity that the mean replica promises the slowest one delivers: it is the slowest consumer's
-// partitions that wait. While the oldest record's age grows by x seconds a second, the consumer that holds it serves 1 − x of
-// what arrives for it; the group's pace is then that share of the arrivals.
+// partitions that wait. While its oldest record is of a while ago, it serves all that it can, and what lies between the oldest
+// record of one tick and that of the next is what a group of such consumers would have served.
 type pace struct {
 	Factor  float64 // 0 until the first sample
 	Samples int
@@ -16,22 +16,31 @@ const (
 	// pacePrior is how many samples the assumption at first is worth, paceSpan how many the estimate looks back.
 	pacePrior, paceSpan = 10, 60
 	// paceAge is from what age on, in seconds, a record is taken to wait for its consumer and not for its commit.
-	paceAge             = 4.0
-	paceLeast, paceMost = 0.7, 1.05
-	paceAbsurd          = 0.5
+	paceAge = 4.0
+	// paceLeast and paceMost bound a sample. Below paceAbsurd it is left out: a partition that stands still is another matter.
+	paceLeast, paceMost = 0.3, 1.05
+	paceAbsurd          = 0.2
+	// paceStuck is the growth of the age, in seconds a second, from which on the oldest record stands still.
+	paceStuck = 0.5
 )
 
-func (p *pace) observe(age series.Value, interval, arrivalRate, expected, assumed float64, disturbed bool) {
+// observe learns from one interval: arrivals are those of the latest ticks, expected is the capacity of the group, in records
+// per second.
+func (p *pace) observe(age series.Value, interval float64, arrivals *calibration, expected, assumed float64, disturbed bool) {
 	now := age.Or(0)
 	before := p.Age
 	p.Age = now
-	p.Stuck = interval > 0 && before >= paceAge && now-before > (1-paceAbsurd)*interval
-	if disturbed || interval <= 0 || expected <= 0 || arrivalRate <= 0 || before < paceAge || now < paceAge {
+	p.Stuck = interval > 0 && before >= paceAge && now-before > paceStuck*interval
+	if disturbed || interval <= 0 || expected <= 0 || before < paceAge || now < paceAge {
 		return
 	}
-	seen := arrivalRate * (1 - (now-before)/interval) / expected
+	served, ok := arrivals.between(before+interval, now, interval)
+	if !ok {
+		return
+	}
+	seen := served / interval / expected
 	if seen < paceAbsurd {
-		return // a partition that stands still is another matter than a slow replica
+		return
 	}
 	if p.Samples == 0 {
 		p.Factor = assumed

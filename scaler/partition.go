@@ -14,6 +14,9 @@ type partitions struct {
 	Weights []float64 // arrivals per partition, exponentially weighted; nil where not observed
 	Latest  []float64 // the same over a few ticks, so that a partition that becomes hot is seen at once
 	Seen    int
+	// Behind is how many partitions held a backlog at the last tick, RestLag what waited in the others.
+	Behind  int
+	RestLag float64
 
 	// The useful counts, ascending, and the work that each can do, in replicas; derived, not stored.
 	useful    []int
@@ -228,4 +231,67 @@ func (p *partitions) drainable(total series.Value, perPartition []series.Value, 
 		return sum
 	}
 	return min(lag, sum)
+}
+
+const (
+	// alikeShare is the share of what would wait, were every partition as far behind as the worst, from which on the group as a
+	// whole counts as behind; alikePartitions the share of the partitions that must hold a backlog worth alikeShare of the mean.
+	alikeShare, alikePartitions = 0.5, 0.9
+	// alikeAge is from what age on, in seconds, the oldest record tells more than when commits were made.
+	alikeAge = 10.0
+)
+
+// behindAlike reports whether a backlog may be on all consumers alike. One that is on few of them, such as that of a hot
+// partition or of one that stands still, does not keep the others busy, and what the group does then is not what it can do.
+// Where nothing tells how the backlog is spread it is taken to be even.
+func (p *partitions) behindAlike(o *series.Observation, arrivalRate float64) bool {
+	lag, known := o.LagRecords.Get()
+	if age, ok := o.LagSeconds.Get(); ok && known && age > alikeAge && lag < alikeShare*arrivalRate*age {
+		return false
+	}
+	behind, sum := 0, 0.0
+	for _, v := range o.PartitionLagRecords {
+		if !v.Known() {
+			return true
+		}
+		sum += v.Or(0)
+	}
+	count := float64(len(o.PartitionLagRecords))
+	for _, v := range o.PartitionLagRecords {
+		if v.Or(0) >= alikeShare*sum/count {
+			behind++
+		}
+	}
+	return float64(behind) >= alikePartitions*count
+}
+
+// behindThroughput returns what is consumed of a partition that holds a backlog, in records per second, where for two ticks the
+// same number of them do and others do not: a replica can do no less. It is missing where the observations do not tell.
+func (p *partitions) behindThroughput(o *series.Observation) series.Value {
+	count := len(o.PartitionLagRecords)
+	behindBefore, restBefore := p.Behind, p.RestLag
+	p.Behind, p.RestLag = 0, 0
+	if count == 0 || len(o.PartitionArrivalRecords) != count {
+		return series.Missing
+	}
+	behind, rest := 0, 0.0
+	consumed, ok := o.ConsumedRecords.Get()
+	for i, lag := range o.PartitionLagRecords {
+		arrived := o.PartitionArrivalRecords[i]
+		switch {
+		case !lag.Known() || !arrived.Known():
+			return series.Missing
+		case lag.Or(0) > arrived.Or(0):
+			behind++
+		default:
+			rest += lag.Or(0)
+			consumed -= arrived.Or(0)
+		}
+	}
+	p.Behind, p.RestLag = behind, rest
+	consumed -= restBefore - rest
+	if !ok || behind == 0 || behind == count || behind != behindBefore || consumed <= 0 || o.Interval <= 0 {
+		return series.Missing
+	}
+	return series.Of(consumed / float64(behind) / o.Interval.Seconds())
 }

@@ -57,8 +57,10 @@ type State struct {
 	TriedTicks int
 	// DrainTicks counts ticks in a row in which a backlog or a rebalance was in the way of a decrease.
 	DrainTicks int
-	// EffectBefore and EffectAt remember the throughput before the last increase, to see whether it helped.
+	// EffectBefore is the throughput before the last increase and EffectGain the share by which it should have grown when
+	// EffectDue has come.
 	EffectBefore float64
+	EffectGain   float64
 	EffectDue    time.Time
 	Ineffective  bool
 }
@@ -123,15 +125,15 @@ func (r *rebalances) add(seconds float64) {
 }
 
 // observe learns from one interval: a rebalance that is still on at a later tick has lasted at least so long, and one whose
-// interval was otherwise saturated shows in what was not consumed.
-func (r *rebalances) observe(rebalancing bool, interval, consumedRate, possibleRate float64, saturated, changed bool) {
+// interval began and ended with a backlog shows in what was not consumed.
+func (r *rebalances) observe(rebalancing bool, interval, consumedRate, possibleRate float64, behind, changed bool) {
 	if rebalancing {
 		r.Run++
 		return
 	}
 	if r.Run > 1 {
 		r.add((float64(r.Run) - 0.5) * interval)
-	} else if changed && saturated && possibleRate > 0 && consumedRate > 0 && consumedRate < possibleRate {
+	} else if changed && behind && possibleRate > 0 && consumedRate > 0 && consumedRate < possibleRate {
 		r.add((1 - consumedRate/possibleRate) * interval)
 	}
 	r.Run = 0
@@ -216,7 +218,8 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	// Every consumer had work throughout when there was a backlog at both ends worth more than saturatedSeconds of what the
 	// group does, or was seen to do: else the less it does, the less backlog would make that look like all it can.
 	rate := max(consumed.Or(0), s.Capacity.LowerBound*ready)
-	saturated := lagBefore.Known() && o.LagRecords.Known() && consumed.Or(0) > 0 && min(lagBefore.Or(0), o.LagRecords.Or(0)) > saturatedSeconds*rate
+	behind := lagBefore.Known() && o.LagRecords.Known() && consumed.Or(0) > 0 && min(lagBefore.Or(0), o.LagRecords.Or(0)) > saturatedSeconds*rate
+	saturated := behind && s.Partitions.behindAlike(o, s.Arrivals.Level)
 	disturbed := changed || partial || o.Rebalancing || s.Rebalance.Run > 0
 	effective := ready
 	if readyKnown && ready >= 1 && s.Partitions.Count > 0 {
@@ -226,11 +229,15 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 		if !partial {
 			s.Capacity.observe(consumed, o.BusyRatio, ready, effective, saturated, disturbed)
 			s.observeSize(o.ReplicaCPUCores, consumed, o.BusyRatio, ready, effective, saturated, disturbed)
+			if x := s.Partitions.behindThroughput(o); !disturbed {
+				s.Capacity.show(x)
+			}
 		}
 		expected := s.Partitions.work(int(ready)) * s.Capacity.perReplica().Or(0)
-		s.Pace.observe(o.LagSeconds, interval, s.Arrivals.Level, expected, 1-tune.Margin, disturbed || s.Partitions.hot > 0)
+		s.Pace.observe(o.LagSeconds, interval, &s.Calibration, expected, 1-tune.Margin, disturbed || s.Partitions.hot > 0)
 		possible := s.Capacity.perReplica().Or(0) * ready
-		s.Rebalance.observe(o.Rebalancing, interval, consumed.Or(0), possible, saturated, changed && !partial)
+		// Any backlog will do for what a change takes: the slowest consumer has to get through it as well.
+		s.Rebalance.observe(o.Rebalancing, interval, consumed.Or(0), possible, behind, changed && !partial)
 		s.Spending.observe(at, interval, ready+o.StartingReplicas.Or(0))
 	}
 	for i := range config.Pools {
@@ -246,7 +253,7 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	}
 	s.Promise.observe(config, o, consumed)
 	s.observeLatency(config, o)
-	s.observeEffect(consumed, saturated, at)
+	s.observeEffect(consumed, behind, behind && o.LagRecords.Or(0) >= lagBefore.Or(0), at)
 
 	if a, ok := arrivals.Get(); ok && a == 0 && o.LagRecords.Or(0) == 0 {
 		s.IdleTicks++
@@ -270,17 +277,24 @@ func (s *State) derive(config *Config) {
 	s.Partitions.derive(config.MaxReplicas, s.Arrivals.Level, s.Capacity.perReplica().Or(0))
 }
 
-// observeEffect compares the throughput some time after an increase with that before it, while there was a backlog.
-func (s *State) observeEffect(consumed series.Value, saturated bool, at time.Time) {
-	if !saturated {
+// observeEffect compares the throughput some time after an increase with that before it, while there is a backlog, and says that
+// the increase was ineffective when little of what it should have given came and the backlog still grows: that is on partitions
+// that have all of a consumer already, or wait for something else.
+func (s *State) observeEffect(consumed series.Value, behind, growing bool, at time.Time) {
+	// More than arrives is not consumed for long, however many consume.
+	needed := s.EffectBefore + effectShare*min(s.EffectGain*s.EffectBefore, s.Arrivals.Level-s.EffectBefore)
+	if !behind || consumed.Or(0) >= needed {
 		s.Ineffective = false // it got through after all
 	}
 	if s.EffectDue.IsZero() || at.Before(s.EffectDue) {
 		return
 	}
-	s.Ineffective = saturated && s.EffectBefore > 0 && consumed.Known() && consumed.Or(0) < 1.05*s.EffectBefore
+	s.Ineffective = growing && s.EffectBefore > 0 && consumed.Known() && consumed.Or(0) < needed
 	s.EffectDue = time.Time{}
 }
+
+// effectShare is the share of the throughput that an increase should have given from which on it counts as effective.
+const effectShare = 0.25
 
 // Record notes a decision that is about to be given, so that the next one knows of it.
 func (s *State) Record(d *Decision, o *series.Observation) {
@@ -295,6 +309,7 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 			}
 			s.Lead.OrderedAt, s.Lead.OrderedTo = at, d.DesiredReplicas
 			s.EffectBefore = o.ConsumedRate().Or(0)
+			s.EffectGain = s.Partitions.work(d.DesiredReplicas)/max(s.Partitions.work(int(current)), 1) - 1
 			s.EffectDue = at.Add(2 * time.Duration(d.LeadTimeSeconds.Or(60)*float64(time.Second)))
 		} else {
 			s.Lead.OrderedAt = time.Time{}

@@ -43,7 +43,6 @@ type group struct {
 	total     float64
 	waits     waits
 	consumedN float64 // records consumed since the last observation
-	underLag  float64
 }
 
 // waits is a histogram of waiting times in records; bucket i holds those below 0.1×1.1^i seconds.

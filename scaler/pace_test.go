@@ -1,0 +1,45 @@
+package scaler
+
+import (
+	"math"
+	"testing"
+
+	"github.com/prescale/prescale/metrics/series"
+)
+
+// A burst of 4 ticks at 300 records a second, then 30: the group gets through 160 a second, of 200 that are expected. That its
+// oldest record's age falls when those of the burst are done, and rises while they are not, must not be taken for its pace.
+func TestPaceIsWhatLiesBetweenTheOldestRecords(t *testing.T) {
+	const interval, served, expected = 15.0, 160.0, 200.0
+	var c calibration
+	var p pace
+	arrived := []float64{0} // records before each tick
+	head := 0.0             // records consumed
+	for i := range 20 {
+		rate := 30.0
+		if i >= 4 && i < 8 {
+			rate = 300
+		}
+		total := arrived[i] + rate*interval
+		arrived = append(arrived, total)
+		head = min(total, head+served*interval)
+		// When the record at the head arrived, within its tick at an even rate.
+		age := 0.0
+		for k := i; k >= 0 && head < total; k-- {
+			if arrived[k] <= head {
+				age = float64(i-k)*interval + interval*(1-(head-arrived[k])/(arrived[k+1]-arrived[k]))
+				break
+			}
+		}
+		c.observe(rate*interval, 1)
+		p.observe(series.Of(age), interval, &c, expected, 0.94, false)
+	}
+	// Each sample is the same: after n of them, beginning at 0.94 with the weight of 10, the factor is known.
+	want := 0.94
+	for n := 1; n <= p.Samples; n++ {
+		want += (served/expected - want) / float64(pacePrior+n)
+	}
+	if p.Samples < 5 || math.Abs(p.Factor-want) > 1e-9 {
+		t.Errorf("after %d samples: got %.6f, want %.6f and 5 samples or more", p.Samples, p.Factor, want)
+	}
+}
