@@ -30,7 +30,7 @@ type options struct {
 	policies     []string
 	seeds        int
 	partitions   int
-	days         float64
+	days, from   float64
 	rule         string
 	verbose, dry bool
 	tune         scaler.Tuning
@@ -59,6 +59,7 @@ func run(args []string, out io.Writer) error {
 	flags.IntVar(&o.seeds, "seeds", 5, "seeds")
 	flags.IntVar(&o.partitions, "partitions", 48, "partitions")
 	flags.Float64Var(&o.days, "days", 0, "use only so many days of each trace; 0 means all")
+	flags.Float64Var(&o.from, "from", 0, "leave out so many days at the beginning of each trace, and traces that are not twice as long")
 	flags.BoolVar(&o.verbose, "v", false, "print every point")
 	flags.BoolVar(&o.dry, "table", false, "print the table of the results that there are and try nothing")
 	flags.IntVar(&o.tune.UpSteps, "up", o.tune.UpSteps, "tuning: UpSteps")
@@ -98,12 +99,14 @@ func run(args []string, out io.Writer) error {
 			continue
 		}
 		if !o.dry {
-			if err := o.try(tr.file, tr.column); err != nil {
+			if err := o.try(tr.file, tr.column); errors.Is(err, errTooShort) {
+				continue
+			} else if err != nil {
 				return err
 			}
 		}
 		for _, lead := range o.leads {
-			c := o.collect(key{Trace: tr.file, Days: o.days, Partitions: o.partitions, Lead: lead})
+			c := o.collect(o.cell(tr.file, lead))
 			if len(c.ours) == 0 {
 				continue
 			}
@@ -115,6 +118,11 @@ func run(args []string, out io.Writer) error {
 	}
 	summary(w, all)
 	return nil
+}
+
+// cell is the key of a trace at a lead time, without a policy.
+func (o *options) cell(file string, lead float64) key {
+	return key{Trace: file, From: o.from, Days: o.days, Partitions: o.partitions, Lead: lead}
 }
 
 func (o *options) wants(policy string) bool { return slices.Contains(o.policies, policy) }
@@ -141,7 +149,7 @@ func (o *options) try(file, column string) error {
 	for _, lead := range o.leads {
 		began, done := time.Now(), 0
 		s.Lead = lead
-		k := key{Trace: file, Days: o.days, Partitions: o.partitions, Lead: lead}
+		k := o.cell(file, lead)
 		var left []job
 		for _, j := range o.jobs(k, recorded, &s) {
 			if _, ok := o.store.get(j.key); !ok {

@@ -14,6 +14,7 @@ import (
 // whose results stay true when the rule changes.
 type key struct {
 	Trace      string  `json:"trace"`
+	From       float64 `json:"fromDays,omitempty"`
 	Days       float64 `json:"days"`
 	Partitions int     `json:"partitions"`
 	Lead       float64 `json:"leadSeconds"`

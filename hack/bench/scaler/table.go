@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 )
 
@@ -128,77 +129,136 @@ func (c *cell) print(w io.Writer, verbose bool) {
 	}
 }
 
+// splitAt is the promise at which the table shows what is lost to what: the middle one.
+const splitAt = 2
+
+// split is what one promise costs with more and less known, in units of the lower bound; NaN where it was not tried.
+type split struct {
+	// oracle knows all arrivals and plans for the whole trace; perfect is our rule with the arrivals as its forecast, ours with
+	// those of the standard model, persist with the last value.
+	oracle, perfect, ours, persist float64
+}
+
+func (c *cell) split() split {
+	s := split{math.NaN(), math.NaN(), math.NaN(), math.NaN()}
+	if c.hasOracle {
+		s.oracle = c.oracle.Cost
+	}
+	for _, of := range []struct {
+		points []point
+		cost   *float64
+	}{{c.perfect, &s.perfect}, {c.ours, &s.ours}, {c.persist, &s.persist}} {
+		for _, p := range of.points {
+			if p.setting == promises[splitAt] {
+				*of.cost = p.Cost
+			}
+		}
+	}
+	return s
+}
+
 // summary writes the one table: a line a cell, then what they come to.
 func summary(w io.Writer, cells []cell) {
 	fmt.Fprintf(w, "\nGain: by which share of its cost ours is cheaper than the cheapest baseline with as few late records, per promise (%v);\n"+
-		"\"none\" where no baseline has so few. Kept: late records at most %d times the promise; ! broken though perfect forecasts keep it,\n"+
-		"- broken with perfect forecasts too, + kept.\n", promises, keptFactor)
-	fmt.Fprintf(w, "%-22s %5s %s %38s %8s %7s %7s %9s  %s\n", "trace", "lead", "gain per promise", "", "median", "worst", "oracle", "perfect", "kept")
-	cellsCompared, ten, fifteen, dear := 0, 0, 0, 0
-	kept, keepable, broken := 0, 0, 0
-	worst, worstAt := 1.0, ""
+		"\"none\" where no baseline has so few. Cost, in units of the lower bound, at a promise of %g: of a clairvoyant who knows the partitions, of\n"+
+		"our rule with perfect forecasts, as it is, and with the last value as its forecast. Kept: late records at most %d times the promise;\n"+
+		"! broken though perfect forecasts keep it, - broken with perfect forecasts too, + kept.\n", promises, promises[splitAt], keptFactor)
+	fmt.Fprintf(w, "%-22s %5s %s %30s %8s %9s %8s %7s %7s %7s  %s\n", "trace", "lead", "gain per promise", "", "median", "worst", "oracle", "perfect", "ours", "last", "kept")
+	var t totals
 	for i := range cells {
-		c := &cells[i]
-		fmt.Fprintf(w, "%-22s %5g ", c.Trace, c.Lead)
-		if g := c.gains(); len(g) > 0 && len(c.baseline) > 0 {
-			for _, x := range g {
-				if x == 1 {
-					fmt.Fprintf(w, " %8s", "none")
-				} else {
-					fmt.Fprintf(w, " %6.1f %%", 100*x)
-				}
-			}
-			low := slices.Min(g)
-			m := median(g)
-			fmt.Fprintf(w, "   %6.1f %% %6.1f %%", 100*m, 100*low)
-			cellsCompared++
-			if m >= 0.10 {
-				ten++
-			}
-			if m >= 0.15 {
-				fifteen++
-			}
-			if low < -0.03 {
-				dear++
-			}
-			if low < worst {
-				worst, worstAt = low, fmt.Sprintf("%s at %g s", c.Trace, c.Lead)
-			}
-		} else {
-			for _, p := range c.ours {
-				fmt.Fprintf(w, " | %6.3f %8.4f%%", p.Cost, 100*p.Late)
-			}
-		}
-		if c.hasOracle {
-			fmt.Fprintf(w, " %7.3f", c.oracle.Cost)
-		}
-		if len(c.perfect) > 1 {
-			fmt.Fprintf(w, " %9.3f", c.perfect[1].Cost)
-		}
-		fmt.Fprint(w, "  ")
-		for i, p := range c.ours {
-			mark := "+"
-			if p.Late > keptFactor*p.setting {
-				mark = "!"
-				if i < len(c.perfect) && c.perfect[i].Late > keptFactor*p.setting {
-					mark = "-"
-				}
-			}
-			switch mark {
-			case "+":
-				kept, keepable = kept+1, keepable+1
-			case "!":
-				broken, keepable = broken+1, keepable+1
-			}
-			fmt.Fprint(w, mark)
-		}
-		fmt.Fprintln(w)
+		t.add(w, &cells[i])
 	}
-	if cellsCompared > 0 {
+	t.print(w)
+}
+
+// totals is what the cells come to.
+type totals struct {
+	compared, ten, fifteen, dear int
+	worst                        float64
+	worstAt                      string
+	kept, broken, hopeless, late int
+	splits                       int
+	rule, forecast, lastValue    float64 // sums of logarithms of cost ratios
+}
+
+func (t *totals) add(w io.Writer, c *cell) {
+	fmt.Fprintf(w, "%-22s %5g ", c.Trace, c.Lead)
+	if g := c.gains(); len(g) > 0 && len(c.baseline) > 0 {
+		for _, x := range g {
+			if x == 1 {
+				fmt.Fprintf(w, " %8s", "none")
+			} else {
+				fmt.Fprintf(w, " %6.1f %%", 100*x)
+			}
+		}
+		low, m := slices.Min(g), median(g)
+		fmt.Fprintf(w, "   %6.1f %% %6.1f %%", 100*m, 100*low)
+		t.compared++
+		if m >= 0.10 {
+			t.ten++
+		}
+		if m >= 0.15 {
+			t.fifteen++
+		}
+		if low < -0.03 {
+			t.dear++
+		}
+		if t.compared == 1 || low < t.worst {
+			t.worst, t.worstAt = low, fmt.Sprintf("%s at %g s", c.Trace, c.Lead)
+		}
+	} else {
+		for _, p := range c.ours {
+			fmt.Fprintf(w, " | %6.3f %8.4f%%", p.Cost, 100*p.Late)
+		}
+	}
+	s := c.split()
+	fmt.Fprintf(w, " %s %s %s %s  ", cost(s.oracle), cost(s.perfect), cost(s.ours), cost(s.persist))
+	if x := math.Log(s.perfect/s.oracle) + math.Log(s.ours/s.perfect) + math.Log(s.persist/s.ours); !math.IsNaN(x) {
+		t.splits++
+		t.rule += math.Log(s.perfect / s.oracle)
+		t.forecast += math.Log(s.ours / s.perfect)
+		t.lastValue += math.Log(s.persist / s.ours)
+	}
+	for i, p := range c.ours {
+		perfectBreaks := i < len(c.perfect) && c.perfect[i].Late > keptFactor*p.setting
+		switch {
+		case p.Late <= keptFactor*p.setting:
+			t.kept++
+			fmt.Fprint(w, "+")
+		case perfectBreaks:
+			t.hopeless++
+			fmt.Fprint(w, "-")
+		default:
+			t.broken++
+			fmt.Fprint(w, "!")
+		}
+		if perfectBreaks && p.Late <= keptFactor*p.setting {
+			t.late++
+		}
+	}
+	fmt.Fprintln(w)
+}
+
+func cost(x float64) string {
+	if math.IsNaN(x) {
+		return "      ?"
+	}
+	return fmt.Sprintf("%7.3f", x)
+}
+
+func (t *totals) print(w io.Writer) {
+	if t.compared > 0 {
 		fmt.Fprintf(w, "cells: %d; at least 10 %% cheaper (median over the promises): %d (%.0f %%); at least 15 %%: %d; with a promise at which ours is more than 3 %% dearer: %d; worst: %.1f %% (%s)\n",
-			cellsCompared, ten, 100*float64(ten)/float64(cellsCompared), fifteen, dear, 100*worst, worstAt)
+			t.compared, t.ten, 100*float64(t.ten)/float64(t.compared), t.fifteen, t.dear, 100*t.worst, t.worstAt)
 	}
-	if keepable > 0 {
-		fmt.Fprintf(w, "promises that perfect forecasts keep: %d; kept by ours too: %d (%.0f %%); broken: %d\n", keepable, kept, 100*float64(kept)/float64(keepable), broken)
+	// A promise that ours keeps and perfect forecasts do not is left out of the share: perfect forecasts plan closer to the edge.
+	if keepable := t.kept - t.late + t.broken; keepable > 0 {
+		fmt.Fprintf(w, "promises that perfect forecasts keep: %d; kept by ours too: %d (%.0f %%); broken: %d; that perfect forecasts break as well: %d, of which ours keeps %d\n",
+			keepable, t.kept-t.late, 100*float64(t.kept-t.late)/float64(keepable), t.broken, t.hopeless+t.late, t.late)
+	}
+	if t.splits > 0 {
+		ratio := func(sum float64) float64 { return math.Exp(sum / float64(t.splits)) }
+		fmt.Fprintf(w, "cost at a promise of %g, geometric means over %d cells: the rule with perfect forecasts is %.2f of the clairvoyant, forecasts make it %.2f of that, the last value instead of them %.2f of that\n",
+			promises[splitAt], t.splits, ratio(t.rule), ratio(t.forecast), ratio(t.lastValue))
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"compress/gzip"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -68,11 +69,20 @@ func (o *options) load(file, column string) (*sim.Trace, error) {
 		}
 		rates = append(rates, 1000*x/step)
 	}
+	if n := int(o.from * 86400 / step); n > 0 {
+		if len(rates) < 2*n {
+			return nil, errTooShort
+		}
+		rates = rates[n:]
+	}
 	if n := int(o.days * 86400 / step); n > 0 && n < len(rates) {
 		rates = rates[:n]
 	}
 	return sim.NewTrace(file, step, rates)
 }
+
+// errTooShort says that a trace has not twice the days that are to be left out.
+var errTooShort = errors.New("the trace is too short")
 
 // longestLead is the longest lead time of the grid, in seconds: forecasts are recorded for it whatever leads are asked for.
 const longestLead = 300
@@ -83,7 +93,11 @@ func (o *options) forecasts(s *sim.Scenario) (*sim.Forecasts, error) {
 	steps := int(math.Ceil(1.25*longestLead/s.Tick)) + 4
 	path := ""
 	if o.cache != "" {
-		path = filepath.Join(o.cache, fmt.Sprintf("%s-%d-%g-%d.forecasts", s.Trace.Name, len(s.Trace.Rates), s.Tick, steps))
+		path = filepath.Join(o.cache, fmt.Sprintf("%s-%d-%g-%d", s.Trace.Name, len(s.Trace.Rates), s.Tick, steps))
+		if o.from > 0 {
+			path += fmt.Sprintf("-from-%g", o.from)
+		}
+		path += ".forecasts"
 		if f, err := os.Open(path); err == nil {
 			defer f.Close()
 			return sim.ReadForecasts(f)
