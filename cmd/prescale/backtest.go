@@ -207,6 +207,7 @@ func (f *backtestFlags) scenario(trace *sim.Trace, begin time.Time, changed func
 			return sim.Scenario{}, config, err
 		}
 		f.stated, config = *p, c
+		config.Work = "" // what the history counts is the one unit that there is
 	}
 	use := func(flag string) bool { return !fromPolicy || changed(flag) }
 	if use("objective") {

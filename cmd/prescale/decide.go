@@ -40,7 +40,8 @@ In, once per tick; any key may be missing or null, which is not zero:
 Out, flushed per line:
   {"t":…, "desiredReplicas": n, "reason": "…", "verdicts": […], "arrivalForecast": {"0.5":…}, "capacityPerReplica": x,
    "leadTimeSeconds": x}
-Optional besides: "unschedulableReplicas", "provisionedStartupSeconds" and, for a policy with a vertical mode, "replicaCpuCores": what
+Optional besides: "unschedulableReplicas", "provisionedStartupSeconds", for a policy with a workCounter "arrivalWork" (where the first
+line has none, records are reckoned in) and, for a policy with a vertical mode, "replicaCpuCores": what
 each replica may use of a CPU; for one with pools "pools": [{"name": "gpu", "readyReplicas": n, "startingReplicas": n,
 "unschedulableReplicas": n, "consumedRecords": n, "busyRatio": x, "startupSeconds": [...]}]. They are answered by "size" and "pools".
 A key that is not known is left aside, and said on stderr if the first line has it.
@@ -108,6 +109,7 @@ type tickLine struct {
 	T                       *float64       `json:"t"`
 	IntervalSeconds         series.Value   `json:"intervalSeconds"`
 	ArrivalRecords          series.Value   `json:"arrivalRecords"`
+	ArrivalWork             series.Value   `json:"arrivalWork"`
 	ConsumedRecords         series.Value   `json:"consumedRecords"`
 	LagRecords              series.Value   `json:"lagRecords"`
 	LagSeconds              series.Value   `json:"lagSeconds"`
@@ -148,7 +150,7 @@ func (l *tickLine) check() error {
 		return fmt.Errorf("intervalSeconds: %g: want at most 1e7", x)
 	}
 	for _, v := range []keyed{
-		{"intervalSeconds", l.IntervalSeconds}, {"arrivalRecords", l.ArrivalRecords}, {"consumedRecords", l.ConsumedRecords},
+		{"intervalSeconds", l.IntervalSeconds}, {"arrivalRecords", l.ArrivalRecords}, {"arrivalWork", l.ArrivalWork}, {"consumedRecords", l.ConsumedRecords},
 		{"lagRecords", l.LagRecords}, {"lagSeconds", l.LagSeconds}, {"readyReplicas", l.ReadyReplicas},
 		{"startingReplicas", l.StartingReplicas}, {"unschedulableReplicas", l.UnschedulableReplicas},
 		{"partitions", l.Partitions}, {"busyRatio", l.BusyRatio}, {"latencySeconds", l.LatencySeconds},
@@ -378,7 +380,7 @@ func (d *deciding) observation(line []byte) (series.Observation, float64, error)
 	name := d.config.Policy
 	o := series.Observation{
 		Policy: name, At: epoch(t), Interval: time.Duration(interval * float64(time.Second)),
-		ArrivalRecords: l.ArrivalRecords, ConsumedRecords: l.ConsumedRecords, LagRecords: l.LagRecords, LagSeconds: l.LagSeconds,
+		ArrivalRecords: l.ArrivalRecords, ArrivalWork: l.ArrivalWork, ConsumedRecords: l.ConsumedRecords, LagRecords: l.LagRecords, LagSeconds: l.LagSeconds,
 		ReadyReplicas: l.ReadyReplicas, StartingReplicas: l.StartingReplicas, UnschedulableReplicas: l.UnschedulableReplicas, Partitions: l.Partitions,
 		PartitionLagRecords: l.PartitionLagRecords, PartitionArrivalRecords: l.PartitionArrivalRecords,
 		BusyRatio: l.BusyRatio, ReplicaCPUCores: l.ReplicaCPUCores, LatencySeconds: l.LatencySeconds,
@@ -429,6 +431,10 @@ const (
 func (d *deciding) begin(o *series.Observation, t float64) error {
 	if d.policy.Spec.Interval.Duration == 0 && o.Interval > 0 {
 		d.config.Interval = min(max(o.Interval, shortestTick), longestTick)
+	}
+	if d.config.Work != "" && !o.ArrivalWork.Known() {
+		fmt.Fprintf(d.stderr, "line 1: has no arrivalWork, in which the policy reckons (%s): it is decided in records\n", d.config.Work)
+		d.config.Work = ""
 	}
 	a, err := newAutoscaler(d.policy, d.config)
 	if err != nil {

@@ -275,6 +275,35 @@ func TestDecideSaysWhichKeysItDoesNotKnow(t *testing.T) {
 	}
 }
 
+// TestDecideInWork: from a line on the same records are twice the work, which is known only where it is told.
+func TestDecideInWork(t *testing.T) {
+	policy := testPolicy + "sources: {prometheus: {urls: ['http://a:1/metrics'], workCounter: tokens_total, recordsCounter: requests_total}}\n"
+	var records, work []string
+	for i := 1; i <= 100; i++ {
+		line := tick(i, 700, 8)
+		heavy := 40
+		if i > 90 {
+			heavy = 80
+		}
+		records = append(records, line)
+		work = append(work, strings.Replace(line, "{", fmt.Sprintf(`{"arrivalWork": %d, `, 700*15*heavy), 1))
+	}
+	inRecords, stderr, err := decide(t, policy, records)
+	if err != nil || !strings.Contains(stderr, "line 1: has no arrivalWork, in which the policy reckons (tokens_total)") {
+		t.Fatalf("in records: %v, %s", err, stderr)
+	}
+	inWork, stderr, err := decide(t, policy, work)
+	if err != nil || stderr != "" {
+		t.Fatalf("in work: %v, %s", err, stderr)
+	}
+	if a, b := inRecords[89]["desiredReplicas"].(float64), inWork[89]["desiredReplicas"].(float64); a != b {
+		t.Errorf("the same records: %v replicas in records, %v in work", a, b)
+	}
+	if a, b := inRecords[93]["desiredReplicas"].(float64), inWork[93]["desiredReplicas"].(float64); b < a+4 {
+		t.Errorf("of twice the work: %v replicas in records, %v in work, want some more", a, b)
+	}
+}
+
 // TestDecideWithAnyKeyMissing takes the keys out one at a time, and gives them as null, which must be the same. Nine replicas do
 // the work of seven: whatever is missing, the answer must neither fall below the work nor run off. Where nobody counts the
 // replicas, nothing tells the work of one here, since these lines do not follow the answers.

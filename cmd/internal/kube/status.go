@@ -93,10 +93,10 @@ func newStatus(f facts, now time.Time) v1alpha1.ScalePolicyStatus {
 		}
 		set(v1alpha1.ConditionHPA, f.findings[0].Severity != hpacheck.Broken, string(f.findings[0].Code), strings.Join(lines, "\n"))
 	}
-	switch reason, message := historyOf(f); {
-	case reason == "":
+	if f.policy.Spec.History == nil {
 		meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionHistory)
-	default:
+	} else if f.answer.Err == nil && f.answer.Has { // else it stays as it was
+		reason, message := historyOf(f.answer.Entry)
 		set(v1alpha1.ConditionHistory, reason == reasonImported, reason, message)
 	}
 	if f.podsOK && f.pods.Pending > 0 {
@@ -121,13 +121,8 @@ const (
 	reasonNotImported = "NotImported"
 )
 
-// historyOf says what has become of the history that the policy names. The reason is empty where it names none, or where
-// nothing is known now.
-func historyOf(f facts) (reason, message string) {
-	if f.policy.Spec.History == nil || f.answer.Err != nil || !f.answer.Has {
-		return "", ""
-	}
-	e := f.answer.Entry
+// historyOf says what has become of the history that the policy names.
+func historyOf(e readmodel.Entry) (reason, message string) {
 	if n := e.Decision.HistorySamples; n > 0 {
 		return reasonImported, fmt.Sprintf("the forecaster began with %d samples of it", n)
 	}

@@ -1,0 +1,55 @@
+package kube
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/prescale/prescale/cmd/internal/pipeline"
+	"github.com/prescale/prescale/cmd/internal/readmodel"
+	"github.com/prescale/prescale/metrics/series"
+	"github.com/prescale/prescale/scaler"
+	"github.com/prescale/prescale/scaler/v1alpha1"
+)
+
+// TestTheConditionOfAHistory goes through what a history's import may come to.
+func TestTheConditionOfAHistory(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	policy := &v1alpha1.ScalePolicy{}
+	policy.Spec.History = &v1alpha1.History{Topic: true}
+	answer := func(samples int, err error, problems ...string) readmodel.Status {
+		return readmodel.Status{Has: true, Err: err, Entry: readmodel.Entry{
+			Decision: scaler.Decision{HistorySamples: samples}, Observation: series.Observation{Problems: problems},
+		}}
+	}
+	for _, tt := range []struct {
+		name          string
+		answer        readmodel.Status
+		reason, holds string
+	}{
+		{"none yet", readmodel.Status{}, "", ""},
+		{"under way", answer(0, nil), "NotImported", "the import is under way"},
+		{"failed", answer(0, nil, "another", pipeline.HistoryProblem+"history.topic: topic orders: is not there; tried again at 12:00"), "NotImported", "topic orders: is not there; tried again"},
+		{"stale", answer(0, errors.New("stale")), "NotImported", "topic orders: is not there"}, // as it was
+		{"imported", answer(80000, nil), "Imported", "80000 samples"},
+	} {
+		s := newStatus(facts{policy: policy, answer: tt.answer}, now)
+		c := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionHistory)
+		switch {
+		case c == nil:
+			if tt.reason != "" {
+				t.Errorf("%s: no condition", tt.name)
+			}
+		case c.Reason != tt.reason || !strings.Contains(c.Message, tt.holds) || (c.Status == "True") != (tt.reason == "Imported"):
+			t.Errorf("%s: got %s %s: %s", tt.name, c.Status, c.Reason, c.Message)
+		}
+		policy.Status = s
+	}
+	policy.Spec.History = nil
+	if c := meta.FindStatusCondition(newStatus(facts{policy: policy, answer: answer(0, nil)}, now).Conditions, v1alpha1.ConditionHistory); c != nil {
+		t.Errorf("without a history: %+v", c)
+	}
+}
