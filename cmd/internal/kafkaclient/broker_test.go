@@ -180,6 +180,24 @@ func TestEveryWayIn(t *testing.T) {
 		})
 	}
 
+	t.Run("a certificate that is renewed is used without a restart", func(t *testing.T) {
+		certFile, keyFile := issue(t, v, authority, "renewed", time.Now().Add(-time.Hour))
+		config := Config{Brokers: cluster.Addresses(rig.TLS), TLS: &TLS{CAFile: ca, CertFile: certFile, KeyFile: keyFile}}
+		client, err := kgo.NewClient(config.Options()...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := client.Ping(ctx); err == nil {
+			t.Fatal("the expired certificate was let in")
+		}
+		issue(t, v, authority, "renewed", time.Time{})
+		if err := client.Ping(ctx); err != nil {
+			t.Fatalf("after the renewal: %v", err)
+		}
+	})
 	t.Run("a password that is rotated is used without a restart", func(t *testing.T) {
 		file := v.file("rotated", []byte(wrongPassword))
 		config := Config{Brokers: cluster.Addresses(rig.SASL), SASL: password(ScramSHA512, file)}

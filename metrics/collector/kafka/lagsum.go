@@ -13,7 +13,7 @@ type lagSum struct {
 	oldest                moment  // of the oldest waiting record, where any waits
 	likeliest             waiting // the one that is likely the oldest
 	waiting, secondsKnown bool
-	unsure                []waiting // whose ages have a wide bound; more than unsureAtMost means that there are too many
+	unsure                []waiting // whose ages have a wide bound; more than ExactChecks means that there are too many
 	oldestSure            moment    // of the others
 	sureWaiting           bool
 	nowNanos              int64
@@ -54,7 +54,7 @@ func (c *Collector) observeLag(t *target, g *group, topics []*topic, now time.Ti
 	if sum.secondsKnown && sum.recordsKnown {
 		sum.seconds(o)
 		c.wantUnsure(&sum, g)
-		if len(sum.unsure) > 0 && len(sum.unsure) <= unsureAtMost {
+		if len(sum.unsure) > 0 && len(sum.unsure) <= c.config.ExactChecks {
 			c.refinements = append(c.refinements, refinement{o, sum})
 		}
 	}

@@ -3,12 +3,9 @@ package kafka
 import "github.com/prescale/prescale/metrics/series"
 
 // The samples place a record between two ticks. Of a group that keeps up, every waiting record came since the latest tick,
-// so that its seconds behind would be about half a tick whatever it is. Where few partitions wait, their oldest records
-// are looked up in the very tick that tells of them, and the seconds behind are those of the batches' timestamps.
-
-// unsureAtMost is the number of partitions of a target that are looked up for this. With more of them the age of the oldest
-// of many records is told well enough by the samples.
-const unsureAtMost = 64
+// so that its seconds behind would be about half a tick whatever it is. Where no more partitions of a target wait than a tick
+// may look up, their oldest records are looked up in the very tick that tells of them, and the seconds behind are those of the
+// batches' timestamps.
 
 // waiting is the oldest record that waits in a partition, of which the samples tell the age roughly.
 type waiting struct {
@@ -40,7 +37,7 @@ func (c *Collector) noteWaiting(sum *lagSum, gt *groupTopic, p int, offset int64
 		addOldest(&sum.oldestSure, &sum.sureWaiting, m)
 		return
 	}
-	if len(sum.unsure) <= unsureAtMost {
+	if len(sum.unsure) <= c.config.ExactChecks {
 		sum.unsure = append(sum.unsure, waiting{gt, p, offset, m})
 	}
 }
@@ -56,7 +53,7 @@ func addOldest(oldest *moment, waiting *bool, m moment) {
 // wantUnsure asks for the records that decide a target's seconds behind: all that are unsure where they are few, otherwise
 // the one that seems the oldest.
 func (c *Collector) wantUnsure(sum *lagSum, g *group) {
-	if len(sum.unsure) > unsureAtMost {
+	if len(sum.unsure) > c.config.ExactChecks {
 		c.wantOldest(sum, g)
 		return
 	}

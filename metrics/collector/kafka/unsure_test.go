@@ -13,7 +13,7 @@ import (
 // A group that keeps up has records in flight in several partitions, all younger than the latest tick. Its seconds behind
 // are the age of the oldest of them, not half a tick.
 func TestSecondsBehindOfAGroupThatKeepsUp(t *testing.T) {
-	const partitions, step = 8, 15 * time.Second
+	const partitions, step = 100, 15 * time.Second
 	f := newFixture(t, 2, map[string]int32{"a": partitions})
 	f.collector.SetTargets([]collector.Target{{Policy: "ns/p", Cluster: "main", Group: "g", Topics: []string{"a"}}})
 	began := f.now
