@@ -6,21 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // TestABrokerThatHangsHoldsUpItsOwnShardsOnly has one broker take fetches and answer none, as one does whose host has died.
 func TestABrokerThatHangsHoldsUpItsOwnShardsOnly(t *testing.T) {
-	fake, err := kfake.NewCluster(kfake.NumBrokers(3))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(fake.Close)
-	opts := []kgo.Opt{kgo.SeedBrokers(fake.ListenAddrs()...)}
-	cfg := testConfig("a")
-	ensure(t, cfg, opts)
+	fake, opts, cfg := fakeLog(t)
 	// The decisions of shard 0 lie on the broker that will hang, all else on another.
 	for shard := range int32(cfg.Shards) {
 		for _, topic := range []string{cfg.decisions(), cfg.observations(), cfg.checkpoints()} {

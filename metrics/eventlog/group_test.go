@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -17,15 +16,10 @@ import (
 func TestAnOwnerOutlivesItsCoordinator(t *testing.T) {
 	for _, protocol := range []Protocol{ProtocolConsumer, ProtocolClassic} {
 		t.Run(string(protocol), func(t *testing.T) {
-			fake, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.GroupMinSessionTimeout(time.Second),
-				kfake.BrokerConfigs(map[string]string{"group.consumer.heartbeat.interval.ms": "200"}))
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(fake.Close)
+			fake, opts := fakeKafka(t, kfake.BrokerConfigs(map[string]string{"group.consumer.heartbeat.interval.ms": "200"}))
 			cfg := testConfig("a")
 			cfg.Heartbeat, cfg.Protocol = 200*time.Millisecond, protocol
-			o, err := NewOwner(cfg, []kgo.Opt{kgo.SeedBrokers(fake.ListenAddrs()...)}, slog.New(slog.DiscardHandler), nil)
+			o, err := NewOwner(cfg, opts, slog.New(slog.DiscardHandler), nil)
 			if err != nil {
 				t.Fatal(err)
 			}

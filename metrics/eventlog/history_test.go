@@ -5,21 +5,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // TestAReadingCutsNoTickInTwo has a tick written whenever the reader asks where a topic ends.
 func TestAReadingCutsNoTickInTwo(t *testing.T) {
-	fake, err := kfake.NewCluster(kfake.NumBrokers(3))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(fake.Close)
-	opts := []kgo.Opt{kgo.SeedBrokers(fake.ListenAddrs()...)}
-	cfg := testConfig("a")
-	ensure(t, cfg, opts)
+	fake, opts, cfg := fakeLog(t)
 	name := policies(0, cfg.Shards, 1)[0]
 	s, ms := openShard(t, cfg, opts, 0)
 	at := t0
@@ -43,11 +34,7 @@ func TestAReadingCutsNoTickInTwo(t *testing.T) {
 		})
 		return nil, nil, false
 	})
-	client, err := kgo.NewClient(opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	client := newClient(t, opts)
 	for range 3 {
 		report, err := Check(t.Context(), client, cfg, nil)
 		if err != nil || report.ViolationCount > 0 || report.Ticks == 0 {
@@ -62,9 +49,7 @@ func TestAReadingCutsNoTickInTwo(t *testing.T) {
 }
 
 func TestObservationsBetweenTwoTimes(t *testing.T) {
-	opts := fakeKafka(t)
-	cfg := testConfig("a")
-	ensure(t, cfg, opts)
+	_, opts, cfg := fakeLog(t)
 	names := policies(1, cfg.Shards, 2)
 	s, ms := openShard(t, cfg, opts, 1)
 	for i := range 20 {
@@ -72,11 +57,7 @@ func TestObservationsBetweenTwoTimes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	client, err := kgo.NewClient(opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
+	client := newClient(t, opts)
 	for _, tt := range []struct {
 		name        string
 		from, to    time.Duration

@@ -90,14 +90,34 @@ func testConfig(instance string) Config {
 	return cfg
 }
 
-func fakeKafka(t *testing.T) []kgo.Opt {
+// fakeKafka returns three brokers in memory, and the options that reach them.
+func fakeKafka(t *testing.T, opts ...kfake.Opt) (*kfake.Cluster, []kgo.Opt) {
 	t.Helper()
-	c, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.GroupMinSessionTimeout(time.Second))
+	c, err := kfake.NewCluster(append(opts, kfake.NumBrokers(3), kfake.GroupMinSessionTimeout(time.Second))...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	return []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...)}
+	return c, []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...)}
+}
+
+// fakeLog is fakeKafka with the topics of a log.
+func fakeLog(t *testing.T) (*kfake.Cluster, []kgo.Opt, Config) {
+	t.Helper()
+	fake, opts := fakeKafka(t)
+	cfg := testConfig("a")
+	ensure(t, cfg, opts)
+	return fake, opts, cfg
+}
+
+func newClient(t *testing.T, opts []kgo.Opt) *kgo.Client {
+	t.Helper()
+	client, err := kgo.NewClient(append(opts[:len(opts):len(opts)], kgo.MetadataMinAge(50*time.Millisecond))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
 }
 
 var t0 = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -124,20 +144,13 @@ func openShard(t *testing.T, cfg Config, opts []kgo.Opt, n int32) (*Shard, machi
 
 func ensure(t *testing.T, cfg Config, opts []kgo.Opt) {
 	t.Helper()
-	client, err := kgo.NewClient(append(opts[:len(opts):len(opts)], kgo.MetadataMinAge(50*time.Millisecond))...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	if err := EnsureTopics(t.Context(), client, cfg); err != nil {
+	if err := EnsureTopics(t.Context(), newClient(t, opts), cfg); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestTakeOverContinuesAsIfNothingHadHappened(t *testing.T) {
-	opts := fakeKafka(t)
-	cfg := testConfig("a")
-	ensure(t, cfg, opts)
+	_, opts, cfg := fakeLog(t)
 	names := policies(1, cfg.Shards, 4)
 	first, ms := openShard(t, cfg, opts, 1)
 	var at time.Time
@@ -184,9 +197,7 @@ func TestTakeOverContinuesAsIfNothingHadHappened(t *testing.T) {
 }
 
 func TestAnOpenTransactionOfADeadOwnerIsNotPartOfTheLog(t *testing.T) {
-	opts := fakeKafka(t)
-	cfg := testConfig("a")
-	ensure(t, cfg, opts)
+	_, opts, cfg := fakeLog(t)
 	names := policies(0, cfg.Shards, 2)
 	first, ms := openShard(t, cfg, opts, 0)
 	if err := first.Append(t.Context(), ms.tick(first, t0, names...)); err != nil {
@@ -218,9 +229,7 @@ func TestAnOpenTransactionOfADeadOwnerIsNotPartOfTheLog(t *testing.T) {
 }
 
 func TestAStateThatCannotBeReadIsRebuilt(t *testing.T) {
-	opts := fakeKafka(t)
-	cfg := testConfig("a")
-	ensure(t, cfg, opts)
+	_, opts, cfg := fakeLog(t)
 	name := policies(2, cfg.Shards, 1)[0]
 	first, ms := openShard(t, cfg, opts, 2)
 	for i := range 7 {
@@ -242,9 +251,7 @@ func TestAStateThatCannotBeReadIsRebuilt(t *testing.T) {
 }
 
 func TestARemovedPolicyIsForgottenOnceItsObservationsAreGone(t *testing.T) {
-	opts := fakeKafka(t)
-	cfg := testConfig("a")
-	ensure(t, cfg, opts)
+	_, opts, cfg := fakeLog(t)
 	names := policies(0, cfg.Shards, 2)
 	removed, kept := names[0], names[1]
 	first, ms := openShard(t, cfg, opts, 0)
@@ -291,9 +298,7 @@ func TestARemovedPolicyIsForgottenOnceItsObservationsAreGone(t *testing.T) {
 }
 
 func TestAppendRefusesWhatWouldBreakTheLine(t *testing.T) {
-	opts := fakeKafka(t)
-	cfg := testConfig("a")
-	ensure(t, cfg, opts)
+	_, opts, cfg := fakeLog(t)
 	mine, other := policies(0, cfg.Shards, 1)[0], policies(1, cfg.Shards, 1)[0]
 	for _, tt := range []struct {
 		name   string
@@ -320,7 +325,7 @@ func TestAppendRefusesWhatWouldBreakTheLine(t *testing.T) {
 
 // TestOwnersShareTheShards runs two owners in one group on the fake broker, with a follower beside them.
 func TestOwnersShareTheShards(t *testing.T) {
-	opts := fakeKafka(t)
+	_, opts := fakeKafka(t)
 	var mu sync.Mutex
 	served := map[string][]int32{}
 	decided := make(chan Decision, 1000)

@@ -28,7 +28,7 @@ const (
 	// firstRetry and lastRetry are the pauses after a failure, the second and every later one twice the one before.
 	firstRetry = 30 * time.Second
 	lastRetry  = 10 * time.Minute
-	// importsAtOnce bounds the load on brokers and on this process, historiesPerTick what one append holds: 75 kB each.
+	// importsAtOnce bounds the load on brokers and on this process, historiesPerTick what one append holds: 90 kB each.
 	importsAtOnce    = 2
 	historiesPerTick = 16
 )

@@ -362,7 +362,7 @@ func (s *shards) work(ctx context.Context, log *eventlog.Shard, d *deciders, own
 	}
 }
 
-// seedsAtOnce bounds the states, of some 75 kB each, that one append has besides the checkpoints that are due. Where a new version
+// seedsAtOnce bounds the states, of some 90 kB each, that one append has besides the checkpoints that are due. Where a new version
 // of this program changes every policy's configuration, a tick is appended in parts.
 const seedsAtOnce = 32
 
