@@ -342,15 +342,15 @@ func TestTheLeadTimeFromZeroIsLearnedApart(t *testing.T) {
 			}
 		}
 		w.lead = 20
-		for w.ready == 0 {
-			d = w.step(250) // more are ordered while the first ones start
+		for i := 0; w.ready == 0; i++ {
+			d = w.step(250 + 100*float64(i)) // more are ordered while the first ones start
 		}
 	}
 	lead := &w.a.state.Lead
 	if lead.FromZero.Count < 5 || lead.Plain.Count < 5 {
 		t.Fatalf("%d start-ups from zero and %d others were seen, want 5 of each at least", lead.FromZero.Count, lead.Plain.Count)
 	}
-	if zero, other := lead.seconds(60, 0), lead.seconds(60, 3); zero != 20*15 || other != 4*15 {
+	if zero, other := lead.usual(60, 0), lead.usual(60, 3); zero != 20*15 || other != 4*15 {
 		t.Errorf("lead times: %g s from zero and %g s else, want 300 and 60", zero, other)
 	}
 	for range 100 {
