@@ -36,6 +36,8 @@ type bank struct {
 	gain    []float32 // [target][level]: of the conformal offset
 	count   []int     // outcomes seen, by target
 	watch   watch
+	change  change
+	changed bool // the latest outcome told of a change
 
 	quants []float64 // scratch: the experts' quantiles of one cell
 	scaled []float64 // scratch
@@ -159,6 +161,7 @@ func (b *bank) learn(s *signal.Signal, y float64) {
 	n := b.reach + 1
 	b.outcome[s.Steps()%n] = y
 	b.made[s.Steps()%n] = false
+	b.changed = false
 	if math.IsNaN(y) {
 		return
 	}
@@ -238,6 +241,9 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 		}
 		b.track(b.offset[cell:][:b.k], p, scale, unit, z, tau, b.density[i]/memory)
 		said := float64(b.told[(at*b.targets+t)*q+i])
+		if t == 0 && i == b.watch.middle {
+			b.changed = b.change.step(signal.Forward(said) - z)
+		}
 		if t == b.targets-1 {
 			b.watch.peak(i, said, y)
 		}
@@ -377,6 +383,7 @@ func (b *bank) visit(c *checkpoint.Codec) {
 	c.Float32s("told", b.told)
 	c.Float64s("outcomes", b.outcome)
 	b.watch.visit(c)
+	b.change.visit(c)
 	c.Float32s("drifts", b.drift)
 	c.Float32s("offsets", b.offset)
 	c.Float32s("regrets", b.regret)

@@ -23,7 +23,7 @@ import (
 const WarmSamples = 30
 
 // checkpointVersion changes whenever the visited fields, their order or their meaning do.
-const checkpointVersion = 7
+const checkpointVersion = 8
 
 // Expert gives point forecasts on the square-root scale. Observe is called on all experts after the signal took a step,
 // then Points on all of them, each once per step.
@@ -32,6 +32,9 @@ type Expert interface {
 	Points(s *signal.Signal, dst []float64)
 	Visit(c *checkpoint.Codec)
 }
+
+// restarter is an Expert that lets go of most of what it learned when the series has changed.
+type restarter interface{ Restart() }
 
 // Model is a forecaster.Model. It is not safe for concurrent use.
 type Model struct {
@@ -43,6 +46,7 @@ type Model struct {
 	at      time.Time
 	bank    bank
 	path    []float64
+	deaf    bool // nothing is restarted, for tests
 }
 
 // New makes a Model of experts over s; config must be valid, and s must reach config.MaxSteps.
@@ -80,15 +84,26 @@ func (m *Model) Observe(at time.Time, value float64) {
 	m.step(value * m.unit)
 }
 
+// maxValue bounds what is taken for a sample, in units per step: beyond it sums of squares would leave what a float32 holds.
+const maxValue = 1e20
+
 func (m *Model) step(y float64) {
 	s := m.signal
 	if math.IsNaN(y) {
 		s.Push(y)
 	} else {
-		y = min(y, 1e15)
+		y = min(y, maxValue)
 		s.Push(signal.Forward(y))
 	}
 	m.bank.learn(s, y)
+	if m.bank.changed && !m.deaf {
+		m.bank.restart()
+		for _, e := range m.experts {
+			if e, ok := e.(restarter); ok {
+				e.Restart()
+			}
+		}
+	}
 	for _, e := range m.experts {
 		e.Observe(s)
 	}

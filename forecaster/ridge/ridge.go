@@ -99,6 +99,25 @@ func (r *Ridge) add(i int, x []float64, target, w float64) {
 	}
 }
 
+// keptWeight is what a change of the series leaves of the weight of what was learned before.
+const keptWeight = 0.4
+
+// Restart takes weight from what was learned, because the series is another from now on.
+func (r *Ridge) Restart() {
+	for i := range r.anchors {
+		for j := range r.a[i] {
+			r.a[i][j] *= keptWeight
+		}
+		for j := range r.b[i] {
+			r.b[i][j] *= keptWeight
+		}
+	}
+	r.seen = min(r.seen, restartSteps)
+}
+
+// restartSteps is what the prior is weighed against after a change, in steps.
+const restartSteps = 60
+
 // priorSteps is how many steps the prior is worth at first: a regression on twenty inputs must not follow the first thirty
 // values.
 const priorSteps = 20
