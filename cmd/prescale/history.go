@@ -84,7 +84,7 @@ func (h *historySource) read(ctx context.Context, now time.Time) (*history.Serie
 			return nil, err
 		}
 		defer client.Close()
-		return history.Topics(ctx, client, []string{h.topic}, r)
+		return history.Topics(ctx, client, []string{h.topic}, r, r.To.Sub(r.From))
 	case h.daemonConfig != "":
 		if h.name == "" {
 			return nil, errors.New("--name: is missing: want the policy as namespace/name")

@@ -183,7 +183,7 @@ func TestTopic(t *testing.T) {
 	}
 	r := history.Range{From: from, To: from.Add(4 * time.Minute), Step: time.Minute}
 	admin := kadm.NewClient(client)
-	s, err := history.Topics(ctx, client, []string{"orders"}, r)
+	s, err := history.Topics(ctx, client, []string{"orders"}, r, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,18 +191,28 @@ func TestTopic(t *testing.T) {
 		t.Errorf("got %v, want [3 0 5 0]", got)
 	}
 	// Nobody knows whether the topic was there before its first record.
-	if s, err = history.Topics(ctx, client, []string{"orders"}, history.Range{From: from.Add(-2 * time.Minute), To: r.To, Step: time.Minute}); err != nil {
+	if s, err = history.Topics(ctx, client, []string{"orders"}, history.Range{From: from.Add(-2 * time.Minute), To: r.To, Step: time.Minute}, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	if got := fmt.Sprint(s.Values); got != "[NaN NaN 3 0 5 0]" {
 		t.Errorf("from before the first record: got %v, want [NaN NaN 3 0 5 0]", got)
 	}
 
+	// Of the last minute and a half, from the whole minute before it on, each quarter of a minute is asked for: 120 and 121, 150,
+	// 178 and 179. Of those before the minutes are.
+	fine := history.Range{From: from, To: from.Add(4 * time.Minute), Step: 15 * time.Second}
+	if s, err = history.Topics(ctx, client, []string{"orders"}, fine, 90*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(s.Values); got != "[0.75 0.75 0.75 0.75 0 0 0 0 2 0 1 2 0 0 0 0]" {
+		t.Errorf("at 15 s: got %v", got)
+	}
+
 	// What retention has removed is not known: the partition of even records lost its first two.
 	if _, err := admin.DeleteRecords(ctx, kadm.Offsets{"orders": {0: {Topic: "orders", Partition: 0, At: 2}}}); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = history.Topics(ctx, client, []string{"orders"}, r); err != nil {
+	if s, err = history.Topics(ctx, client, []string{"orders"}, r, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	if got := fmt.Sprint(s.Values); got != "[NaN NaN NaN 0]" {
@@ -218,13 +228,13 @@ func TestTopic(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if s, err = history.Topics(ctx, client, []string{"orders", "returns"}, r); err != nil {
+	if s, err = history.Topics(ctx, client, []string{"orders", "returns"}, r, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	if got := fmt.Sprint(s.Values); got != "[NaN NaN NaN 2]" {
 		t.Errorf("of two topics: got %v, want [NaN NaN NaN 2]", got)
 	}
-	if _, err := history.Topics(ctx, client, []string{"none"}, r); err == nil {
+	if _, err := history.Topics(ctx, client, []string{"none"}, r, time.Hour); err == nil {
 		t.Error("a topic that is not there was read")
 	}
 }

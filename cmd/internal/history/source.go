@@ -42,7 +42,7 @@ func (r Reader) Read(ctx context.Context, s Source, now time.Time, step time.Dur
 	span.From = span.To.Add(-s.Span).Truncate(step)
 	switch {
 	case len(s.Topics) > 0:
-		series, err := Topics(ctx, r.Client(s.Cluster), s.Topics, span)
+		series, err := Topics(ctx, r.Client(s.Cluster), s.Topics, span, recentSpan)
 		return series, field("topic", err)
 	case s.Query != "":
 		series, err := Prometheus(ctx, r.HTTP, s.Server, s.Query, span)
@@ -55,6 +55,9 @@ func (r Reader) Read(ctx context.Context, s Source, now time.Time, step time.Dur
 		return series, field("file", err)
 	}
 }
+
+// recentSpan is how much of a topic's past is read at the policy's own interval, so that its noise is that of live ticks.
+const recentSpan = 24 * time.Hour
 
 func field(name string, err error) error {
 	if err == nil {
