@@ -48,6 +48,15 @@ type Pool struct {
 	// MaxReplicas is how many replicas it has room for; Price is what one costs per hour, in any one currency.
 	MaxReplicas int
 	Price       float64
+	// Speed is what one does in multiples of any one unit, relied on until it is measured; 0 means 1.
+	Speed float64
+}
+
+func (p *Pool) speed() float64 {
+	if p.Speed == 0 {
+		return 1
+	}
+	return p.Speed
 }
 
 // Schedule raises the lower bound to MinReplicas within a span.
@@ -90,6 +99,7 @@ func (c Config) Validate() error {
 		check(p.Name == "" || !names[p.Name], "%s.name: %q: is used twice", at, p.Name)
 		names[p.Name] = true
 		check(p.MaxReplicas >= 1, "%s.max: %d: want 1 or more", at, p.MaxReplicas)
+		check(p.Speed >= 0 && !math.IsInf(p.Speed, 0), "%s.speed: %v: want more than 0, such as 10, or leave it out", at, p.Speed)
 		check(p.Price > 0 && !math.IsInf(p.Price, 0), "%s.price: %v: want more than 0", at, p.Price)
 	}
 	for i, s := range c.Schedules {

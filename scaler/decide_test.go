@@ -390,7 +390,7 @@ func TestScheduleAndBudget(t *testing.T) {
 }
 
 func TestPoolsFillTheCheapestFirst(t *testing.T) {
-	pools := []Pool{{"gpu", 4, 4}, {"cpu", 10, 1}}
+	pools := []Pool{{Name: "gpu", MaxReplicas: 4, Price: 4}, {Name: "cpu", MaxReplicas: 10, Price: 1}}
 	learned := []capacity{{Mean: 1000, Samples: 10}, {Mean: 100, Samples: 10}}
 	for _, tt := range []struct {
 		demand   float64
@@ -411,11 +411,44 @@ func TestPoolsFillTheCheapestFirst(t *testing.T) {
 	}
 }
 
+// TestPoolsThatAreNotMeasuredGoByTheirSpeed: the group's mean is of the replicas that there are.
+func TestPoolsThatAreNotMeasuredGoByTheirSpeed(t *testing.T) {
+	config := testConfig()
+	config.Pools = []Pool{{Name: "gpu", MaxReplicas: 4, Price: 2.5, Speed: 10}, {Name: "cpu", MaxReplicas: 40, Price: 0.4}}
+	tune := config.tuning()
+	split := func(mean float64, want, gpu, cpu int) []PoolDecision {
+		state := State{Capacity: capacity{Mean: mean, Samples: 10}}
+		state.derive(&config)
+		o := series.Observation{Pools: []series.PoolObservation{
+			{Name: "gpu", ReadyReplicas: series.OfInt(gpu), StartingReplicas: series.Of(0)}, {Name: "cpu", ReadyReplicas: series.OfInt(cpu), StartingReplicas: series.Of(0)},
+		}}
+		d := decider{Decision: &Decision{DesiredReplicas: want, Reason: ReasonForecast}, config: &config, state: &state, o: &o, tune: &tune}
+		d.split()
+		return d.Pools
+	}
+	// Ten CPU replicas of 100 records a second: one GPU replica does as much for less.
+	if got := split(100, 10, 0, 10); got[0].DesiredReplicas != 1 || got[1].DesiredReplicas != 0 {
+		t.Errorf("from ten CPU replicas: got %v, want one GPU replica", got)
+	}
+	// It does 1000, and stays.
+	if got := split(1000, 1, 1, 0); got[0].DesiredReplicas != 1 || got[1].DesiredReplicas != 0 {
+		t.Errorf("from one GPU replica: got %v, want it to stay", got)
+	}
+	// One GPU and two CPU replicas do 1200, 400 each on average. Four times that are one GPU replica and six CPU replicas, which cost
+	// less than a second GPU replica; five times are two of those.
+	if got := split(400, 4, 1, 2); got[0].DesiredReplicas != 1 || got[1].DesiredReplicas != 6 {
+		t.Errorf("1600 records/s: got %v, want one GPU replica and six CPU replicas", got)
+	}
+	if got := split(400, 5, 1, 2); got[0].DesiredReplicas != 2 || got[1].DesiredReplicas != 0 {
+		t.Errorf("2000 records/s: got %v, want two GPU replicas", got)
+	}
+}
+
 // TestAFullPoolOverflows runs the split in a loop with a cluster that has room for eight GPU replicas: the waiting ones go on
 // being asked for, the CPU pool stands in for them, and that settles.
 func TestAFullPoolOverflows(t *testing.T) {
 	config := testConfig()
-	config.Pools = []Pool{{"gpu", 16, 1}, {"cpu", 8, 3}}
+	config.Pools = []Pool{{Name: "gpu", MaxReplicas: 16, Price: 1}, {Name: "cpu", MaxReplicas: 8, Price: 3}}
 	state := State{Capacity: capacity{Mean: 100, Samples: 10}}
 	state.derive(&config)
 	tune := config.tuning()

@@ -1,6 +1,7 @@
 package scaler
 
 import (
+	"math"
 	"slices"
 
 	"github.com/prescale/prescale/metrics/series"
@@ -39,6 +40,7 @@ func (d decider) split() {
 	}
 	usual := s.Capacity.perReplica().Or(1)
 	demand := s.Partitions.work(d.DesiredReplicas) * usual
+	usual /= meanSpeed(config.Pools, d.o)
 	var left float64
 	if stuck(d.o) == 0 {
 		d.Pools, left = splitPools(d.Pools, config.Pools, s.Pools, usual, demand, config.MinReplicas)
@@ -64,6 +66,24 @@ func (d decider) split() {
 	if left > 1e-9 {
 		d.verdict(VerdictMaxBound)
 	}
+}
+
+// meanSpeed returns the mean speed of the replicas that are ready, which is what the group's mean capacity is of; 1 where their pools
+// are not known.
+func meanSpeed(pools []Pool, o *series.Observation) float64 {
+	replicas, sum := 0.0, 0.0
+	for i := range pools {
+		p, ok := poolOf(o, pools[i].Name)
+		if !ok {
+			return 1
+		}
+		replicas += p.ReadyReplicas.Or(0)
+		sum += p.ReadyReplicas.Or(0) * pools[i].speed()
+	}
+	if replicas == 0 {
+		return 1
+	}
+	return sum / replicas
 }
 
 // perPool fills in what each pool's replicas can do.
@@ -101,17 +121,17 @@ func sumOf(pools []PoolDecision) int {
 }
 
 // splitPools divides a demand, in records per second, over pools at least cost: the cheapest per record first, each up to
-// its cap. Pools whose capacity is not known are taken to have `usual`. It appends one PoolDecision a pool, in the policy's
-// order, to dst and returns what could not be placed. The fill is greedy; since counts are whole, the last pool may hold up
-// to one replica too many, which is then taken from a dearer pool where that is possible.
+// its cap. Pools whose capacity is not known are taken to have `usual` times their speed. It appends one PoolDecision a pool, in
+// the policy's order, to dst and returns what could not be placed. The fill is greedy; what does not fill a whole replica of a
+// pool goes to a dearer pool where that costs less.
 func splitPools(dst []PoolDecision, pools []Pool, learned []capacity, usual, demand float64, minTotal int) ([]PoolDecision, float64) {
 	first := len(dst)
 	order := make([]int, len(pools))
 	rate := make([]float64, len(pools))
 	for i, p := range pools {
-		order[i], rate[i] = i, usual
+		order[i], rate[i] = i, usual*p.speed()
 		if i < len(learned) {
-			rate[i] = learned[i].perReplica().Or(usual)
+			rate[i] = learned[i].perReplica().Or(rate[i])
 		}
 		dst = append(dst, PoolDecision{Name: p.Name})
 	}
@@ -134,18 +154,18 @@ func splitPools(dst []PoolDecision, pools []Pool, learned []capacity, usual, dem
 		n := min(whole, pools[i].MaxReplicas)
 		demand -= float64(n) * rate[i]
 		if n == whole && demand > 1e-9 && n < pools[i].MaxReplicas {
-			// One more of this pool, or the rest on a dearer one whose single replica costs less in all.
-			best := i
+			// One more of this pool, or as many of a dearer one as do the rest, where those cost less in all.
+			best, more := i, 1
 			for _, j := range order[rank+1:] {
-				if pools[j].MaxReplicas > 0 && rate[j] >= demand && pools[j].Price < pools[best].Price {
-					best = j
+				if k := math.Ceil(demand/rate[j] - 1e-9); k <= float64(pools[j].MaxReplicas) && k*pools[j].Price < float64(more)*pools[best].Price {
+					best, more = j, int(k)
 				}
 			}
 			if best == i {
 				n++
 			} else {
-				dst[first+best].DesiredReplicas++
-				total++
+				dst[first+best].DesiredReplicas += more
+				total += more
 			}
 			demand = 0
 		}

@@ -118,7 +118,7 @@ func TestSizesAreWeighedByCost(t *testing.T) {
 
 func TestAHotPartitionNamesThePoolThatCarriesIt(t *testing.T) {
 	config := testConfig()
-	config.Sizes, config.Pools = true, []Pool{{"cpu", 40, 1}, {"gpu", 8, 6}}
+	config.Sizes, config.Pools = true, []Pool{{Name: "cpu", MaxReplicas: 40, Price: 1}, {Name: "gpu", MaxReplicas: 8, Price: 6}}
 	s := &sized{a: newTest(t, config)}
 	s.run(t, 20, 0, 100, 1.0/12)
 	s.a.state.Pools = []capacity{{Mean: 100, Samples: 10}, {Mean: 400, Samples: 10}}

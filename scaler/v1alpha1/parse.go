@@ -109,7 +109,7 @@ func (p *ScalePolicy) ScalerConfig() (scaler.Config, error) {
 		if price == 0 {
 			price = 1
 		}
-		c.Pools = append(c.Pools, scaler.Pool{Name: pool.Name, MaxReplicas: int(pool.Max), Price: price})
+		c.Pools = append(c.Pools, scaler.Pool{Name: pool.Name, MaxReplicas: int(pool.Max), Price: price, Speed: pool.Speed})
 	}
 	for _, schedule := range s.Schedules {
 		c.Schedules = append(c.Schedules, scaler.Schedule{

@@ -152,6 +152,11 @@ type Pool struct {
 	// +kubebuilder:validation:Minimum=0
 	// +optional
 	Price float64 `json:"price,omitempty"`
+	// Speed is how many times as much a replica of this pool does as one of a pool with 1. It is relied on until what the pool's
+	// replicas do has been measured. Default 1.
+	// +kubebuilder:validation:Minimum=0
+	// +optional
+	Speed float64 `json:"speed,omitempty"`
 }
 
 // Schedule raises the lower bound for Duration after each time at which Start fires.
