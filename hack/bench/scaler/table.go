@@ -177,8 +177,27 @@ type totals struct {
 	worst                        float64
 	worstAt                      string
 	kept, broken, hopeless, late int
-	splits                       int
-	rule, forecast, lastValue    float64 // sums of logarithms of cost ratios
+	rule, forecast, lastValue    mean // ratios of costs
+}
+
+// mean is a geometric mean.
+type mean struct {
+	logs  float64
+	count int
+}
+
+func (m *mean) add(x float64) {
+	if !math.IsNaN(x) {
+		m.logs += math.Log(x)
+		m.count++
+	}
+}
+
+func (m mean) String() string {
+	if m.count == 0 {
+		return "?"
+	}
+	return fmt.Sprintf("%.2f (%d cells)", math.Exp(m.logs/float64(m.count)), m.count)
 }
 
 func (t *totals) add(w io.Writer, c *cell) {
@@ -213,11 +232,11 @@ func (t *totals) add(w io.Writer, c *cell) {
 	}
 	s := c.split()
 	fmt.Fprintf(w, " %s %s %s %s  ", cost(s.oracle), cost(s.perfect), cost(s.ours), cost(s.persist))
-	if x := math.Log(s.perfect/s.oracle) + math.Log(s.ours/s.perfect) + math.Log(s.persist/s.ours); !math.IsNaN(x) {
-		t.splits++
-		t.rule += math.Log(s.perfect / s.oracle)
-		t.forecast += math.Log(s.ours / s.perfect)
-		t.lastValue += math.Log(s.persist / s.ours)
+	if len(c.ours) > splitAt && c.ours[splitAt].Late <= keptFactor*promises[splitAt] {
+		// Where a promise cannot be kept the price of lateness rises in vain, and costs tell of that alone.
+		t.rule.add(s.perfect / s.oracle)
+		t.forecast.add(s.ours / s.perfect)
+		t.lastValue.add(s.persist / s.ours)
 	}
 	for i, p := range c.ours {
 		perfectBreaks := i < len(c.perfect) && c.perfect[i].Late > keptFactor*p.setting
@@ -256,9 +275,8 @@ func (t *totals) print(w io.Writer) {
 		fmt.Fprintf(w, "promises that perfect forecasts keep: %d; kept by ours too: %d (%.0f %%); broken: %d; that perfect forecasts break as well: %d, of which ours keeps %d\n",
 			keepable, t.kept-t.late, 100*float64(t.kept-t.late)/float64(keepable), t.broken, t.hopeless+t.late, t.late)
 	}
-	if t.splits > 0 {
-		ratio := func(sum float64) float64 { return math.Exp(sum / float64(t.splits)) }
-		fmt.Fprintf(w, "cost at a promise of %g, geometric means over %d cells: the rule with perfect forecasts is %.2f of the clairvoyant, forecasts make it %.2f of that, the last value instead of them %.2f of that\n",
-			promises[splitAt], t.splits, ratio(t.rule), ratio(t.forecast), ratio(t.lastValue))
+	if t.rule.count+t.forecast.count+t.lastValue.count > 0 {
+		fmt.Fprintf(w, "cost at a promise of %g, geometric means over the cells that keep it: our rule with perfect forecasts over the clairvoyant %v; with forecasts over that %v; with the last value over that %v\n",
+			promises[splitAt], t.rule, t.forecast, t.lastValue)
 	}
 }
