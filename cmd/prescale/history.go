@@ -35,7 +35,7 @@ type historySource struct {
 
 // bind adds the flags of all sources but the file, whose flag or argument is the command's own.
 func (h *historySource) bind(flags *pflag.FlagSet) {
-	flags.StringVar(&h.column, "column", "", "name of the value column (default: the second)")
+	flags.StringVar(&h.column, "column", "", "name of the value column (default: the one after the time)")
 	flags.DurationVar(&h.step, "step", 0, "time between rows (default: the shortest distance in the file; 1m from a server)")
 	flags.StringVar(&h.prometheus, "prometheus", "", "address of a Prometheus server to take the history from")
 	flags.StringVar(&h.query, "query", "", "PromQL of the arrivals in records per second, with --prometheus")

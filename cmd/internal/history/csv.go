@@ -17,7 +17,7 @@ import (
 
 // Options say how to read a CSV file.
 type Options struct {
-	// Column names the value column; empty means the first that is not the time.
+	// Column names the value column; empty means the one after the time, or the first where the time is last.
 	Column string
 	// Step is the sampling interval; 0 means the shortest distance between rows.
 	Step time.Duration
@@ -133,7 +133,7 @@ func newTable(first []string, column string) (*table, bool, error) {
 	t := &table{time: max(0, slices.IndexFunc(names, func(n string) bool {
 		return slices.Contains([]string{"t", "t_s", "time", "timestamp"}, strings.ToLower(n))
 	}))}
-	if t.value = 1; t.time == 1 {
+	if t.value = t.time + 1; t.value == len(names) {
 		t.value = 0
 	}
 	if column != "" {
