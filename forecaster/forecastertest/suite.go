@@ -220,6 +220,7 @@ func spike(t *testing.T, make Make) {
 // after a lasting change.
 func RunRecovery(t *testing.T, make Make) {
 	t.Run("recovers after a step", func(t *testing.T) { recovers(t, make) })
+	t.Run("recovers after a disturbance", func(t *testing.T) { settles(t, make) })
 }
 
 // RecoverySamples is within how many samples after a lasting change of level by a factor of a hundred the median is within
@@ -241,6 +242,37 @@ func recovers(t *testing.T, make Make) {
 		Check(t, &f)
 		if q := f.Quantile(1, 0); math.Abs(q-1000*factor) > 250*factor {
 			t.Errorf("%d samples after a change from 1000 to %v the median is %v", RecoverySamples, 1000*factor, q)
+		}
+	}
+}
+
+// settles checks that within RecoverySamples of a disturbance's end the median is within a quarter of the level again.
+func settles(t *testing.T, make Make) {
+	const from = 300
+	for _, tt := range []struct {
+		name  string
+		steps int
+		value func(usual float64, i int) float64
+	}{
+		{"spike of a million times", 1, func(usual float64, _ int) float64 { return 1e6 * usual }},
+		{"zeros for a day", 96, func(float64, int) float64 { return 0 }},
+		{"no number for a day", 96, func(float64, int) float64 { return math.NaN() }},
+		{"infinities and negatives", 20, func(usual float64, i int) float64 { return []float64{math.Inf(1), math.Inf(-1), -usual}[i%3] }},
+		{"a millionth for a day", 96, func(usual float64, _ int) float64 { return usual / 1e6 }},
+	} {
+		m, rng := must(t, make), rand.New(rand.NewSource(9))
+		var f forecaster.Forecast
+		for i := range from + tt.steps + RecoverySamples {
+			v := 1000 + 20*rng.NormFloat64()
+			if i >= from && i < from+tt.steps {
+				v = tt.value(v, i)
+			}
+			m.Observe(start.Add(time.Duration(i)*Config().Step), v)
+			m.Forecast(&f, 6)
+			Check(t, &f)
+		}
+		if q := f.Quantile(1, 0); math.Abs(q-1000) > 250 {
+			t.Errorf("%s: %d samples after it the median is %v, want 1000", tt.name, RecoverySamples, q)
 		}
 	}
 }
