@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	appslisters "k8s.io/client-go/listers/apps/v1"
@@ -391,23 +392,24 @@ func namespaceOf(policy string) string {
 }
 
 // slim drops what is never read from an object before a cache keeps it: a cluster may have a hundred thousand pods.
+// The object itself stays as it is; others may hold it.
 func slim(obj any) (any, error) {
+	switch o := obj.(type) {
+	case *corev1.Pod:
+		obj = &corev1.Pod{ObjectMeta: o.ObjectMeta, Spec: corev1.PodSpec{NodeName: o.Spec.NodeName},
+			Status: corev1.PodStatus{Phase: o.Status.Phase, Conditions: o.Status.Conditions, PodIP: o.Status.PodIP}}
+	case *corev1.Node:
+		obj = &corev1.Node{ObjectMeta: o.ObjectMeta}
+	case *appsv1.Deployment:
+		obj = &appsv1.Deployment{ObjectMeta: o.ObjectMeta, Spec: appsv1.DeploymentSpec{Replicas: o.Spec.Replicas, Selector: o.Spec.Selector}}
+	case *appsv1.StatefulSet:
+		obj = &appsv1.StatefulSet{ObjectMeta: o.ObjectMeta, Spec: appsv1.StatefulSetSpec{Replicas: o.Spec.Replicas, Selector: o.Spec.Selector}}
+	case runtime.Object:
+		obj = o.DeepCopyObject()
+	}
 	if accessor, ok := obj.(metav1.Object); ok {
 		accessor.SetManagedFields(nil)
 		accessor.SetAnnotations(nil)
-	}
-	switch o := obj.(type) {
-	case *corev1.Pod:
-		o.Spec = corev1.PodSpec{NodeName: o.Spec.NodeName}
-		o.Status = corev1.PodStatus{Phase: o.Status.Phase, Conditions: o.Status.Conditions, PodIP: o.Status.PodIP}
-	case *corev1.Node:
-		o.Spec, o.Status = corev1.NodeSpec{}, corev1.NodeStatus{}
-	case *appsv1.Deployment:
-		o.Spec = appsv1.DeploymentSpec{Replicas: o.Spec.Replicas, Selector: o.Spec.Selector}
-		o.Status = appsv1.DeploymentStatus{}
-	case *appsv1.StatefulSet:
-		o.Spec = appsv1.StatefulSetSpec{Replicas: o.Spec.Replicas, Selector: o.Spec.Selector}
-		o.Status = appsv1.StatefulSetStatus{}
 	}
 	return obj, nil
 }
