@@ -195,6 +195,9 @@ func (d decider) run(now time.Time) {
 	demand := p.at[3][ahead] / sc.perReplica
 	want := sc.best(parts, current, lowest, highest, price, d.tune)
 	d.term("plan", want, demand)
+	if s.Promise.atMost() {
+		d.term("price", want, price)
+	}
 	if fewer := parts.below(current); want == current && s.Capacity.guessed() && fewer >= max(lowest, 1) && float64(s.QuietTicks)*interval >= max(exploreSeconds, 2*lead) {
 		want, d.exploring = fewer, true
 		d.term("explore", want, 0)

@@ -18,8 +18,10 @@ type promise struct {
 }
 
 const (
-	// The price may move by this factor (as a logarithm) either way from where the ratio alone would put it.
-	maxLogPrice = 3.5
+	// The price may fall and rise by these factors (as logarithms) from where the ratio alone would put it. Shares of late records
+	// fall about inversely as the price rises; where they did not at 4.5 times as much, they come of what no price foresees, and a
+	// dearer one adds replicas for nothing.
+	maxFall, maxRise = 3.5, 1.5
 	// dailyDecay is how far, as a logarithm, the price falls in a day without a late record.
 	dailyDecay = 1.0
 	secondsDay = 86400
@@ -43,6 +45,9 @@ func (p *promise) price(violationRatio float64) float64 {
 	return max(startPrice(violationRatio)*math.Exp(p.LogPrice), leastPrice)
 }
 
+// atMost reports whether the price has risen as far as it may.
+func (p *promise) atMost() bool { return p.LogPrice >= maxRise }
+
 func (p *promise) observe(config *Config, o *series.Observation, consumedRate series.Value) {
 	late, known := p.lateShare(config, o, consumedRate)
 	interval := o.Interval.Seconds()
@@ -64,7 +69,7 @@ func (p *promise) observe(config *Config, o *series.Observation, consumedRate se
 	// One long episode, which no price would have prevented, must not set the price for days: its later ticks count less.
 	calm := 1 / (1 + p.lateLately()/(episodeShare*ratio))
 	p.LogPrice += eta * weight * (late*calm - ratio)
-	p.LogPrice = min(max(p.LogPrice, -maxLogPrice), maxLogPrice)
+	p.LogPrice = min(max(p.LogPrice, -maxFall), maxRise)
 	p.Late += (late*records - p.Late) / ticksDay
 	p.Total += (records - p.Total) / ticksDay
 	p.Late1 += (late*records - p.Late1) * 24 / ticksDay
