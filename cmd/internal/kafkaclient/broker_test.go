@@ -183,37 +183,31 @@ func TestEveryWayIn(t *testing.T) {
 	t.Run("a certificate that is renewed is used without a restart", func(t *testing.T) {
 		certFile, keyFile := issue(t, v, authority, "renewed", time.Now().Add(-time.Hour))
 		config := Config{Brokers: cluster.Addresses(rig.TLS), TLS: &TLS{CAFile: ca, CertFile: certFile, KeyFile: keyFile}}
-		client, err := kgo.NewClient(config.Options()...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer client.Close()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		if err := client.Ping(ctx); err == nil {
-			t.Fatal("the expired certificate was let in")
-		}
-		issue(t, v, authority, "renewed", time.Time{})
-		if err := client.Ping(ctx); err != nil {
-			t.Fatalf("after the renewal: %v", err)
-		}
+		letInOnceRenewed(t, config, func() { issue(t, v, authority, "renewed", time.Time{}) })
 	})
 	t.Run("a password that is rotated is used without a restart", func(t *testing.T) {
 		file := v.file("rotated", []byte(wrongPassword))
 		config := Config{Brokers: cluster.Addresses(rig.SASL), SASL: password(ScramSHA512, file)}
-		client, err := kgo.NewClient(config.Options()...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer client.Close()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		if err := client.Ping(ctx); err == nil {
-			t.Fatal("the wrong password was let in")
-		}
-		v.file("rotated", []byte(rightPassword))
-		if err := client.Ping(ctx); err != nil {
-			t.Fatalf("after the rotation: %v", err)
-		}
+		letInOnceRenewed(t, config, func() { v.file("rotated", []byte(rightPassword)) })
 	})
+}
+
+// letInOnceRenewed fails unless the secret of the config is refused before it is renewed, and a client that has lived through
+// that is let in afterwards.
+func letInOnceRenewed(t *testing.T, config Config, renew func()) {
+	t.Helper()
+	client, err := kgo.NewClient(config.Options()...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := client.Ping(ctx); err == nil {
+		t.Fatal("the old secret was let in")
+	}
+	renew()
+	if err := client.Ping(ctx); err != nil {
+		t.Fatalf("after the renewal: %v", err)
+	}
 }

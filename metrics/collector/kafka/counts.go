@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"hash/fnv"
 	"slices"
 	"time"
 
@@ -36,24 +37,18 @@ func (c *Collector) observeCounts(t *target, g *group, topics []*topic, now time
 // countedTo says where the topics' ends stand, for another collector that goes on from there. It is not known where the
 // brokers give topics no ids, and a topic made again could not be told.
 func (c *Collector) countedTo(topics []*topic, now time.Time) series.Counted {
-	to := series.Counted{At: now.UTC(), Topics: fingerprintStart}
+	to := series.Counted{At: now.UTC()}
+	ids := fnv.New64a()
 	for _, topic := range topics {
 		if topic.id == [16]byte{} {
 			return series.Counted{}
 		}
 		to.EndRecords += topic.countedSum
-		for _, b := range topic.id {
-			to.Topics = (to.Topics ^ uint64(b)) * fingerprintPrime
-		}
+		ids.Write(topic.id[:])
 	}
+	to.Topics = ids.Sum64()
 	return to
 }
-
-// The constants of the hash FNV-1a of 64 bits (Fowler, Noll and Vo; RFC 9923, section 5).
-const (
-	fingerprintStart uint64 = 0xcbf29ce484222325
-	fingerprintPrime uint64 = 0x100000001b3
-)
 
 // countSince counts the records that arrived since another collector counted. None of the topics may be another one than
 // then, and none may have lost records, as far as the sum of the ends and this tick can tell.
