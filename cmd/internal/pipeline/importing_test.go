@@ -174,6 +174,14 @@ type standing struct{ at time.Time }
 func (s standing) At(time.Time) time.Time                    { return s.at }
 func (s standing) WallSpan(span time.Duration) time.Duration { return span }
 
+// slowWave takes a moment to observe, so that what happens at the same instant has happened before its tick.
+type slowWave struct{ wave }
+
+func (w *slowWave) Collect(ctx context.Context, now time.Time) ([]collector.Result, error) {
+	time.Sleep(time.Millisecond)
+	return w.wave.Collect(ctx, now)
+}
+
 // TestAFailingImportStopsNothing has a server that answers at the third try only: the policy decides all the while, says why it
 // has no history and when it is tried again, and then has one.
 func TestAFailingImportStopsNothing(t *testing.T) {
@@ -192,7 +200,7 @@ func TestAFailingImportStopsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		p, err := New(Config{
-			Policies: []Policy{withHistory("ai/a")}, CollectorFor: func(string, time.Duration) (Collector, error) { return &wave{}, nil },
+			Policies: []Policy{withHistory("ai/a")}, CollectorFor: func(string, time.Duration) (Collector, error) { return &slowWave{}, nil },
 			Store: readmodel.NewStore(time.Now), Logger: slog.New(slog.DiscardHandler), Log: memory, Shards: 1, Histories: reader,
 		})
 		if err != nil {
