@@ -77,11 +77,27 @@ func cheapest(points []point, late float64) (point, bool) {
 	return best, found
 }
 
-// gains returns, promise by promise, by which share ours is cheaper than the cheapest baseline with as few late records; 1
+// front returns the points of which no other is at least as cheap with as few late records: what one would choose of.
+func front(points []point) []point {
+	var best []point
+	for i, p := range points {
+		dominated := false
+		for j, q := range points {
+			alike := q.Cost == p.Cost && q.Late == p.Late
+			dominated = dominated || q.Cost <= p.Cost && q.Late <= p.Late && (!alike || j < i)
+		}
+		if !dominated {
+			best = append(best, p)
+		}
+	}
+	return best
+}
+
+// gains returns, point by point, by which share one of ours is cheaper than the cheapest baseline with as few late records; 1
 // where no baseline has so few.
-func (c *cell) gains() []float64 {
+func (c *cell) gains(points []point) []float64 {
 	var g []float64
-	for _, p := range c.ours {
+	for _, p := range points {
 		if b, ok := cheapest(c.baseline, p.Late); ok {
 			g = append(g, 1-p.Cost/b.Cost)
 		} else {
@@ -109,7 +125,7 @@ func (c *cell) print(w io.Writer, verbose bool) {
 	row := func(p point, extra string) {
 		fmt.Fprintf(w, "  %-22s %8.4g  cost %6.3f  late %8.4f %%  p99 %6.1f s  %5.0f changes/day  %6.0f moves/day%s\n", p.policy, p.setting, p.Cost, 100*p.Late, p.WaitP99, p.ChangesDay, p.MovesDay, extra)
 	}
-	gains := c.gains()
+	gains := c.gains(c.ours)
 	for i, p := range c.ours {
 		extra := ""
 		if b, ok := cheapest(c.baseline, p.Late); ok {
@@ -173,11 +189,40 @@ func summary(w io.Writer, cells []cell) {
 
 // totals is what the cells come to.
 type totals struct {
-	compared, ten, fifteen, dear int
-	worst                        float64
-	worstAt                      string
+	each, front                  comparison // of all promises, and of those on ours' own front
 	kept, broken, hopeless, late int
 	rule, forecast, lastValue    mean // ratios of costs
+}
+
+// comparison is how cells do against the baselines.
+type comparison struct {
+	cells, ten, fifteen, dear int
+	worst                     float64
+	worstAt                   string
+}
+
+// add takes the gains of one cell and returns their median and the least.
+func (t *comparison) add(c *cell, gains []float64) (middle, low float64) {
+	low, middle = slices.Min(gains), median(gains)
+	t.cells++
+	if middle >= 0.10 {
+		t.ten++
+	}
+	if middle >= 0.15 {
+		t.fifteen++
+	}
+	if low < -0.03 {
+		t.dear++
+	}
+	if t.cells == 1 || low < t.worst {
+		t.worst, t.worstAt = low, fmt.Sprintf("%s at %g s", c.Trace, c.Lead)
+	}
+	return middle, low
+}
+
+func (t *comparison) String() string {
+	return fmt.Sprintf("at least 10 %% cheaper (median): %d of %d cells (%.0f %%); at least 15 %%: %d; with one more than 3 %% dearer: %d; worst: %.1f %% (%s)",
+		t.ten, t.cells, 100*float64(t.ten)/float64(t.cells), t.fifteen, t.dear, 100*t.worst, t.worstAt)
 }
 
 // mean is a geometric mean.
@@ -202,7 +247,7 @@ func (m mean) String() string {
 
 func (t *totals) add(w io.Writer, c *cell) {
 	fmt.Fprintf(w, "%-22s %5g ", c.Trace, c.Lead)
-	if g := c.gains(); len(g) > 0 && len(c.baseline) > 0 {
+	if g := c.gains(c.ours); len(g) > 0 && len(c.baseline) > 0 {
 		for _, x := range g {
 			if x == 1 {
 				fmt.Fprintf(w, " %8s", "none")
@@ -210,21 +255,9 @@ func (t *totals) add(w io.Writer, c *cell) {
 				fmt.Fprintf(w, " %6.1f %%", 100*x)
 			}
 		}
-		low, m := slices.Min(g), median(g)
+		m, low := t.each.add(c, g)
 		fmt.Fprintf(w, "   %6.1f %% %6.1f %%", 100*m, 100*low)
-		t.compared++
-		if m >= 0.10 {
-			t.ten++
-		}
-		if m >= 0.15 {
-			t.fifteen++
-		}
-		if low < -0.03 {
-			t.dear++
-		}
-		if t.compared == 1 || low < t.worst {
-			t.worst, t.worstAt = low, fmt.Sprintf("%s at %g s", c.Trace, c.Lead)
-		}
+		t.front.add(c, c.gains(front(c.ours)))
 	} else {
 		for _, p := range c.ours {
 			fmt.Fprintf(w, " | %6.3f %8.4f%%", p.Cost, 100*p.Late)
@@ -266,9 +299,10 @@ func cost(x float64) string {
 }
 
 func (t *totals) print(w io.Writer) {
-	if t.compared > 0 {
-		fmt.Fprintf(w, "cells: %d; at least 10 %% cheaper (median over the promises): %d (%.0f %%); at least 15 %%: %d; with a promise at which ours is more than 3 %% dearer: %d; worst: %.1f %% (%s)\n",
-			t.compared, t.ten, 100*float64(t.ten)/float64(t.compared), t.fifteen, t.dear, 100*t.worst, t.worstAt)
+	if t.each.cells > 0 {
+		fmt.Fprintf(w, "over the promises, %v\n", &t.each)
+		// Where two promises end with as few late records, the dearer one says what was not known beforehand and not what the rule can do.
+		fmt.Fprintf(w, "over ours' own Pareto front, %v\n", &t.front)
 	}
 	// A promise that ours keeps and perfect forecasts do not is left out of the share: perfect forecasts plan closer to the edge.
 	if keepable := t.kept - t.late + t.broken; keepable > 0 {
