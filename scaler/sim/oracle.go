@@ -17,6 +17,13 @@ const (
 	oracleCounts = 16
 )
 
+// after is what follows a tick: the priced sum of all that is still to come with the lateness of the tick itself, the cost of
+// what is still to come, and whether no backlog was left.
+type after struct {
+	total, cost float64
+	empty       bool
+}
+
 // ClairvoyantCost solves the plan by dynamic programming backwards over ticks, replica counts and backlogs. Capacities are
 // without noise and partitions evenly loaded; a change stops the group for the pause.
 func ClairvoyantCost(s Scenario) (Oracle, error) {
@@ -46,28 +53,38 @@ func (s *Scenario) clairvoyant(round func(float64) float64) float64 {
 	size := k * oracleGrid
 	total, cost := make([]float64, size), make([]float64, size)
 	nextTotal, nextCost := make([]float64, size), make([]float64, size)
+	// What follows a tick with count j and a backlog depends on the count before only in whether it changed.
+	kept, changed := make([]after, size), make([]after, size)
 	for t := last; t > first; t-- {
 		arrivals := s.Trace.Arrived(float64(t)*s.Tick) - s.Trace.Arrived(float64(t-1)*s.Tick)
+		for j := range k {
+			for _, to := range []struct {
+				after  []after
+				served float64
+			}{{kept, capacity[j]}, {changed, capacity[j] * max(0, 1-pause)}} {
+				for q := range oracleGrid {
+					left := max(0, float64(q)*unit+arrivals-to.served)
+					late := max(0, left-capacity[j]*s.Objective/s.Tick)
+					at := j*oracleGrid + int(min(round(left/unit), oracleGrid-1))
+					to.after[j*oracleGrid+q] = after{late*latePrice + total[at], cost[at], left == 0}
+				}
+			}
+		}
 		for i := range k {
 			for q := range oracleGrid {
 				best, bestCost := math.Inf(1), 0.0
 				for j := range k {
-					served := capacity[j]
-					price := float64(counts[j])
+					price, then := float64(counts[j]), &kept[j*oracleGrid+q]
 					if i != j {
-						served *= max(0, 1-pause)
+						then = &changed[j*oracleGrid+q]
 						if j > i {
 							price += leadTicks * float64(counts[j]-counts[i])
 						}
 					}
-					left := max(0, float64(q)*unit+arrivals-served)
-					late := max(0, left-capacity[j]*s.Objective/s.Tick)
-					at := int(min(round(left/unit), oracleGrid-1))
-					sum := price + late*latePrice + total[j*oracleGrid+at]
-					if sum < best {
-						best, bestCost = sum, price+cost[j*oracleGrid+at]
+					if sum := price + then.total; sum < best {
+						best, bestCost = sum, price+then.cost
 					}
-					if late == 0 && left == 0 && j > i {
+					if then.empty && j > i {
 						break // still more replicas only cost more
 					}
 				}
