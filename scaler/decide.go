@@ -345,7 +345,7 @@ func (d decider) holdDown(current, want int, backlog, perReplica float64) int {
 		want = max(want, d.state.Wanted[(d.state.WantedAt-1-i)%wantedKept])
 	}
 	want = min(want, current)
-	d.draining = d.o.Rebalancing || d.drains(want, backlog, perReplica)
+	d.draining = d.o.Rebalancing || d.drains(backlog, perReplica)
 	if d.draining && float64(d.state.DrainTicks)*d.config.Interval.Seconds() < mostDrain*max(d.config.ObjectiveLag.Seconds(), d.LeadTimeSeconds.Or(0)) {
 		return current
 	}
@@ -356,12 +356,13 @@ func (d decider) holdDown(current, want int, backlog, perReplica float64) int {
 // count has not drained by then, such as a partition that nobody can read or a marker that counts as lag, it will not drain.
 const mostDrain = 3
 
-// drains reports whether there is a backlog that should be gone before replicas are taken away.
-func (d decider) drains(want int, backlog, perReplica float64) bool {
+// drains reports whether there is a backlog that should be gone before replicas are taken away, however many: else a backlog that
+// asks for more to stay could end up with fewer.
+func (d decider) drains(backlog, perReplica float64) bool {
 	o, s, objective := d.o, d.state, d.config.ObjectiveLag.Seconds()
 	if len(o.PartitionLagRecords) > 0 && o.LagRecords.Known() {
 		// A poison or hot partition is behind for ever; what counts is the backlog that more replicas can help with.
-		return backlog > max(s.Arrivals.Level, s.Partitions.work(want)*perReplica)*objective/2
+		return backlog > max(s.Arrivals.Level, perReplica)*objective/2
 	}
 	// A remainder that one replica serves in a second is behind its commit, not its consumer.
 	return o.LagSeconds.Or(0) > objective/2 && o.LagRecords.Or(math.Inf(1)) > perReplica

@@ -119,35 +119,41 @@ type scene struct {
 }
 
 // excess rolls every path forward and returns the expected sum, over the ticks from..to, of the backlog beyond what the
-// objective allows, in records. From changeStep on the capacity is `then`; the change costs a pause.
+// objective allows, in records. From changeStep on the capacity is `then`. A tick in which the capacity changes serves less by the
+// pause; one in which it rises no less than without.
 func (s *scene) excess(from, to, changeStep int, then float64, changed bool, tune *Tuning) float64 {
-	total := 0.0
+	var served, allowed [maxPathSteps]float64
 	room := s.delayTicks * tune.DelayShare
+	before := s.now
+	for k := range to {
+		c := s.now
+		if k >= s.arriveStep {
+			c = s.arriving
+		}
+		if changed && k >= changeStep {
+			c = then
+			if k < s.arriveStep {
+				c = min(then, s.now) // to keep fewer of those that are starting gives nothing yet
+			}
+		}
+		served[k], allowed[k] = c, room*c
+		if c != before {
+			served[k] *= max(0, 1-s.pauseTicks)
+		}
+		if c > before {
+			served[k] = max(served[k], before)
+		}
+		before = c
+	}
+	total := 0.0
 	for j := range pathCount {
 		queue, sum := s.backlog, 0.0
 		arrivals := &s.paths.at[j]
 		for k := range to {
-			c := s.now
-			if k >= s.arriveStep {
-				c = s.arriving
-			}
-			served := c
-			if changed && k >= changeStep {
-				c = then
-				if k < s.arriveStep {
-					c = min(then, s.now) // to keep fewer of those that are starting gives nothing yet
-				}
-				served = c
-				if k == changeStep && c != s.now {
-					served *= max(0, 1-s.pauseTicks)
-				}
-			} else if k == s.arriveStep && s.arriving != s.now {
-				served *= max(0, 1-s.pauseTicks)
-			}
 			a := arrivals[min(k, s.paths.steps-1)]
-			queue = max(0, queue+a-served)
+			queue = max(0, queue+a-served[k])
 			if k >= from {
-				if e := queue - room*c; e > 0 {
+				if e := queue - allowed[k]; e > 0 {
 					sum += e
 				}
 			}
@@ -157,7 +163,17 @@ func (s *scene) excess(from, to, changeStep int, then float64, changed bool, tun
 	return total
 }
 
+// tie is by how much a cost must be less to be less, and not rounded otherwise.
+const tie = 1 - 1e-9
+
 // best returns the count with the least cost of replicas and lateness, given that `current` are ready or starting.
+//
+// It never falls as the backlog grows or any arrivals do. What a count serves in a tick is nowhere less than what a smaller one
+// does, pauses included (excess), so its queue is nowhere longer and is empty whenever the smaller one's is. A record more, in the
+// backlog or in a tick, is one more in the queue until that was empty once, so of two counts the larger one's excess grows less:
+// what it saves only grows, and with that the least and the greatest of the cheapest counts do (Topkis, "Minimizing a submodular
+// function on a lattice", Operations Research 26, 1978). Of the counts that ask for no more once they are there, none is added by
+// more records, and none below the cheapest is taken.
 func (s *scene) best(p *partitions, current, lowest, highest int, price float64, tune *Tuning) int {
 	unit := price * tune.Price / max(s.perReplica, 1e-12)
 	if n := s.bestIncrease(p, current, highest, unit, tune); n > current {
@@ -194,7 +210,7 @@ func (s *scene) bestIncrease(p *partitions, current, highest int, unit float64, 
 			break // costs of replicas alone only grow
 		}
 		cost += unit * s.excess(from, to, s.leadSteps, p.effective[i]*s.perReplica, true, tune) / span
-		if cost < bestCost {
+		if cost < bestCost*tie {
 			best, bestCost = n, cost
 		}
 	}
@@ -220,7 +236,7 @@ func (s *scene) bestDecrease(p *partitions, current, lowest int, unit float64, t
 			break // its backlog would grow until the count must rise again
 		}
 		late := unit * s.excess(0, to, 0, work*s.perReplica, true, tune) / span
-		if cost := float64(n) + tune.MoveCost*float64(current-n)/span + late; cost < bestCost {
+		if cost := float64(n) + tune.MoveCost*float64(current-n)/span + late; cost < bestCost*tie {
 			best, bestCost = n, cost
 		}
 		if late > bestCost {

@@ -1,0 +1,132 @@
+package scaler
+
+import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+)
+
+// randomScene is a scene of the plan with steep paths, in any state of the group.
+type randomScene struct {
+	scene
+	paths                    paths
+	parts                    *partitions
+	current, lowest, highest int
+	price                    float64
+	tune                     Tuning
+}
+
+// scenePartitions are the counts of partitions that random scenes have; 0 stands for one that is not known.
+var scenePartitions = func() (all []*partitions) {
+	for _, count := range []int{0, 1, 3, 12, 48, 100, 480} {
+		p := &partitions{Count: count}
+		p.derive(96, 0, 0)
+		all = append(all, p)
+	}
+	return all
+}()
+
+func (s *randomScene) draw(r *rand.Rand) {
+	s.tune = DefaultTuning()
+	s.parts = scenePartitions[r.IntN(len(scenePartitions))]
+	s.highest = 1 + r.IntN(60)
+	s.lowest = r.IntN(min(3, s.highest) + 1)
+	s.current = r.IntN(s.highest + 1)
+	ready := s.current
+	if r.IntN(3) == 0 {
+		ready = r.IntN(s.current + 1)
+	}
+	s.price = []float64{3, 10, 50, 200, 1000, 3000}[r.IntN(6)]
+	lead := 1 + r.IntN(16)
+	s.scene = scene{
+		paths: &s.paths, perReplica: 100, pauseTicks: []float64{0, 0.05, 0.2, 1, 3}[r.IntN(5)], delayTicks: []float64{0.5, 2, 6}[r.IntN(3)], leadSteps: lead,
+	}
+	s.now, s.arriving = s.parts.work(ready)*s.perReplica, s.parts.work(s.current)*s.perReplica
+	if s.current > ready {
+		s.arriveStep = r.IntN(lead)
+	}
+	s.paths.steps = lead + max(s.tune.upSteps(lead), s.tune.DownSteps)
+	level := r.Float64() * float64(s.highest) * 100
+	steep := r.Float64() * 2
+	for k := range s.paths.steps {
+		if r.IntN(4) == 0 {
+			level *= 0.5 + r.Float64()
+		}
+		x := level
+		for j := range pathCount {
+			s.paths.at[j][k] = x
+			x *= 1 + steep*r.Float64()*r.Float64()
+		}
+	}
+	if r.IntN(4) > 0 {
+		s.backlog = level * r.Float64() * r.Float64() * 10
+	}
+}
+
+func (s *randomScene) best() int {
+	return s.scene.best(s.parts, s.current, s.lowest, s.highest, s.price, &s.tune)
+}
+
+// more adds to the backlog or to the arrivals of every path, and says which.
+func (s *randomScene) more(r *rand.Rand) string {
+	x := r.Float64() * r.Float64() * float64(1+r.IntN(100)) * 10
+	switch r.IntN(4) {
+	case 0, 1:
+		s.backlog += x
+		return "backlog"
+	case 2:
+		for j := range pathCount {
+			for k := range s.paths.steps {
+				s.paths.at[j][k] *= 1 + x/1000
+			}
+		}
+		return "arrivals"
+	default:
+		from := r.IntN(s.paths.steps)
+		for j := range pathCount {
+			for k := from; k < s.paths.steps; k++ {
+				s.paths.at[j][k] += x
+			}
+		}
+		return "arrivals from a tick on"
+	}
+}
+
+// monotone draws a scene and fails where more of anything makes the plan ask for fewer.
+func (s *randomScene) monotone(t *testing.T, r *rand.Rand) bool {
+	s.draw(r)
+	less := s.best()
+	before := s.backlog
+	what := s.more(r)
+	if more := s.best(); more < less {
+		t.Errorf("more %s, backlog %v to %v: %d, which is less than %d; %d are there, scene %+v", what, before, s.backlog, more, less, s.current, s.scene)
+		return false
+	}
+	return true
+}
+
+// TestThePlanIsMonotone takes a tenth of a millisecond a draw; PRESCALE_DRAWS asks for more of them.
+func TestThePlanIsMonotone(t *testing.T) {
+	draws := 20_000
+	if s := os.Getenv("PRESCALE_DRAWS"); s != "" {
+		var err error
+		if draws, err = strconv.Atoi(s); err != nil {
+			t.Fatalf("PRESCALE_DRAWS: %v", err)
+		}
+	}
+	r := rand.New(rand.NewPCG(1, uint64(draws)))
+	var s randomScene
+	for range draws {
+		s.monotone(t, r)
+	}
+}
+
+func FuzzThePlanIsMonotone(f *testing.F) {
+	f.Add(uint64(1))
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		var s randomScene
+		s.monotone(t, r)
+	})
+}
