@@ -104,8 +104,9 @@ func TestConstantRateSettlesWhateverItIs(t *testing.T) {
 				changes++
 			}
 		}
-		// A count that falls short by a few per cent is kept while its backlog may wait, and left once. Never is there a way back.
-		if changes > 1 || changes == 1 && w.counts[399] < w.counts[settled] {
+		// A count that falls short by a few per cent is kept while its backlog may wait, and left once; one that is a little more than
+		// the work takes is left once hours without a late record have lowered their price. Never is there a way back.
+		if changes > 1 {
 			t.Fatalf("not settled after %d ticks: %v", settled, w.counts)
 		}
 	})
