@@ -26,25 +26,28 @@ const (
 )
 
 // requirement returns the constant capacity, in records a tick, with which the arrivals would never wait longer than `room`
-// ticks, beginning without a backlog: the largest over all spans of arrivals ÷ (length + room), of which per holds the inverses.
-func requirement(arrivals []float64, per *spanInverses) float64 {
+// ticks, beginning without a backlog: the largest over all spans of arrivals ÷ (length + room). The span that is furthest beyond
+// a capacity tried gives the next to try, until none is beyond it: Dinkelbach, "On nonlinear fractional programming", Management
+// Science 13 (1967).
+func requirement(arrivals []float64, room float64) float64 {
 	highest := 0.0
-	for s := range arrivals {
-		sum := 0.0
-		for k, a := range arrivals[s:] {
-			sum += a
-			highest = max(highest, sum*per[k])
+	for {
+		beyond, next := -math.MaxFloat64, highest
+		// The span that ends here and is furthest beyond, its sum, and the length with room.
+		over, sum, length := 0.0, 0.0, room
+		for _, a := range arrivals {
+			if over <= 0 {
+				over, sum, length = 0, 0, room
+			}
+			over, sum, length = over+a-highest, sum+a, length+1
+			if over > beyond {
+				beyond, next = over, sum/length
+			}
 		}
-	}
-	return highest
-}
-
-// spanInverses holds 1 ÷ (length + room) for spans of 1, 2, … ticks.
-type spanInverses [maxPathSteps]float64
-
-func (p *spanInverses) fill(steps int, room float64) {
-	for k := range steps {
-		p[k] = 1 / (float64(k+1) + room)
+		if !(next > highest) {
+			return highest
+		}
+		highest = next
 	}
 }
 
@@ -73,9 +76,7 @@ func (c *calibration) observe(records, room float64) {
 	for k := range h {
 		span[k] = c.Arrivals[(now-h+1+k)%maxPathSteps]
 	}
-	var per spanInverses
-	per.fill(h, room)
-	actual := requirement(span[:h], &per)
+	actual := requirement(span[:h], room)
 	for j := 1; j < pathCount; j++ {
 		miss := 0.0
 		if actual > made[j] {

@@ -151,10 +151,8 @@ func (d decider) run(now time.Time) {
 
 	room := sc.delayTicks * d.tune.DelayShare
 	d.horizon = steps
-	var per spanInverses
-	per.fill(steps, room)
 	for j := range pathCount {
-		d.required[j] = requirement(p.at[j][:steps], &per)
+		d.required[j] = requirement(p.at[j][:steps], room)
 	}
 
 	// The group as it is.
