@@ -34,13 +34,25 @@ func (c Config) Validate() error {
 			problems = append(problems, fmt.Errorf("quantiles[%d]: %v does not rise above %v", i, q, c.Quantiles[i-1]))
 		}
 	}
-	for i, s := range c.Seasons {
-		if c.Step > 0 && s < 2*c.Step {
-			problems = append(problems, fmt.Errorf("seasons[%d]: %v is shorter than two steps of %v", i, s, c.Step))
-		}
-		if i > 0 && s <= c.Seasons[i-1] {
-			problems = append(problems, fmt.Errorf("seasons[%d]: %v is not longer than %v", i, s, c.Seasons[i-1]))
+	problems = append(problems, ValidateSeasons(c.Seasons, c.Step), ValidateEvents(c.Events))
+	return errors.Join(problems...)
+}
+
+// maxSeasons is how many seasons the models have experts for.
+const maxSeasons = 2
+
+// ValidateSeasons joins all that is wrong with stated seasons at a sampling interval, each problem with its key path: season[1].
+func ValidateSeasons(seasons []time.Duration, step time.Duration) error {
+	var problems []error
+	for i, s := range seasons {
+		switch {
+		case i >= maxSeasons:
+			problems = append(problems, fmt.Errorf("season[%d]: %v: want at most %d seasons, such as a day and a week", i, s, maxSeasons))
+		case step > 0 && s < 2*step:
+			problems = append(problems, fmt.Errorf("season[%d]: %v is shorter than two steps of %v", i, s, step))
+		case i > 0 && s <= seasons[i-1]:
+			problems = append(problems, fmt.Errorf("season[%d]: %v is not longer than %v: want the shortest first", i, s, seasons[i-1]))
 		}
 	}
-	return errors.Join(append(problems, ValidateEvents(c.Events))...)
+	return errors.Join(problems...)
 }

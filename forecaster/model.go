@@ -37,7 +37,7 @@ type Config struct {
 	MaxSteps int
 	// Quantiles are the levels to forecast, strictly increasing within (0, 1).
 	Quantiles []float64
-	// Seasons are the known season lengths, shortest first; empty means that seasons are looked for.
+	// Seasons are the known season lengths, two at most, shortest first; empty means that seasons are looked for.
 	Seasons []time.Duration
 	// Events are the known events. Where they overlap the largest factor counts.
 	Events []Event `json:",omitempty"`

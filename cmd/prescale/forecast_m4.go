@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,15 +16,20 @@ import (
 // l1,…,lH,u1,…,uH.
 func forecastM4(cmd *cobra.Command, f forecastFlags) error {
 	if f.interval != 0 && !(f.interval > 0 && f.interval < 1) {
-		return command.Inputf("--interval: %v is not within 0 to 1", f.interval)
+		return command.Inputf("--interval: %v is not within (0, 1); want a share such as 0.95", f.interval)
 	}
 	seasons := []int{24, 168}
 	if len(f.season) > 0 {
 		seasons = seasons[:0]
 		for _, text := range f.season {
-			n, err := strconv.Atoi(text)
-			if err != nil || n < 1 {
-				return command.Inputf("--season: %q; want a whole number of steps with --m4, such as 24", text)
+			n, err := strconv.Atoi(strings.TrimSpace(text))
+			switch {
+			case err != nil || n < 2:
+				return command.Inputf("--season: %q; want a whole number of steps with --m4, 2 at least, such as 24", text)
+			case len(seasons) == 2:
+				return command.Inputf("--season: %q is the third; want at most two, such as 24,168", text)
+			case len(seasons) == 1 && n <= seasons[0]:
+				return command.Inputf("--season: %q is not longer than %d; want the shortest first", text, seasons[0])
 			}
 			seasons = append(seasons, n)
 		}

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/prescale/prescale/forecaster"
@@ -96,14 +94,6 @@ func (p *ScalePolicy) ScalerConfig() (scaler.Config, error) {
 	}
 	c.Paused = s.Paused
 	c.Work = s.Sources.Work()
-	for i, season := range s.Season {
-		if season.Duration <= c.Interval {
-			errs = append(errs, fmt.Errorf("season[%d]: %v: want more than the interval, such as 24h", i, season.Duration))
-		}
-	}
-	if !slices.IsSortedFunc(s.Season, func(a, b metav1.Duration) int { return int(a.Duration - b.Duration) }) {
-		errs = append(errs, errors.New("season: want the shortest first"))
-	}
 	for _, pool := range s.Pools {
 		price := pool.Price
 		if price == 0 {
@@ -138,7 +128,7 @@ func (p *ScalePolicy) ScalerConfig() (scaler.Config, error) {
 			errs = append(errs, fmt.Errorf("verticalMax.memory: %s: want more than 0, such as 2Gi", m.Memory))
 		}
 	}
-	errs = append(errs, forecaster.ValidateEvents(p.Events()), s.Sources.validate(), s.History.validate(&s.Kafka), c.Validate())
+	errs = append(errs, forecaster.ValidateSeasons(p.Seasons(), c.Interval), forecaster.ValidateEvents(p.Events()), s.Sources.validate(), s.History.validate(&s.Kafka), c.Validate())
 	if err := errors.Join(errs...); err != nil {
 		return scaler.Config{}, err
 	}

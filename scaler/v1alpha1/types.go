@@ -51,8 +51,8 @@ type ScalePolicyList struct {
 
 // ScalePolicySpec is what the user promises and allows.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.season) || self.season.all(s, duration(s) > duration(has(self.interval) ? self.interval : '15s'))",message="season: want each more than the interval, such as 24h"
-// +kubebuilder:validation:XValidation:rule="!has(self.season) || self.season.all(i, s, i == 0 || duration(self.season[i-1]) <= duration(s))",message="season: want the shortest first"
+// +kubebuilder:validation:XValidation:rule="!has(self.season) || self.season.all(s, duration(s) >= duration(has(self.interval) ? self.interval : '15s') + duration(has(self.interval) ? self.interval : '15s'))",message="season: want each at least two intervals, such as 24h"
+// +kubebuilder:validation:XValidation:rule="!has(self.season) || self.season.all(i, s, i == 0 || duration(self.season[i-1]) < duration(s))",message="season: want the shortest first"
 // +kubebuilder:validation:XValidation:rule="!has(self.history) || !has(self.history.topic) || !self.history.topic || has(self.kafka.topics) && size(self.kafka.topics) > 0",message="history.topic: want kafka.topics too, to say which"
 // +kubebuilder:validation:XValidation:rule="!has(self.schedules) || self.schedules.all(s, s.minReplicas <= self.replicas.max)",message="schedules: want minReplicas at most replicas.max"
 type ScalePolicySpec struct {
@@ -78,8 +78,8 @@ type ScalePolicySpec struct {
 	// +kubebuilder:default="15s"
 	// +optional
 	Interval metav1.Duration `json:"interval,omitzero"`
-	// Season lists known season lengths, shortest first; empty means that seasons are looked for.
-	// +kubebuilder:validation:MaxItems=8
+	// Season lists known season lengths, two at most, shortest first, such as 24h and 168h; empty means that seasons are looked for.
+	// +kubebuilder:validation:MaxItems=2
 	// +kubebuilder:validation:items:Type=string
 	// +kubebuilder:validation:items:MaxLength=32
 	// +optional
