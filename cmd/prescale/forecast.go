@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -65,7 +66,7 @@ the last part of the file: is forecasting worth it here?`,
 	flags := cmd.Flags()
 	f.source.bind(flags)
 	flags.IntVar(&f.horizon, "horizon", 10, "steps to forecast")
-	flags.StringSliceVar(&f.season, "season", nil, "season lengths, shortest first: durations, or whole numbers of steps (default: 24h,168h)")
+	flags.StringSliceVar(&f.season, "season", nil, "season lengths, two at most, shortest first: durations, or whole numbers of steps (default: 24h,168h, and what is found)")
 	flags.Float64SliceVar(&f.quantiles, "quantiles", []float64{0.5, 0.9, 0.95, 0.99}, "quantile levels, rising")
 	flags.StringVarP(&f.output, "output", "o", "csv", "csv, json or html")
 	flags.BoolVar(&f.rolling, "rolling", false, "forecast at many origin rows, each from the rows up to it")
@@ -109,6 +110,10 @@ func runForecast(cmd *cobra.Command, f forecastFlags) error {
 	if err := config.Validate(); err != nil {
 		return command.Input(err)
 	}
+	first := slices.IndexFunc(s.Values, func(v float64) bool { return !math.IsNaN(v) })
+	if first < 0 {
+		return command.Inputf("%s: %d rows, and the %s is missing in all of them; want numbers", s.Name, len(s.Values), s.Column)
+	}
 	switch {
 	case f.score:
 		return scoreHistory(cmd, s, config)
@@ -116,6 +121,9 @@ func runForecast(cmd *cobra.Command, f forecastFlags) error {
 		origins, err := readOrigins(f, len(s.Times), s.Name)
 		if err != nil {
 			return command.Input(err)
+		}
+		if origins[0] < first {
+			return command.Inputf("%s: nothing is known up to origin %d; want origins from row %d on, the first with a number", s.Name, origins[0], first)
 		}
 		return forecastRolling(cmd, s, config, origins)
 	default:
@@ -143,6 +151,13 @@ func (f *forecastFlags) agree(given func(flag string) bool) error {
 	for _, flag := range []string{"from", "every"} {
 		if given(flag) && (!f.rolling || f.origins != "") {
 			return fmt.Errorf("--%s goes with --rolling, and without --origins", flag)
+		}
+	}
+	if f.m4 {
+		for _, flag := range []string{"column", "step", "quantiles", "prometheus", "query", "topic", "brokers", "kafka-config", "from-kafka", "name", "start", "end"} {
+			if given(flag) {
+				return fmt.Errorf("--%s: goes without --m4, which reads a file of one series a line and writes points", flag)
+			}
 		}
 	}
 	return nil
@@ -189,7 +204,7 @@ func readOrigins(f forecastFlags, rows int, path string) ([]int, error) {
 	var out []int
 	scanner := bufio.NewScanner(in)
 	for line := 1; scanner.Scan(); line++ {
-		text := strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(scanner.Text()), ","))
+		text := strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(strings.TrimPrefix(scanner.Text(), "\ufeff")), ","))
 		if text == "" || line == 1 && strings.EqualFold(text, "origin") {
 			continue
 		}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"math"
+	"strconv"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -13,7 +15,7 @@ import (
 	"github.com/prescale/prescale/forecaster/score"
 )
 
-// scoreHistory compares the model with naive methods on the last 30 % of the rows and says whether it is worth it.
+// scoreHistory compares the model with naive methods on the last part of the rows and says whether it is worth it.
 func scoreHistory(cmd *cobra.Command, s *history.Series, config forecaster.Config) error {
 	const least = 60
 	if len(s.Times) < least+config.MaxSteps {
@@ -30,16 +32,18 @@ func scoreHistory(cmd *cobra.Command, s *history.Series, config forecaster.Confi
 	}
 	results := score.Compare(methods, config, s.Times, s.Values, progress.at)
 	progress.done()
+	reference, best := results[1].Loss(), results[1]
+	if math.IsNaN(reference) || math.IsInf(reference, 0) {
+		return command.Inputf("%s: from row %d on, where forecasts are scored, nothing came; want a history with arrivals to its end", s.Name, score.First(len(s.Times)))
+	}
 	out := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(out, "method\tloss %%\tof last value\tpeak loss %%\t")
+	fmt.Fprintf(out, "method\tloss\tto last value's\tpeak loss\t")
 	for _, q := range config.Quantiles {
 		fmt.Fprintf(out, "under q%g\t", q)
 	}
 	fmt.Fprintln(out)
-	reference := results[1].Loss()
-	best := results[1]
 	for i, r := range results {
-		fmt.Fprintf(out, "%s\t%.2f\t%.3f\t%.2f\t", r.Name, 100*r.Loss(), r.Loss()/reference, 100*r.PeakLoss())
+		fmt.Fprintf(out, "%s\t%.2f %%\t%s\t%.2f %%\t", r.Name, 100*r.Loss(), ratio(r.Loss(), reference), 100*r.PeakLoss())
 		for l := range config.Quantiles {
 			fmt.Fprintf(out, "%.1f %%\t", 100*r.Cover(l))
 		}
@@ -51,12 +55,21 @@ func scoreHistory(cmd *cobra.Command, s *history.Series, config forecaster.Confi
 	if err := out.Flush(); err != nil {
 		return err
 	}
-	gain := 1 - results[0].Loss()/best.Loss()
-	verdict := fmt.Sprintf("worth it: %.0f %% less loss than the best naive method here, %s", 100*gain, best.Name)
-	if gain < 0.02 {
-		verdict = fmt.Sprintf("not worth much here: %s does as well", best.Name)
+	verdict := fmt.Sprintf("not worth much here: %s does as well", best.Name)
+	if gain := 1 - results[0].Loss()/best.Loss(); gain >= 0.02 {
+		verdict = fmt.Sprintf("worth it: %.0f %% less loss than the best naive method here, %s", 100*gain, best.Name)
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "\n%d origins in the last 30 %% of %d rows, %d steps each. Forecasting is %s.\n",
-		results[0].Origins, len(s.Times), config.MaxSteps, verdict)
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), `
+%d origins from row %d of %d on, %d steps each. Loss is twice the mean quantile loss as a share of the mean value, peak loss that of
+the maximum over the steps; "under q0.9" is how often the value was at or under that quantile, best 90 %%. Forecasting is %s.
+`, results[0].Origins, score.First(len(s.Times)), len(s.Times), config.MaxSteps, verdict)
 	return err
+}
+
+// ratio is a to b, or a dash where there is nothing to divide by.
+func ratio(a, b float64) string {
+	if b == 0 {
+		return "-"
+	}
+	return strconv.FormatFloat(a/b, 'f', 3, 64)
 }

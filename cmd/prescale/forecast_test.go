@@ -65,6 +65,12 @@ func TestForecastRefusesBadInput(t *testing.T) {
 		{"level of 1", wavy(50), []string{"--quantiles", "0.5,1"}, "quantiles[1]: 1 is not within (0, 1)"},
 		{"horizon", wavy(50), []string{"--horizon", "0"}, "--horizon: 0 is not within"},
 		{"season", wavy(50), []string{"--season", "daily"}, `--season: "daily"; want a duration`},
+		{"third season", wavy(50), []string{"--season", "1h,24h,168h"}, "season[2]: 168h0m0s: want at most 2 seasons"},
+		{"seasons fall", wavy(50), []string{"--season", "24h,1h"}, "season[1]: 1h0m0s is not longer than 24h0m0s"},
+		{"season of a step", wavy(50), []string{"--season", "1m"}, "season[0]: 1m0s is shorter than two steps"},
+		{"m4 season of one", "H1,1,2,3\n", []string{"--m4", "--season", "1"}, `--season: "1"; want a whole number of steps`},
+		{"m4 third season", "H1,1,2,3\n", []string{"--m4", "--season", "2,4,6"}, `--season: "6" is the third; want at most two`},
+		{"m4 seasons fall", "H1,1,2,3\n", []string{"--m4", "--season", "168,24"}, `--season: "24" is not longer than 168`},
 		{"output", wavy(50), []string{"-o", "pdf"}, `--output: "pdf"; want csv, json or html`},
 		{"two modes", wavy(50), []string{"--rolling", "--score"}, "--rolling and --score: want one of them"},
 		{"rolling as a page", wavy(50), []string{"--rolling", "-o", "html"}, "--output: html goes without --rolling"},
@@ -72,9 +78,20 @@ func TestForecastRefusesBadInput(t *testing.T) {
 		{"m4 text", "H1,1,2,3\nH2,1,x,3\n", []string{"--m4"}, `line 2: series "H2": value 2: "x" is no number`},
 		{"m4 twice", "H1,1,2,3\nH1,1,2,3\n", []string{"--m4"}, `series "H1" stands on line 1 already`},
 		{"m4 short", "H1,1,2\n", []string{"--m4"}, "2 values; want at least 3"},
+		{"m4 and a column", "H1,1,2,3\n", []string{"--m4", "--column", "n"}, "--column: goes without --m4"},
+		{"m4 interval of all", "H1,1,2,3\n", []string{"--m4", "--interval", "1"}, "--interval: 1 is not within (0, 1)"},
+		{"a range of a file", wavy(50), []string{"--start", "1h"}, "--start and --end: go with a server's history"},
+		{"a query of nobody", wavy(50), []string{"--query", "up"}, "--query: goes with --prometheus"},
+		{"no value at all", "t_s,requests\n0,\n60,NaN\n", nil, "2 rows, and the requests is missing in all of them"},
+		{"nothing known yet", "t_s,requests\n0,\n60,2\n120,3\n", []string{"--rolling"}, "nothing is known up to origin 0; want origins from row 1 on"},
+		{"nothing to score", "t_s,requests\n0,5\n" + strings.Repeat("#,0\n", 99), []string{"--score"}, "from row 49 on, where forecasts are scored, nothing came"},
+		{"half the step", wavy(50), []string{"--step", "30s"}, "rows are 1m0s apart at least, and the step is said to be 30s"},
 		{"too short to score", wavy(20), []string{"--score"}, "20 rows; --score wants at least 70"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			for i := 1; strings.Contains(tt.file, "#"); i++ { // stands for the next time
+				tt.file = strings.Replace(tt.file, "#", strconv.Itoa(60*i), 1)
+			}
 			path := writeInput(t, "in.csv", tt.file)
 			stdout, _, err := forecastOf(append(tt.args, path)...)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -183,7 +200,7 @@ func TestOutputsAndScore(t *testing.T) {
 	}{
 		{[]string{"-o", "json", "--horizon", "2"}, []string{`"samples": 400`, `"0.95"`, `"warm": true`}},
 		{[]string{"-o", "html", "--horizon", "2"}, []string{"<svg", "quantile 0.99", "</html>"}},
-		{[]string{"--score", "--season", "48"}, []string{"last value", "season ago", "origins in the last"}},
+		{[]string{"--score", "--season", "48"}, []string{"last value", "season ago", "origins from row 199 of 400"}},
 	} {
 		out, _, err := forecastOf(append(tt.args, path)...)
 		if err != nil {

@@ -59,6 +59,16 @@ func (h *historySource) read(ctx context.Context, now time.Time) (*history.Serie
 	switch {
 	case sources > 1:
 		return nil, errors.New("a file, --prometheus, --topic and --from-kafka: want one of them")
+	case h.column != "" && h.file == "":
+		return nil, errors.New("--column: goes with a file")
+	case h.query != "" && h.prometheus == "":
+		return nil, errors.New("--query: goes with --prometheus, the server's address")
+	case h.name != "" && h.daemonConfig == "":
+		return nil, errors.New("--name: goes with --from-kafka")
+	case len(h.brokers) > 0 && h.topic == "" || h.kafkaConfig != "" && h.topic == "":
+		return nil, errors.New("--brokers and --kafka-config: go with --topic")
+	case h.file != "" && (h.start != "" || h.end != ""):
+		return nil, errors.New("--start and --end: go with a server's history; a file is read whole")
 	case h.file != "":
 		return history.ReadFile(h.file, history.Options{Column: h.column, Step: h.step})
 	case h.prometheus != "":

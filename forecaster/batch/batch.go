@@ -132,10 +132,10 @@ func pool(s series) [][]float64 {
 
 // interval takes the errors of the same models at earlier ends of the series, a short season apart, and widens each step by
 // their quantile over all of them and over neighbouring steps. Where the history is too short for that, the spread of the
-// changes from one season to the next serves.
+// changes over as many seasons serves, or over steps where there is no season.
 func interval(y []float64, c Config, points []float64) (lower, upper []float64) {
 	season := 1
-	if len(c.Seasons) > 0 {
+	if len(c.Seasons) > 0 && c.Seasons[0] > 1 && len(y) >= 2*c.Seasons[0] {
 		season = c.Seasons[0]
 	}
 	lower, upper = make([]float64, c.Horizon), make([]float64, c.Horizon)
@@ -162,8 +162,9 @@ func interval(y []float64, c Config, points []float64) (lower, upper []float64) 
 			}
 		}
 		if len(near) == 0 {
-			for i := season; i < len(y); i++ {
-				near = append(near, math.Abs(y[i]-y[i-season]))
+			apart := min((k/season+1)*season, max(season, len(y)/2))
+			for i := apart; i < len(y); i++ {
+				near = append(near, math.Abs(y[i]-y[i-apart]))
 			}
 			if len(near) == 0 {
 				near = append(near, 0)

@@ -37,7 +37,8 @@ type Result struct {
 	covered []int
 }
 
-// Loss is the weighted quantile loss: twice the mean pinball loss over all levels, as a share of the mean outcome.
+// Loss is the weighted quantile loss: twice the mean pinball loss over all levels, as a share of the mean outcome. It is NaN or
+// infinite where nothing came.
 func (r *Result) Loss() float64 { return 2 * r.loss / r.sum / float64(len(r.covered)) }
 
 // PeakLoss is the same of the maximum over the horizon.
@@ -46,14 +47,18 @@ func (r *Result) PeakLoss() float64 { return 2 * r.peak / r.peakSum / float64(le
 // Cover is the share of outcomes at or under the quantile of level i.
 func (r *Result) Cover(i int) float64 { return float64(r.covered[i]) / float64(r.points) }
 
-// Origins returns up to 240 rows, evenly spaced over the last 30 % of n (the last half where n is under 1000), each
-// followed by at least horizon rows.
-func Origins(n, horizon int) []int {
+// First returns the row of n from which on forecasts are scored: the last 30 % of them, or half where there are under 1000.
+func First(n int) int {
 	share := 0.7
 	if n < 1000 {
 		share = 0.5
 	}
-	first := max(0, int(share*float64(n))-1)
+	return max(0, int(share*float64(n))-1)
+}
+
+// Origins returns up to 240 rows, evenly spaced from First on, each followed by at least horizon rows.
+func Origins(n, horizon int) []int {
+	first := First(n)
 	stride := max(1, (n-horizon-first)/240)
 	var out []int
 	for o := first; o <= n-1-horizon && len(out) < 240; o += stride {
@@ -70,9 +75,13 @@ func Compare(methods []Method, config forecaster.Config, times []time.Time, valu
 	for _, o := range Origins(len(values), h) {
 		at[o] = true
 	}
-	rows := make(map[time.Time]int, len(times))
+	rows := make(map[int]int, len(times)) // by step since the first
+	slots := make([]int, len(times))
 	for i, t := range times {
-		rows[t] = i
+		if i > 0 {
+			slots[i] = slots[i-1] + int(math.Round(float64(t.Sub(times[i-1]))/float64(config.Step)))
+		}
+		rows[slots[i]] = i
 	}
 	results := make([]Result, len(methods))
 	for m := range methods {
@@ -87,7 +96,7 @@ func Compare(methods []Method, config forecaster.Config, times []time.Time, valu
 			if at[i] {
 				methods[m].Model.Forecast(&f, h)
 				results[m].judge(&f, h, unit, func(k int) float64 {
-					if j, ok := rows[times[i].Add(time.Duration(k)*config.Step)]; ok {
+					if j, ok := rows[slots[i]+k]; ok {
 						return values[j]
 					}
 					return math.NaN()

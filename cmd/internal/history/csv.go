@@ -1,14 +1,11 @@
 package history
 
 import (
-	"bufio"
-	"compress/gzip"
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,33 +20,6 @@ type Options struct {
 	Step time.Duration
 }
 
-// Open opens path for reading, unpacked where its name ends in .gz; "-" is standard input.
-func Open(path string) (io.ReadCloser, error) {
-	if path == "-" {
-		return io.NopCloser(bufio.NewReader(os.Stdin)), nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	if !strings.HasSuffix(path, ".gz") {
-		return f, nil
-	}
-	z, err := gzip.NewReader(bufio.NewReader(f))
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return &unpacked{Reader: z, file: f}, nil
-}
-
-type unpacked struct {
-	*gzip.Reader
-	file *os.File
-}
-
-func (u *unpacked) Close() error { return errors.Join(u.Reader.Close(), u.file.Close()) }
-
 // ReadFile reads a CSV file as ReadCSV does.
 func ReadFile(path string, o Options) (*Series, error) {
 	in, err := Open(path)
@@ -60,28 +30,40 @@ func ReadFile(path string, o Options) (*Series, error) {
 	return ReadCSV(in, path, o)
 }
 
-// ReadCSV reads rows of a time and values. A header line may name them: the time is the column t, t_s, time or timestamp,
-// else the first. Times are seconds, milliseconds since 1970, RFC 3339 or "2006-01-02 15:04:05", and must rise; their
-// distances must be multiples of the step. A value is a number of 0 or more, or a gap: an empty field, NaN or null.
+// ReadCSV reads rows of a time and values, separated by commas, semicolons or tabs. A header line may name them: the time is the
+// column t, t_s, time or timestamp, else the first. Times are seconds, milliseconds since 1970, RFC 3339 or "2006-01-02 15:04:05"
+// with a zone or in UTC, and must rise; their distances must be multiples of the step. A value is a number of 0 or more, or a gap:
+// an empty field, NaN, NA, none or null.
 func ReadCSV(r io.Reader, name string, o Options) (*Series, error) {
+	r, separator, err := table(r)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
 	in := csv.NewReader(r)
+	in.Comma = separator
 	in.FieldsPerRecord = -1
-	in.TrimLeadingSpace = true
+	in.TrimLeadingSpace = separator != '\t' // else an empty field before a tab would be passed over
 	in.ReuseRecord = true
 	s := &Series{Name: name}
-	var t *table
+	var t *columns
 	for {
 		fields, err := in.Read()
 		if errors.Is(err, io.EOF) {
 			break
 		}
+		if bad := (*csv.ParseError)(nil); errors.As(err, &bad) {
+			return nil, fmt.Errorf("%s: line %d: %w; want fields with quotes around the whole of them or none", name, bad.Line, bad.Err)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if len(fields) == 1 && strings.TrimSpace(fields[0]) == "" {
+			continue // a line of spaces
 		}
 		line, _ := in.FieldPos(0)
 		if t == nil {
 			var header bool
-			if t, header, err = newTable(fields, o.Column); err != nil {
+			if t, header, err = newColumns(fields, o.Column); err != nil {
 				return nil, fmt.Errorf("%s: line %d: %w", name, line, err)
 			}
 			s.Column = t.valueName
@@ -98,7 +80,7 @@ func ReadCSV(r io.Reader, name string, o Options) (*Series, error) {
 		return nil, fmt.Errorf("%s: empty; want a header line such as t_s,value and rows under it", name)
 	}
 	if len(s.Times) < 2 {
-		return nil, fmt.Errorf("%s: %d rows; want at least 2", name, len(s.Times))
+		return nil, fmt.Errorf("%s: %d rows; want at least 2, each a time and a value", name, len(s.Times))
 	}
 	if err := s.findStep(o.Step); err != nil {
 		return nil, err
@@ -106,17 +88,17 @@ func ReadCSV(r io.Reader, name string, o Options) (*Series, error) {
 	return s, nil
 }
 
-// table is where a file's time and values stand.
-type table struct {
+// columns are where a file's time and values stand.
+type columns struct {
 	time, value         int
 	timeName, valueName string
 }
 
-// newTable looks at a file's first line, and reports whether it is a header.
-func newTable(first []string, column string) (*table, bool, error) {
+// newColumns looks at a file's first line, and reports whether it is a header.
+func newColumns(first []string, column string) (*columns, bool, error) {
 	names := make([]string, len(first))
 	for i, n := range first {
-		names[i] = strings.TrimSpace(strings.TrimPrefix(n, "\ufeff")) // Excel's byte order mark
+		names[i] = strings.TrimSpace(n)
 	}
 	if len(names) < 2 {
 		return nil, false, fmt.Errorf("one column only; want a time and a value, such as t_s,value")
@@ -125,12 +107,12 @@ func newTable(first []string, column string) (*table, bool, error) {
 		if column != "" {
 			return nil, false, fmt.Errorf("no value column %q: %q is a time, so there is no header line; want one such as t_s,%s first", column, names[0], column)
 		}
-		return &table{time: 0, value: 1, timeName: "time", valueName: "value"}, false, nil
+		return &columns{time: 0, value: 1, timeName: "time", valueName: "value"}, false, nil
 	}
 	if _, err := strconv.ParseFloat(names[1], 64); err == nil {
 		return nil, false, fmt.Errorf("%q is no time and %q no name of a column; want a header line such as t_s,value, or a time and a value", names[0], names[1])
 	}
-	t := &table{time: max(0, slices.IndexFunc(names, func(n string) bool {
+	t := &columns{time: max(0, slices.IndexFunc(names, func(n string) bool {
 		return slices.Contains([]string{"t", "t_s", "time", "timestamp"}, strings.ToLower(n))
 	}))}
 	if t.value = t.time + 1; t.value == len(names) {
@@ -151,12 +133,12 @@ func newTable(first []string, column string) (*table, bool, error) {
 }
 
 // read appends one row to s. On error it names the column.
-func (t *table) read(s *Series, fields []string) (column string, err error) {
+func (t *columns) read(s *Series, fields []string) (column string, err error) {
 	if len(fields) <= max(t.time, t.value) {
 		return t.valueName, fmt.Errorf("the row has %d fields, want at least %d", len(fields), max(t.time, t.value)+1)
 	}
 	text := strings.TrimSpace(fields[t.time])
-	at, dated, err := parseTime(strings.TrimPrefix(text, "\ufeff"))
+	at, dated, err := parseTime(text)
 	if err != nil {
 		return t.timeName, err
 	}
@@ -187,7 +169,12 @@ func ParseMoment(text string, now time.Time) (time.Time, error) {
 	return at, nil
 }
 
-var layouts = []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05.999999999", "2006-01-02 15:04", "2006-01-02"}
+// layouts are what times look like; where they have no zone they are in UTC.
+var layouts = []string{
+	time.RFC3339Nano, "2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05.999999999", "2006-01-02 15:04", "2006-01-02T15:04", "2006-01-02",
+	"2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999 -0700", "2006-01-02T15:04:05.999999999-0700",
+	"2006-01-02T15:04Z07:00", "2006-01-02 15:04Z07:00", "2006-01-02 15:04:05.999999999 UTC", "2006-01-02 15:04 UTC",
+}
 
 // The bounds of what a bare number can mean as a time: seconds up to the year 5138, beyond that milliseconds.
 const (
@@ -200,7 +187,7 @@ func parseTime(text string) (at time.Time, dated bool, err error) {
 	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
 		switch {
 		case !(math.Abs(seconds) <= maxMilliseconds):
-			return at, false, fmt.Errorf("%q is out of range; want seconds", text)
+			return at, false, fmt.Errorf("%q is out of range; want seconds, or milliseconds since 1970", text)
 		case math.Abs(seconds) >= maxSeconds:
 			return time.UnixMilli(int64(seconds)).UTC(), true, nil
 		}
@@ -215,15 +202,21 @@ func parseTime(text string) (at time.Time, dated bool, err error) {
 	return at, false, fmt.Errorf("%q is no time; want seconds, or a time such as 2026-01-31T09:00:00Z", text)
 }
 
+// maxValue is the most that a step can hold: what forecasters take for a sample is bounded.
+const maxValue = 1e18
+
 // parseValue reads a number that is not negative, or a gap.
 func parseValue(text string) (float64, error) {
 	text = strings.TrimSpace(text)
-	if text == "" || strings.EqualFold(text, "null") {
+	switch strings.ToLower(text) {
+	case "", "null", "none", "na", "n/a":
 		return math.NaN(), nil
 	}
 	v, err := strconv.ParseFloat(text, 64)
 	switch {
-	case err != nil:
+	case err != nil && strings.Contains(text, ","):
+		return 0, fmt.Errorf("%q is no number; want a decimal point, and nothing between thousands", text)
+	case err != nil && !math.IsInf(v, 0):
 		return 0, fmt.Errorf("%q is no number; leave the field empty where the value is missing", text)
 	case math.IsNaN(v):
 		return v, nil
@@ -231,6 +224,8 @@ func parseValue(text string) (float64, error) {
 		return 0, fmt.Errorf("%q is infinite; leave the field empty where the value is missing", text)
 	case v < 0:
 		return 0, fmt.Errorf("%q is negative; want arrivals, which are 0 or more", text)
+	case v > maxValue:
+		return 0, fmt.Errorf("%q is too large; want at most %g", text, float64(maxValue))
 	}
 	return v, nil
 }

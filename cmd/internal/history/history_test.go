@@ -1,12 +1,16 @@
 package history_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"fmt"
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,6 +41,14 @@ func TestReadCSVTakesWhatPeopleExport(t *testing.T) {
 		{"byte order mark, no header", "\ufeff0,1\n60,2\n", "", []float64{1, 2}, time.Minute, false},
 		{"milliseconds", "time,n\n1767225600000,1\n1767225660000,2\n", "", []float64{1, 2}, time.Minute, true},
 		{"gaps", "t_s,n\n0,1\n60,\n120,NaN\n180,null\n300,5\n", "", []float64{1, nan, nan, nan, nan, 5}, time.Minute, false},
+		{"gaps by other names", "t_s,n\n0,1\n60,NA\n120,None\n180,n/a\n240,5", "", []float64{1, nan, nan, nan, 5}, time.Minute, false},
+		{"carriage returns and spaces", "t_s, requests\r\n0, 1\r\n60, 2\r\n  \r\n", "requests", []float64{1, 2}, time.Minute, false},
+		{"quotes after a byte order mark", "\ufeff\"t_s\",\"requests, all\"\n\"0\",\"1\"\n\"60\",\"2\"\n", "requests, all", []float64{1, 2}, time.Minute, false},
+		{"semicolons", "t_s;bytes;n\n0;9;1\n60;9;2\n", "n", []float64{1, 2}, time.Minute, false},
+		{"tabs and an empty field", "t_s\tbytes\tn\n0\t\t1\n60\t\t2\n", "n", []float64{1, 2}, time.Minute, false},
+		{"a comma in a header of semicolons", "t_s;requests, all;n\n0;1;9\n60;2;9\n", "", []float64{1, 2}, time.Minute, false},
+		{"an index before the time", ",timestamp,n\n0,2026-01-31 09:00:00+00:00,1\n1,2026-01-31 09:01:00+00:00,2\n", "", []float64{1, 2}, time.Minute, true},
+		{"zones", "timestamp,n\n2026-01-31T10:00:00+01:00,1\n2026-01-31T09:01:00Z,2\n2026-01-31 09:02:00,3\n2026-01-31 09:03 UTC,4\n2026-01-31T04:04:00-0500,5\n", "", []float64{1, 2, 3, 4, 5}, time.Minute, true},
 		{"jitter", "t_s,n\n0,1\n15.1,2\n30,3\n45.1,4\n60,5\n", "", []float64{1, 2, 3, 4, 5}, 15 * time.Second, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -58,6 +70,57 @@ func TestReadCSVTakesWhatPeopleExport(t *testing.T) {
 	}
 }
 
+func TestReadCSVSaysWhatItWants(t *testing.T) {
+	for _, tt := range []struct {
+		name, text string
+		step       time.Duration
+		want       string
+	}{
+		{"decimal comma", "t_s;n\n0;1\n60;2,5\n", 0, `line 3 (row 1): n: "2,5" is no number; want a decimal point`},
+		{"infinite", "t_s,n\n0,1\n60,inf\n", 0, `line 3 (row 1): n: "inf" is infinite`},
+		{"beyond numbers", "t_s,n\n0,1\n60,1e400\n", 0, `line 3 (row 1): n: "1e400" is infinite`},
+		{"too large", "t_s,n\n0,1\n60,1e30\n", 0, `line 3 (row 1): n: "1e30" is too large; want at most 1e+18`},
+		{"microseconds", "t_s,n\n1767225600000000,1\n1767225660000000,2\n", 0, "is out of range; want seconds, or milliseconds since 1970"},
+		{"two bytes a character", "\xff\xfet\x00", 0, "is UTF-16; want UTF-8"},
+		{"half the step", "t_s,n\n0,1\n60,2\n180,2\n", 30 * time.Second, "rows are 1m0s apart at least, and the step is said to be 30s; want --step 1m0s"},
+		{"twice the step", "t_s,n\n0,1\n60,2\n120,2\n", 2 * time.Minute, "line 3 (row 1): 1m0s after the row before; want a multiple of the step of 2m0s"},
+		{"quote within a field", "t_s,n\n0,1\n60,2\"\n", 0, "line 3"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := history.ReadCSV(strings.NewReader(tt.text), "in.csv", history.Options{Step: tt.step})
+			if err == nil || !strings.Contains(err.Error(), "in.csv: ") || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %+v and error %v, want one with %q", s, err, tt.want)
+			}
+		})
+	}
+}
+
+// TestOpenUnpacks: by what a file begins with, not by its name.
+func TestOpenUnpacks(t *testing.T) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	_, _ = z.Write([]byte("t_s,n\n0,1\n60,2\n"))
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{"packed.csv.gz": packed.Bytes(), "packed.csv": packed.Bytes(), "plain.gz": []byte("t_s,n\n0,1\n60,2\n")} {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := history.ReadFile(path, history.Options{}); err != nil || len(s.Values) != 2 {
+			t.Errorf("%s: %v, error %v", name, s, err)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "cut.csv.gz")
+	if err := os.WriteFile(path, packed.Bytes()[:packed.Len()-6], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := history.ReadFile(path, history.Options{}); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("a file that is cut: error %v", err)
+	}
+}
+
 func TestJitterDoesNotAddUp(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("t_s,n\n")
@@ -76,6 +139,7 @@ func TestJitterDoesNotAddUp(t *testing.T) {
 
 func FuzzReadCSV(f *testing.F) {
 	f.Add("t_s,n\n0,1\n60,\n")
+	f.Add("\ufeff\"t_s\";n\r\n0;1\r\n60;NA")
 	f.Add("2026-01-31T09:00:00Z,1\n2026-01-31T09:01:00Z,nan\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		s, err := history.ReadCSV(strings.NewReader(text), "in.csv", history.Options{})

@@ -15,9 +15,13 @@ type Line struct {
 	Values []float64
 }
 
-// ReadM4 reads one series a line: id, then values. A first line whose second field is no number is a header; fields that
+// ReadM4 reads one series a line: id, then values, separated by commas, semicolons or tabs. A first line whose second field is no number is a header; fields that
 // are empty at a line's end are left out, as in the competition's files; quotes around fields are taken off.
 func ReadM4(r io.Reader, name string, minValues int) ([]Line, error) {
+	r, separator, err := table(r)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
 	in := bufio.NewScanner(r)
 	in.Buffer(make([]byte, 0, 1<<20), 1<<26)
 	var out []Line
@@ -27,7 +31,7 @@ func ReadM4(r io.Reader, name string, minValues int) ([]Line, error) {
 		if text == "" {
 			continue
 		}
-		fields := strings.Split(text, ",")
+		fields := strings.Split(text, string(separator))
 		for len(fields) > 1 && unquote(fields[len(fields)-1]) == "" {
 			fields = fields[:len(fields)-1]
 		}

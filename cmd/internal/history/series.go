@@ -47,11 +47,12 @@ func (s *Series) Filled() ([]float64, error) {
 // findStep sets the step to the one given or, where that is 0, to the commonest of about the shortest distance between rows,
 // and checks that all distances are multiples of it.
 func (s *Series) findStep(step time.Duration) error {
+	nearest := s.Times[1].Sub(s.Times[0])
+	for i := 2; i < len(s.Times); i++ {
+		nearest = min(nearest, s.Times[i].Sub(s.Times[i-1]))
+	}
 	if step == 0 {
-		step = s.Times[1].Sub(s.Times[0])
-		for i := 2; i < len(s.Times); i++ {
-			step = min(step, s.Times[i].Sub(s.Times[i-1]))
-		}
+		step = nearest
 		// Times that jitter have a shortest distance that is too short: take the mean of those near it.
 		var sum time.Duration
 		n := 0
@@ -69,7 +70,9 @@ func (s *Series) findStep(step time.Duration) error {
 			step = mean.Round(unit)
 		}
 	}
-	s.Step = step
+	if s.Step = step; nearest >= 2*step-step/stepTolerance {
+		return fmt.Errorf("%s: rows are %v apart at least, and the step is said to be %v; want --step %v, or without it", s.Name, nearest, step, nearest)
+	}
 	for i := 1; i < len(s.Times); i++ {
 		distance := s.Times[i].Sub(s.Times[i-1])
 		if off := distance % step; min(off, step-off) > step/stepTolerance || distance < step/2 {
