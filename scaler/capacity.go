@@ -15,12 +15,16 @@ type capacity struct {
 	Samples         int
 	Rough           float64 // from intervals too idle for a sample; used while there is none
 	LowerBound      float64 // the highest throughput of a replica seen without a backlog, slowly forgotten
+	Refuted         float64 // 1 when a group fell behind though it was guessed to do more than LowerBound, slowly forgotten
 	Above, Below    int     // direct samples in a row that were far off: a new version of the workload
 }
 
 const (
 	// minBusyRatio is the busy ratio below which dividing by it blows up its error (design: 20 %).
 	minBusyRatio = 0.2
+	// mostBusyRatio is what a replica that was busy throughout may be measured as, by clocks that disagree a little. More is no
+	// ratio, and is left out.
+	mostBusyRatio = 1.1
 	// leastBusyRatio is the busy ratio from which on a rough figure is better than none: with 8 replicas of which a fifth of
 	// one is needed, it is what tells that seven can go.
 	leastBusyRatio = 0.01
@@ -33,6 +37,8 @@ const (
 	// lowerBoundKept is what remains of the lower bound from tick to tick: half of it is forgotten in a week of 15 s ticks. A
 	// workload that got slower shows sooner, by resetRun.
 	lowerBoundKept = 1 - 0.693/40320
+	// refutedKept is what remains of Refuted: half after a day, so that less is tried again, but not every ten minutes.
+	refutedKept = 1 - 0.693/5760
 	// resetRatio and resetRun: so far off, so many times in a row, the workload has changed and the past is forgotten.
 	resetRatio = 0.3
 	resetRun   = 6
@@ -82,8 +88,8 @@ func (c *capacity) observe(consumedRate, busy series.Value, ready, effective flo
 	}
 	if b, ok := busy.Get(); ok {
 		switch {
-		case b >= minBusyRatio && b <= 1:
-			c.add(rate / (ready * b))
+		case b >= minBusyRatio && b <= mostBusyRatio:
+			c.add(rate / (ready * min(b, 1)))
 		case b >= leastBusyRatio && b < minBusyRatio && !disturbed:
 			x := rate / (ready * b)
 			if c.Rough == 0 {
@@ -101,6 +107,15 @@ func (c *capacity) observe(consumedRate, busy series.Value, ready, effective flo
 		return
 	}
 	c.LowerBound = max(c.LowerBound*lowerBoundKept, rate/ready)
+	c.Refuted *= refutedKept
+}
+
+// refute says that the group, or a part of it, fell behind at no more than what LowerBound tells. It counts while that is all
+// that is known.
+func (c *capacity) refute() {
+	if c.guessed() {
+		c.Refuted = 1
+	}
 }
 
 // show learns that a replica has done x records per second, maybe with effort; missing where nothing was seen.
@@ -117,7 +132,7 @@ func (c *capacity) perReplica() series.Value {
 	case c.Rough > 0:
 		return series.Of(c.Rough)
 	case c.LowerBound > 0:
-		return series.Of(c.LowerBound * exploreRatio)
+		return series.Of(c.LowerBound * (1 + (exploreRatio-1)*(1-c.Refuted)))
 	default:
 		return series.Missing
 	}
@@ -128,6 +143,9 @@ func (c *capacity) sure() bool { return c.Samples >= 2 }
 
 // measured reports whether the estimate rests on enough direct evidence to be set against another.
 func (c *capacity) measured() bool { return c.Samples >= samplesNeeded }
+
+// explorable reports whether fewer replicas may be tried, to learn what they can do.
+func (c *capacity) explorable() bool { return c.guessed() && c.Refuted < 0.5 }
 
 // guessed reports whether the estimate is no more than what has been sustained without effort.
 func (c *capacity) guessed() bool { return c.Samples == 0 && c.Rough == 0 }

@@ -235,3 +235,46 @@ func TestAHotPartitionIsNoSaturationOfTheGroup(t *testing.T) {
 		}
 	}
 }
+
+// What a replica can do is guessed beyond what it was seen to do. Where that guess took one too many and the group fell behind,
+// it must not be made again and again.
+func TestAGuessThatFailedIsNotRepeated(t *testing.T) {
+	a := newTest(t, testConfig())
+	at, ready, lag, changes := start, 8, 0.0, 0
+	for range 2 * 240 {
+		at = at.Add(15 * time.Second)
+		// 700 records/s; of eight each can do 100, the slowest 90: with fewer some partitions fall behind, and others do not.
+		served := min(700*15+lag, 97*15*float64(ready))
+		if ready < 8 {
+			served = 690 * 15
+		}
+		lag += 700*15 - served
+		o := series.Observation{
+			Policy: "default/test", At: at, Interval: 15 * time.Second, ArrivalRecords: series.Of(700 * 15), ConsumedRecords: series.Of(served),
+			LagRecords: series.Of(lag), LagSeconds: series.Of(2 * lag / 700), ReadyReplicas: series.OfInt(ready), StartingReplicas: series.Of(0),
+			Partitions: series.Of(48),
+		}
+		for p := range 48 {
+			o.PartitionLagRecords = append(o.PartitionLagRecords, series.Of(lag/8*float64(1-min(p%6, 1))))
+		}
+		n := a.Tick(at, o).DesiredReplicas
+		if n != ready {
+			changes++
+			lag += 3 * 700 // a pause of three seconds
+		}
+		ready = n
+	}
+	if changes > 6 {
+		t.Errorf("%d changes in two hours of the same arrivals, want a few", changes)
+	}
+}
+
+func TestABusyRatioThatClocksPutSlightlyOverOneIsOne(t *testing.T) {
+	for _, test := range []struct{ busy, can float64 }{{1, 100}, {1.0000001, 100}, {1.05, 100}, {80, 0}} {
+		var c capacity
+		c.observe(series.Of(200), series.Of(test.busy), 2, 2, false, false)
+		if got := c.perReplica().Or(0); got != test.can {
+			t.Errorf("200/s by two that are busy %g: got %g a replica, want %g", test.busy, got, test.can)
+		}
+	}
+}

@@ -178,6 +178,7 @@ func (d decider) run(now time.Time) {
 	if config.Sizes {
 		d.chooseSize(p.at[3][ahead]/interval/s.Pace.factor(1-d.tune.Margin), parts.hottest(s.Arrivals.Level))
 	}
+	verdicts := len(d.Verdicts)
 	if parts.hot > 0 {
 		// The hot partitions' own consumers are busy whatever the count; plan for the others.
 		for j := range pathCount {
@@ -196,7 +197,7 @@ func (d decider) run(now time.Time) {
 	if s.Promise.atMost() {
 		d.term("price", want, price)
 	}
-	if fewer := parts.below(current); want == current && s.Capacity.guessed() && fewer >= max(lowest, 1) && float64(s.QuietTicks)*interval >= max(exploreSeconds, 2*lead) {
+	if fewer := parts.below(current); want == current && s.Capacity.explorable() && fewer >= max(lowest, 1) && float64(s.QuietTicks)*interval >= max(exploreSeconds, 2*lead) {
 		want, d.exploring = fewer, true
 		d.term("explore", want, 0)
 	} else if want > current && s.Capacity.guessed() && s.TriedTicks > 0 && sc.backlog <= s.Arrivals.Level {
@@ -222,7 +223,9 @@ func (d decider) run(now time.Time) {
 	if s.Ineffective {
 		d.verdict(VerdictIneffective)
 	}
-	if lead > config.ObjectiveLag.Seconds() && s.Promise.lateLately() > 10*config.ViolationRatio {
+	// Where something else keeps the count down or from helping, a sooner start would not keep the promise either.
+	free := len(d.Verdicts) == verdicts && !config.Paused && !config.Observe
+	if free && lead > config.ObjectiveLag.Seconds() && s.Promise.lateLately() > 10*config.ViolationRatio {
 		d.verdict(VerdictLeadTimeTooLong)
 	}
 

@@ -17,6 +17,8 @@ type partitions struct {
 	// Behind is how many partitions held a backlog at the last tick, RestLag what waited in the others.
 	Behind  int
 	RestLag float64
+	// ByLag stands in for Weights where they are not observed, to tell a partition that is hot.
+	ByLag hotByLag
 
 	// The useful counts, ascending, and the work that each can do, in replicas; derived, not stored.
 	useful    []int
@@ -86,12 +88,15 @@ func (p *partitions) derive(most int, arrivalRate, perReplica float64) {
 		most = 1
 	}
 	from := derivedFrom{p.Count, p.Seen, most, perReplica}
+	p.hot, p.coldShare = 0, 1
+	if p.Weights == nil && p.ByLag.isHot(p.ByLag.Worst, arrivalRate, perReplica) {
+		p.hot, p.coldShare = 1, 1-p.ByLag.WorstRate
+	}
 	if from == p.derived && p.useful != nil && p.Weights == nil {
 		return
 	}
 	p.derived = from
 	p.useful, p.effective = p.useful[:0], p.effective[:0]
-	p.hot, p.coldShare = 0, 1
 	skewed := p.Seen >= 2 && len(p.Weights) == p.Count && len(p.Latest) == p.Count
 	if skewed && arrivalRate > 0 && perReplica > 0 {
 		for i, w := range p.Weights {
@@ -126,7 +131,7 @@ func (p *partitions) derive(most int, arrivalRate, perReplica float64) {
 
 // hottest returns the arrivals of the partition that gets most, of arrivalRate in all; 0 where the spread is not known.
 func (p *partitions) hottest(arrivalRate float64) float64 {
-	most := 0.0
+	most := p.ByLag.WorstRate
 	for i, w := range p.Weights {
 		most = max(most, w, p.Latest[i])
 	}
@@ -135,6 +140,9 @@ func (p *partitions) hottest(arrivalRate float64) float64 {
 
 // isHot reports whether partition i gets more than one replica can do.
 func (p *partitions) isHot(i int, arrivalRate, perReplica float64) bool {
+	if i >= len(p.Weights) {
+		return p.Weights == nil && p.ByLag.isHot(i, arrivalRate, perReplica)
+	}
 	return p.Weights[i]*arrivalRate > perReplica || p.Latest[i]*arrivalRate > hotMargin*perReplica
 }
 
@@ -218,7 +226,7 @@ func (p *partitions) drainable(total series.Value, perPartition []series.Value, 
 	}
 	sum := 0.0
 	for i, v := range perPartition {
-		if p.hot > 0 && i < len(p.Weights) && p.isHot(i, arrivalRate, perReplica) {
+		if p.hot > 0 && p.isHot(i, arrivalRate, perReplica) {
 			continue
 		}
 		x, ok := v.Get()
@@ -237,6 +245,8 @@ const (
 	// alikeShare is the share of what would wait, were every partition as far behind as the worst, from which on the group as a
 	// whole counts as behind; alikePartitions the share of the partitions that must hold a backlog worth alikeShare of the mean.
 	alikeShare, alikePartitions = 0.5, 0.9
+	// alikeSeconds is what must wait on a partition in any case, in seconds of the mean partition's arrivals.
+	alikeSeconds = 1.0
 	// alikeAge is from what age on, in seconds, the oldest record tells more than when commits were made.
 	alikeAge = 10.0
 )
@@ -245,8 +255,7 @@ const (
 // partition or of one that stands still, does not keep the others busy, and what the group does then is not what it can do.
 // Where nothing tells how the backlog is spread it is taken to be even.
 func (p *partitions) behindAlike(o *series.Observation, arrivalRate float64) bool {
-	lag, known := o.LagRecords.Get()
-	if age, ok := o.LagSeconds.Get(); ok && known && age > alikeAge && lag < alikeShare*arrivalRate*age {
+	if onFew(o, arrivalRate) {
 		return false
 	}
 	behind, sum := 0, 0.0
@@ -257,12 +266,21 @@ func (p *partitions) behindAlike(o *series.Observation, arrivalRate float64) boo
 		sum += v.Or(0)
 	}
 	count := float64(len(o.PartitionLagRecords))
+	// Those that get more fall behind faster: the backlog grows uneven though no consumer ever runs dry.
+	least := min(alikeShare*sum, alikeSeconds*arrivalRate) / count
 	for _, v := range o.PartitionLagRecords {
-		if v.Or(0) >= alikeShare*sum/count {
+		if v.Or(0) >= least {
 			behind++
 		}
 	}
 	return float64(behind) >= alikePartitions*count
+}
+
+// onFew reports whether the oldest record is much older than the backlog as a whole would tell.
+func onFew(o *series.Observation, arrivalRate float64) bool {
+	lag, known := o.LagRecords.Get()
+	age, ok := o.LagSeconds.Get()
+	return ok && known && age > alikeAge && lag < alikeShare*arrivalRate*age
 }
 
 // behindThroughput returns what is consumed of a partition that holds a backlog, in records per second, where for two ticks the

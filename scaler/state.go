@@ -221,6 +221,13 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	behind := lagBefore.Known() && o.LagRecords.Known() && consumed.Or(0) > 0 && min(lagBefore.Or(0), o.LagRecords.Or(0)) > saturatedSeconds*rate
 	saturated := behind && s.Partitions.behindAlike(o, s.Arrivals.Level)
 	disturbed := changed || partial || o.Rebalancing || s.Rebalance.Run > 0
+	if len(o.PartitionArrivalRecords) == 0 && readyKnown {
+		growth := series.Missing
+		if age, ok := o.LagSeconds.Get(); ok && s.Pace.Age > 0 && interval > 0 {
+			growth = series.Of((age - s.Pace.Age) / interval)
+		}
+		s.Partitions.ByLag.observe(o.PartitionLagRecords, interval, ready, arrivals, s.Capacity.perReplica(), growth, disturbed)
+	}
 	effective := ready
 	if readyKnown && ready >= 1 && s.Partitions.Count > 0 {
 		effective = s.Partitions.evenWork(int(ready))
@@ -231,6 +238,9 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 			s.observeSize(o.ReplicaCPUCores, consumed, o.BusyRatio, ready, effective, saturated, disturbed)
 			if x := s.Partitions.behindThroughput(o); !disturbed {
 				s.Capacity.show(x)
+			}
+			if behind && !disturbed && o.LagRecords.Or(0) > lagBefore.Or(0) && s.Partitions.hot == 0 && !onFew(o, s.Arrivals.Level) {
+				s.Capacity.refute()
 			}
 		}
 		expected := s.Partitions.work(int(ready)) * s.Capacity.perReplica().Or(0)
@@ -253,7 +263,7 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	}
 	s.Promise.observe(config, o, consumed)
 	s.observeLatency(config, o)
-	s.observeEffect(consumed, behind, behind && o.LagRecords.Or(0) >= lagBefore.Or(0), at)
+	s.observeEffect(consumed, o.StartingReplicas.Or(0), behind, behind && o.LagRecords.Or(0) >= lagBefore.Or(0), at, config.Interval)
 
 	if a, ok := arrivals.Get(); ok && a == 0 && o.LagRecords.Or(0) == 0 {
 		s.IdleTicks++
@@ -280,21 +290,32 @@ func (s *State) derive(config *Config) {
 // observeEffect compares the throughput some time after an increase with that before it, while there is a backlog, and says that
 // the increase was ineffective when little of what it should have given came and the backlog still grows: that is on partitions
 // that have all of a consumer already, or wait for something else.
-func (s *State) observeEffect(consumed series.Value, behind, growing bool, at time.Time) {
+func (s *State) observeEffect(consumed series.Value, starting float64, behind, growing bool, at time.Time, interval time.Duration) {
 	// More than arrives is not consumed for long, however many consume.
 	needed := s.EffectBefore + effectShare*min(s.EffectGain*s.EffectBefore, s.Arrivals.Level-s.EffectBefore)
 	if !behind || consumed.Or(0) >= needed {
 		s.Ineffective = false // it got through after all
 	}
-	if s.EffectDue.IsZero() || at.Before(s.EffectDue) {
+	if s.EffectDue.IsZero() {
+		return
+	}
+	if settled := at.Add(settleTicks * interval); starting > 0 && s.EffectDue.Before(settled) {
+		s.EffectDue = settled // what was ordered takes longer than was known
+	}
+	if at.Before(s.EffectDue) {
 		return
 	}
 	s.Ineffective = growing && s.EffectBefore > 0 && consumed.Known() && consumed.Or(0) < needed
 	s.EffectDue = time.Time{}
 }
 
-// effectShare is the share of the throughput that an increase should have given from which on it counts as effective.
-const effectShare = 0.25
+const (
+	// effectShare is the share of the throughput that an increase should have given from which on it counts as effective.
+	effectShare = 0.25
+	// settleTicks is how long replicas that have started are given until their effect is judged: for the rebalance, and for a
+	// whole tick after it.
+	settleTicks = 3
+)
 
 // Record notes a decision that is about to be given, so that the next one knows of it.
 func (s *State) Record(d *Decision, o *series.Observation) {
