@@ -23,7 +23,7 @@ import (
 const WarmSamples = 30
 
 // checkpointVersion changes whenever the visited fields, their order or their meaning do.
-const checkpointVersion = 8
+const checkpointVersion = 9
 
 // Expert gives point forecasts on the square-root scale. Observe is called on all experts after the signal took a step,
 // then Points on all of them, each once per step.
@@ -44,6 +44,7 @@ type Model struct {
 	experts []Expert
 	started bool
 	at      time.Time
+	off     time.Duration // by how much at is later than the steps taken say
 	bank    bank
 	path    []float64
 	deaf    bool // nothing is restarted, for tests
@@ -63,25 +64,57 @@ func New(config forecaster.Config, s *signal.Signal, experts []Expert) (*Model, 
 
 const strayedReason = "recent maxima passed their quantiles too often: coverage has left its band"
 
-// maxGap bounds the work of one Observe after a long silence: a gap that is longer counts as one of this many steps.
-const maxGap = 4096
+// flushSteps is how many steps of a gap are taken one by one, after which nothing that was pending when it began still is; what
+// a longer gap has before them is skipped at little cost. maxSteps bounds a gap so that steps can be counted: some million years.
+const (
+	flushSteps = 2 * forecaster.MaxHorizonSteps
+	maxSteps   = 1 << 50
+)
 
-// Observe implements forecaster.Model.
+// Observe implements forecaster.Model. A sample stands for the whole number of steps since the last one, rounded, so jitter neither
+// doubles a step nor loses one. What the rounding leaves over is summed: where samples come slower or faster than the step says, a
+// step is taken twice or a sample dropped whenever the sum has become a step. So a season's phase is the clock's.
 func (m *Model) Observe(at time.Time, value float64) {
-	if m.started {
-		missed := math.Round(float64(at.Sub(m.at)) / float64(m.config.Step))
-		if missed < 1 {
-			return
-		}
-		for range int(min(missed-1, maxGap)) {
-			m.step(math.NaN())
-		}
-	}
-	m.started, m.at = true, at
 	if value < 0 || math.IsInf(value, 0) {
 		value = math.NaN()
 	}
+	if !m.started {
+		m.started, m.at = true, at
+		m.step(value * m.unit)
+		return
+	}
+	since, step := at.Sub(m.at), m.config.Step
+	steps := int64(min(math.Round(float64(since)/float64(step)), maxSteps))
+	if steps < 1 {
+		return
+	}
+	m.at = at
+	if m.off += since - time.Duration(steps)*step; steps == maxSteps {
+		m.off = 0
+	}
+	if m.off <= -step {
+		m.off += step
+		if steps--; steps < 1 {
+			return
+		}
+	}
+	m.gap(int(steps - 1))
 	m.step(value * m.unit)
+	if m.off >= step {
+		m.off -= step
+		m.step(value * m.unit)
+	}
+}
+
+// gap takes n steps without a value.
+func (m *Model) gap(n int) {
+	if n > flushSteps {
+		m.signal.Skip(n - flushSteps)
+		n = flushSteps
+	}
+	for range n {
+		m.step(math.NaN())
+	}
 }
 
 // maxValue bounds what is taken for a sample, in units per step: beyond it sums of squares would leave what a float32 holds.
@@ -167,6 +200,9 @@ func (m *Model) visit(c *checkpoint.Codec) {
 	nanos := m.at.UnixNano()
 	c.Int64(&nanos)
 	m.at = time.Unix(0, nanos).UTC()
+	off := int64(m.off)
+	c.Int64(&off)
+	m.off = time.Duration(off)
 	m.signal.Visit(c)
 	for _, e := range m.experts {
 		e.Visit(c)
@@ -184,9 +220,9 @@ func (m *Model) AppendCheckpoint(b []byte) []byte {
 // Restore implements forecaster.Model.
 func (m *Model) Restore(b []byte) error {
 	c := checkpoint.Checker(b)
-	at := m.at
+	at, off := m.at, m.off
 	m.visit(c)
-	m.at = at
+	m.at, m.off = at, off
 	if c.Err() == nil && len(c.Bytes()) > 0 {
 		c.Fail(fmt.Errorf("%d bytes too many", len(c.Bytes())))
 	}

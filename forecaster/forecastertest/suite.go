@@ -177,6 +177,34 @@ func irregular(t *testing.T, make Make) {
 	Check(t, &f)
 }
 
+// silence checks that a forecast after a gap depends on how long it was, not on how often that was said, up to gaps of centuries.
+func silence(t *testing.T, make Make) {
+	for _, steps := range []int{2, 30, 400, 500, 5000, 4_000_000} {
+		var a, b forecaster.Forecast
+		for round, f := range []*forecaster.Forecast{&a, &b} {
+			m, rng := must(t, make), rand.New(rand.NewSource(10))
+			at := start
+			for i := range 250 {
+				at = start.Add(time.Duration(i) * Config().Step)
+				m.Observe(at, daily(rng, i))
+			}
+			if round == 1 {
+				for i := 1; i < min(steps, 600); i++ { // 600 are more than any model has pending
+					m.Observe(at.Add(time.Duration(steps-min(steps, 600)+i)*Config().Step), math.NaN())
+				}
+			}
+			for i := range 20 {
+				m.Observe(at.Add(time.Duration(steps+i)*Config().Step), daily(rng, 250+steps+i))
+			}
+			m.Forecast(f, 6)
+			Check(t, f)
+		}
+		if !reflect.DeepEqual(a, b) {
+			t.Errorf("after %d steps of silence the forecast is %v, where the gaps were told one by one %v", steps, a.PerStep, b.PerStep)
+		}
+	}
+}
+
 func constant(t *testing.T, make Make) {
 	m := must(t, make)
 	for i := range 300 {
@@ -217,8 +245,10 @@ func spike(t *testing.T, make Make) {
 }
 
 // RunRecovery adds what the standard model promises and a season's naive forecast alone cannot: it finds the new level
-// after a lasting change.
+// after a lasting change, and knows the time of day after any gap and on any clock.
 func RunRecovery(t *testing.T, make Make) {
+	t.Run("a long silence", func(t *testing.T) { silence(t, make) })
+	t.Run("knows the time of day", func(t *testing.T) { phase(t, make) })
 	t.Run("recovers after a step", func(t *testing.T) { recovers(t, make) })
 	t.Run("recovers after a disturbance", func(t *testing.T) { settles(t, make) })
 }
@@ -243,6 +273,48 @@ func recovers(t *testing.T, make Make) {
 		if q := f.Quantile(1, 0); math.Abs(q-1000*factor) > 250*factor {
 			t.Errorf("%d samples after a change from 1000 to %v the median is %v", RecoverySamples, 1000*factor, q)
 		}
+	}
+}
+
+// phase checks that the day's curve is forecast within a tenth after silences of odd lengths, and where samples come a twentieth
+// too slow, too fast or as they like.
+func phase(t *testing.T, make Make) {
+	step := Config().Step
+	for _, tt := range []struct {
+		name string
+		next func(rng *rand.Rand, i int) time.Duration // from sample i to the next
+	}{
+		{"a silence of 50 days and a quarter", func(_ *rand.Rand, i int) time.Duration {
+			if i == 799 {
+				return (50*96 + 24) * step
+			}
+			return step
+		}},
+		{"a clock that is slow", func(*rand.Rand, int) time.Duration { return step * 21 / 20 }},
+		{"a clock that is fast", func(*rand.Rand, int) time.Duration { return step * 19 / 20 }},
+		{"jitter", func(rng *rand.Rand, i int) time.Duration {
+			return step + time.Duration((rng.Float64()-0.5)*0.9*float64(step))
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m, rng := must(t, make), rand.New(rand.NewSource(11))
+			curve := func(at time.Time) float64 { return 100 + 60*math.Sin(2*math.Pi*at.Sub(start).Hours()/24) }
+			var f forecaster.Forecast
+			at, off, n := start, 0.0, 0
+			for i := range 1000 {
+				m.Observe(at, curve(at)+rng.NormFloat64())
+				m.Forecast(&f, 6)
+				Check(t, &f)
+				if i >= 805 {
+					off += math.Abs(f.Quantile(6, 0) - curve(at.Add(6*step)))
+					n++
+				}
+				at = at.Add(tt.next(rng, i))
+			}
+			if off /= float64(n); off > 6 {
+				t.Errorf("six steps ahead the median is off by %.1f on average, where the curve moves by up to 23", off)
+			}
+		})
 	}
 }
 

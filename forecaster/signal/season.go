@@ -41,7 +41,9 @@ func (s *Signal) look() {
 	if s.recent == nil || s.steps < s.checkAt {
 		return
 	}
-	s.checkAt += min(s.checkAt, recentSteps/2)
+	for s.checkAt <= s.steps {
+		s.checkAt += min(s.checkAt, recentSteps/2)
+	}
 	n := min(s.steps, recentSteps)
 	z := make([]float64, n)
 	last, known := math.NaN(), 0

@@ -96,3 +96,48 @@ func TestTurnIsTheSamePhase(t *testing.T) {
 		}
 	}
 }
+
+// TestSkipIsManyGaps: after it every question is answered as after as many gaps one by one, across buckets and further back than
+// anything is kept.
+func TestSkipIsManyGaps(t *testing.T) {
+	for _, n := range []int{1, 3, 50, 700, 5000, 80_000} {
+		random := rand.New(rand.NewPCG(1, 2))
+		one, many := New(2880, 7*2880, 6), New(2880, 7*2880, 6)
+		one.Seek()
+		many.Seek()
+		for i := range 6001 {
+			z := Forward(100 + 50*math.Sin(2*math.Pi*float64(i)/2880) + random.NormFloat64())
+			one.Push(z)
+			many.Push(z)
+		}
+		one.Skip(n)
+		for range n {
+			many.Push(math.NaN())
+		}
+		for range 10 {
+			z := Forward(100 + random.NormFloat64())
+			one.Push(z)
+			many.Push(z)
+		}
+		same := func(name string, a, b float64) {
+			t.Helper()
+			if a != b && !(math.IsNaN(a) && math.IsNaN(b)) && math.Abs(a-b) > 0.05 { // a bucket cut by a long gap may be let go
+				t.Errorf("%d gaps: %s is %v, one by one %v", n, name, a, b)
+			}
+		}
+		same("steps", float64(one.Steps()), float64(many.Steps()))
+		same("now", one.Now(), many.Now())
+		same("mean", one.Mean(Mean60), many.Mean(Mean60))
+		for k := range 7 {
+			a, _ := one.Shape(k)
+			b, _ := many.Shape(k)
+			same("shape", a, b)
+		}
+		for ago := range 7*2880 + 6 {
+			same("past", one.Past(ago), many.Past(ago))
+		}
+		for ago := range lags {
+			same("lag", one.Lag(ago), many.Lag(ago))
+		}
+	}
+}

@@ -169,6 +169,28 @@ func (s *Signal) Push(z float64) {
 	s.smooth()
 }
 
+// Skip takes n gaps, as so many Pushes of NaN would, but does work only for what is remembered: however long a silence was,
+// the day and the week go on from where the clock is. The next call must be a Push.
+func (s *Signal) Skip(n int) {
+	if further := n - max(len(s.ring)*s.bucket, recentSteps, lags); further > 0 {
+		s.sum, s.count = 0, 0 // of the bucket that is left behind
+		s.steps += further
+		s.gap += further
+		n -= further
+	}
+	for range n {
+		s.gap++
+		s.lag[s.steps&(lags-1)] = s.z
+		if s.recent != nil {
+			s.recent[s.steps&(recentSteps-1)] = 0
+		}
+		s.steps++
+		if s.bucketEnds() {
+			s.close()
+		}
+	}
+}
+
 // reopen carries the levels over a gap that is ending: by as much as the typical day moved meanwhile.
 func (s *Signal) reopen() {
 	if s.gap < 2 || len(s.profile) == 0 {
