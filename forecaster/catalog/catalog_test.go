@@ -158,3 +158,18 @@ func TestFindsAnHourlySeason(t *testing.T) {
 		t.Errorf("five minutes ahead the error is %.0f, of a model without the season %.0f; want at most 0.3 of it", found, blind)
 	}
 }
+
+// Of the same value again and again only the last digits are forecast wrong: that is no reason for distrust.
+func TestArrivalsThatNeverChangeAreForecastWithTrust(t *testing.T) {
+	m, err := catalog.New(forecaster.Config{Step: 15 * time.Second, MaxSteps: 40, Quantiles: forecaster.DefaultQuantiles()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f forecaster.Forecast
+	for i, at := 0, time.Unix(0, 0); i < 4000; i, at = i+1, at.Add(15*time.Second) {
+		m.Observe(at, 109500)
+		if m.Forecast(&f, 40); f.Warm && !f.Trusted {
+			t.Fatalf("sample %d: %s", i, f.Reason)
+		}
+	}
+}

@@ -25,10 +25,12 @@ type watch struct {
 }
 
 // watchMemory is over how many outcomes forecasts are watched, and coverBand how far coverage may stray below its level,
-// beyond twice the standard error of as many outcomes, before the forecast is no longer trusted.
+// beyond twice the standard error of as many outcomes, before the forecast is no longer trusted. An outcome that passes its
+// quantile by no more than the share negligible counts as covered: of arrivals that are always the same, the last digit decides.
 const (
 	watchMemory = 200
 	coverBand   = 0.05
+	negligible  = 1e-3
 )
 
 // Drift is found by a two-sided cumulative sum of the errors in units of their mean, less an allowance (Page 1954, "Continuous
@@ -56,6 +58,8 @@ func (w *watch) peak(i int, said, y float64) {
 	hit, loss := 0.0, w.levels[i]*(y-said)
 	if y <= said {
 		hit, loss = 1, (1-w.levels[i])*(said-y)
+	} else if y-said <= negligible*y {
+		hit = 1
 	}
 	w.cover[i] += (hit - w.cover[i]) / watchMemory
 	w.pinball[i] += (loss - w.pinball[i]) / float64(max(1, min(w.peaks, watchMemory)))

@@ -74,3 +74,21 @@ func TestNothingJudgedIsNothingReported(t *testing.T) {
 		t.Errorf("got %+v", a)
 	}
 }
+
+// An outcome in the last digits over its quantile is no reason for distrust, one a tenth over is.
+func TestWhatIsNegligiblyOverItsQuantileIsInBand(t *testing.T) {
+	for _, test := range []struct {
+		said   float64
+		inBand bool
+	}{{109499.99, true}, {109499.99 * 0.9, false}} {
+		var w watch
+		w.init([]float64{0.5, 0.9})
+		for range 400 {
+			w.peak(0, test.said, 109500)
+			w.peak(1, test.said, 109500)
+		}
+		if got := w.strayed() < 0; got != test.inBand {
+			t.Errorf("%g of 109500: in band %v, want %v", test.said, got, test.inBand)
+		}
+	}
+}
