@@ -10,6 +10,7 @@ import (
 	"github.com/prescale/prescale/forecaster"
 	"github.com/prescale/prescale/forecaster/catalog"
 	"github.com/prescale/prescale/forecaster/forecastertest"
+	"github.com/prescale/prescale/forecaster/score"
 )
 
 func TestStandardModel(t *testing.T) {
@@ -23,16 +24,18 @@ func TestEachFamilyAlone(t *testing.T) {
 	}
 }
 
-// TestMemory holds a series to its budget: the state of a weekly season at 15 s, four quantiles and ten steps. The
+// TestMemory holds a series to its budget: the state of a weekly season at 15 s, four quantiles and ten steps, and of any other. The
 // checkpoint holds every array that the model holds, at the same width.
 func TestMemory(t *testing.T) {
-	m, err := catalog.New(forecaster.Config{Step: 15 * time.Second, MaxSteps: 10, Quantiles: []float64{0.5, 0.9, 0.95, 0.99},
-		Seasons: []time.Duration{24 * time.Hour, 7 * 24 * time.Hour}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := len(m.AppendCheckpoint(nil)); n > 64<<10 {
-		t.Errorf("a series takes %d bytes, want at most %d", n, 64<<10)
+	const week = 7 * 24 * time.Hour
+	for _, seasons := range [][]time.Duration{nil, {24 * time.Hour, week}, {time.Hour, week}, {week}, {24 * time.Hour, 52 * week}} {
+		m, err := catalog.New(forecaster.Config{Step: 15 * time.Second, MaxSteps: 10, Quantiles: []float64{0.5, 0.9, 0.95, 0.99}, Seasons: seasons})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(m.AppendCheckpoint(nil)); n > 64<<10 {
+			t.Errorf("a series of seasons %v takes %d bytes, want at most %d", seasons, n, 64<<10)
+		}
 	}
 }
 
@@ -171,5 +174,43 @@ func TestArrivalsThatNeverChangeAreForecastWithTrust(t *testing.T) {
 		if m.Forecast(&f, 40); f.Warm && !f.Trusted {
 			t.Fatalf("sample %d: %s", i, f.Reason)
 		}
+	}
+}
+
+// TestFindsASeasonLongerThanADay: something large comes every 36 hours. A model that looks for seasons must be better for it than
+// one that was told of day and week.
+func TestFindsASeasonLongerThanADay(t *testing.T) {
+	config := forecaster.Config{Step: time.Minute, MaxSteps: 5, Quantiles: []float64{0.5, 0.9, 0.99}}
+	random := rand.New(rand.NewPCG(5, 6))
+	values := make([]float64, 12*1440)
+	for i := range values {
+		values[i] = max(0, 50+7*random.NormFloat64())
+		if i%2160 < 40 {
+			values[i] += 300
+		}
+	}
+	lossOf := func(seasons ...time.Duration) float64 {
+		config.Seasons = seasons
+		m, err := catalog.New(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var f forecaster.Forecast
+		sum := 0.0
+		for i, v := range values[:len(values)-5] {
+			m.Observe(time.Unix(0, 0).Add(time.Duration(i)*time.Minute), v)
+			if i >= 7*1440 {
+				m.Forecast(&f, 5)
+				for l, tau := range f.Levels {
+					sum += score.Pinball(f.Quantile(5, l), values[i+5], tau)
+				}
+			}
+		}
+		return sum
+	}
+	looking, told := lossOf(), lossOf(24*time.Hour, 168*time.Hour)
+	t.Logf("loss %.0f, of a model that does not look %.0f", looking, told)
+	if looking > 0.9*told {
+		t.Errorf("loss %.0f, of a model that does not look %.0f; want at most 0.9 of it", looking, told)
 	}
 }

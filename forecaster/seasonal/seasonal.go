@@ -15,7 +15,8 @@ type Lag struct{ Week bool }
 // Observe does nothing: the Signal keeps the past.
 func (Lag) Observe(*signal.Signal) {}
 
-// Points sets step k to the value of the same time a season ago. Where no day is known yet the season that was found serves.
+// Points sets step k to the value of the same time a season ago. A long season that was found serves instead of the day, which
+// would not have hidden it if it were the stronger one, and any that was found where no day is known yet.
 func (l Lag) Points(s *signal.Signal, dst []float64) {
 	season := s.Day()
 	if l.Week {
@@ -23,7 +24,9 @@ func (l Lag) Points(s *signal.Signal, dst []float64) {
 	}
 	for k := range dst {
 		v := math.NaN()
-		if season > 0 {
+		if !l.Week && s.Long() > 0 {
+			v = s.Turn(k + 1)
+		} else if season > 0 {
 			v = Same(s, season, k+1)
 		}
 		if math.IsNaN(v) && !l.Week {

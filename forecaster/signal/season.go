@@ -10,18 +10,23 @@ import (
 // of 682 steps, which at 15 s is close to three hours.
 const recentSteps = 2048
 
-// Seek makes s look for a season shorter than a day, such as an hourly job's, and keep it up to date. It is called once, before
-// the first Push.
+// Seek makes s look for a season that is neither its day nor its week, such as an hourly job's, and keep it up to date: one of up
+// to 682 steps, or up to a third of the week (long.go). It is called once, before the first Push.
 func (s *Signal) Seek() { s.recent, s.checkAt = make([]uint16, recentSteps), firstCheck }
 
-// Found returns the length in steps of the season that was found, or 0 for none.
-func (s *Signal) Found() int { return s.found }
+// Found returns the length in steps of the season that was found, or 0 for none: one of at most 682 steps before a longer one.
+func (s *Signal) Found() int {
+	if s.found == 0 {
+		return s.long
+	}
+	return s.found
+}
 
 // Turn returns the latest value whose phase in the found season is that of k steps ahead (k may be 0), or NaN where none is
 // known.
 func (s *Signal) Turn(k int) float64 {
 	if s.found == 0 {
-		return math.NaN()
+		return s.longTurn(k)
 	}
 	turns := max(1, (k+s.found-1)/s.found)
 	ago := turns*s.found - k
@@ -60,7 +65,7 @@ func (s *Signal) look() {
 	for i := 0; i < n && math.IsNaN(z[i]); i++ {
 		z[i] = z[n-1]
 	}
-	s.found = season(z, s.found)
+	s.found = season(z, 2, s.found)
 }
 
 // What a season must show in the autocorrelation of the detrended values: a peak this high, this much above the deepest
@@ -73,11 +78,11 @@ const (
 	peakFading = 0.25
 )
 
-// season returns the length of the strongest season in z, or 0. As in Vlachos, Yu & Castelli 2005, "On periodicity detection
+// season returns the length of the strongest season in z, of at least `from`, or 0. As in Vlachos, Yu & Castelli 2005, "On periodicity detection
 // and structural similarity" (section 3), a season has to stand on a hill of the autocorrelation; the hills are found there
 // alone, since a periodogram of some turns resolves long seasons poorly. Where several hills are about as high the first one is
 // the season, and the others are its multiples.
-func season(z []float64, before int) int {
+func season(z []float64, from, before int) int {
 	n := len(z)
 	r := autocorrelation(detrended(z))
 	if r == nil {
@@ -87,7 +92,7 @@ func season(z []float64, before int) int {
 	valley := 1.0
 	for lag := 2; lag < n/3; lag++ {
 		valley = min(valley, r[lag-1])
-		if r[lag] < r[lag-1] || r[lag] < r[lag+1] || r[lag]-valley < peakAbove {
+		if lag < from || r[lag] < r[lag-1] || r[lag] < r[lag+1] || r[lag]-valley < peakAbove {
 			continue
 		}
 		least := peakLeast
@@ -101,7 +106,18 @@ func season(z []float64, before int) int {
 			best, height = lag, r[lag]
 		}
 	}
-	return refined(r, best)
+	return refined(r, summit(r, best))
+}
+
+// summit returns the highest lag of the hill whose side the given one may be: noise makes a broad hill's sides uneven.
+func summit(r []float64, lag int) int {
+	best := lag
+	for l := lag; l <= lag+lag/8 && l < len(r)/2; l++ {
+		if r[l] > r[best] {
+			best = l
+		}
+	}
+	return best
 }
 
 // refined returns the lag again, read off the peaks at its multiples, where an error of one step shows many times over.

@@ -141,3 +141,65 @@ func TestSkipIsManyGaps(t *testing.T) {
 		}
 	}
 }
+
+// TestLongSeasonIsFoundWhereThereIsOneAndNotElsewhere: of minutes, over two weeks. What is found is within a fiftieth, where it is
+// as sharp as a pulse within a step.
+func TestLongSeasonIsFoundWhereThereIsOneAndNotElsewhere(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	const day = 1440
+	wave := func(i, season int) float64 { return 60 * math.Sin(2*math.Pi*float64(i)/float64(season)) }
+	walk, burst := 50.0, 0.0
+	for _, tt := range []struct {
+		name      string
+		value     func(i int) float64
+		want, off int
+	}{
+		{"36 hours", func(i int) float64 { return 100 + wave(i, 2160) + 20*random.NormFloat64() }, 2160, 43},
+		{"a pulse every 13 hours over a day, to which two turns are nearer", func(i int) float64 {
+			v := 100 + wave(i, day)/2 + 7*random.NormFloat64()
+			if i%780 < 30 {
+				v += 200
+			}
+			return v
+		}, 1560, 2},
+		{"50 hours, on and off", func(i int) float64 {
+			if i%3000 < 1000 {
+				return 150 + 20*random.NormFloat64()
+			}
+			return 50 + 20*random.NormFloat64()
+		}, 3000, 10},
+		{"a day, which is known", func(i int) float64 { return 100 + wave(i, day) + 40*random.NormFloat64() }, 0, 0},
+		{"a week, which is known", func(i int) float64 { return 100 + wave(i, 7*day) + 20*random.NormFloat64() }, 0, 0},
+		{"noise", func(int) float64 { return 100 + 10*random.NormFloat64() }, 0, 0},
+		{"random walk", func(int) float64 { walk = max(1, walk+random.NormFloat64()); return walk }, 0, 0},
+		{"bursts that decay", func(int) float64 {
+			burst *= 0.98
+			if random.IntN(300) == 0 {
+				burst += 500 * random.ExpFloat64()
+			}
+			return 20 + burst + 3*random.NormFloat64()
+		}, 0, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := New(day, 7*day, 4)
+			s.Seek()
+			for i := range 14 * day {
+				s.Push(Forward(tt.value(i)))
+				if tt.want == 0 && s.Long() != 0 {
+					t.Fatalf("after %d steps a season of %d was found", i+1, s.Long())
+				}
+			}
+			if got := s.Long(); got < tt.want-tt.off || got > tt.want+tt.off {
+				t.Errorf("found %d, want %d", got, tt.want)
+			}
+			if tt.want == 0 {
+				return
+			}
+			for k := range 5 { // the latest step is 14*day-1
+				if got, want := s.Turn(k), s.Past(s.Long()-k); got != want {
+					t.Errorf("%d steps ahead: %v, a season before it %v", k, got, want)
+				}
+			}
+		})
+	}
+}

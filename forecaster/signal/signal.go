@@ -29,6 +29,10 @@ func Backward(z float64) float64 {
 // loses little, since one sample a day ago says less than the minute around it, and bounds the memory of a series.
 const maxBuckets = 1440
 
+// maxRing is how many buckets the longest season is remembered in, a week of minutes, unless that left a stated short season with
+// less than 24 of them.
+const maxRing = 7 * maxBuckets
+
 const lags = 64 // power of two; the longest lag kept at full resolution
 
 // scaleGain makes the scale a slow one, a memory of a thousand steps: the square root has evened the noise out already, and
@@ -75,6 +79,8 @@ type Signal struct {
 	recent  []uint16 // the latest steps, packed; nil where no season is looked for
 	found   int      // length of the season that was found, 0 for none
 	checkAt int      // steps at which the next look is due
+	long    int      // length of the long season that was found, 0 for none
+	longAt  int      // steps at which the next look for one is due
 
 	shape []float64 // profile at now, now+1, … now+reach, smoothed; derived
 }
@@ -85,10 +91,13 @@ func New(day, week, reach int) *Signal {
 	if day > maxBuckets {
 		s.bucket = (day + maxBuckets - 1) / maxBuckets
 	}
+	longest := max(day, week)
+	if coarse := (longest + maxRing - 1) / maxRing; coarse > s.bucket {
+		s.bucket = max(1, min(coarse, day/24))
+	}
 	if day > 0 {
 		s.profile = make([]uint16, (day+s.bucket-1)/s.bucket)
 	}
-	longest := max(day, week)
 	if longest > 0 {
 		s.ring = make([]uint16, (longest+reach)/s.bucket+4)
 	}
@@ -166,6 +175,7 @@ func (s *Signal) Push(z float64) {
 	if s.bucketEnds() {
 		s.close()
 	}
+	s.lookLong()
 	s.smooth()
 }
 
@@ -369,4 +379,6 @@ func (s *Signal) Visit(c *checkpoint.Codec) {
 	c.Uint16s("recent", s.recent)
 	c.Int(&s.found)
 	c.Int(&s.checkAt)
+	c.Int(&s.long)
+	c.Int(&s.longAt)
 }
