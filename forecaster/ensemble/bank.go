@@ -35,6 +35,7 @@ type bank struct {
 	drift   []float32 // [target][level]: recent share of outcomes over what was told, less its due
 	gain    []float32 // [target][level]: of the conformal offset
 	count   []int     // outcomes seen, by target
+	start   start
 	watch   watch
 	change  change
 	changed bool // the latest outcome told of a change
@@ -77,13 +78,13 @@ func (b *bank) init(levels []float64, reach, k int) {
 		u := math.Sqrt2 * math.Erfinv(2*level-1)
 		b.density = append(b.density, math.Sqrt(2*math.Pi)*math.Exp(u*u/2))
 	}
+	b.start.init(b)
 	for t := range b.targets {
 		for i, level := range levels {
 			b.gain[t*q+i] = float32(b.density[i] / finalMemory / math.Sqrt(math.Sqrt(float64(b.span(t)))))
-			start := spreadOfScale * math.Pow(float64(b.span(t)), spreadGrowth) * math.Sqrt2 * math.Erfinv(2*level-1)
 			for e := range b.k {
 				c := (t*q+i)*b.k + e
-				b.offset[c] = float32(start)
+				b.offset[c] = float32(b.start.growth[t] * b.normal(t, level))
 				b.weight[c] = 1 / float32(b.k)
 			}
 		}
@@ -117,6 +118,7 @@ func (b *bank) take(s *signal.Signal, e int, path []float64) {
 func (b *bank) finish(s *signal.Signal) {
 	at := s.Steps() % (b.reach + 1)
 	b.made[at] = true
+	b.begin(s)
 	b.scales[at] = float32(s.Scale())
 	ceiling := float32(1.3 * s.Peak())
 	for t := range b.targets {
@@ -165,6 +167,7 @@ func (b *bank) learn(s *signal.Signal, y float64) {
 	if math.IsNaN(y) {
 		return
 	}
+	b.start.observe(s, b.outcome)
 	for t := range b.targets {
 		h := b.span(t)
 		if s.Steps() <= h {
@@ -193,16 +196,7 @@ const (
 	fixedShare = 0.01  // spread evenly, so that an expert can come back
 	fullRate   = 1.0 / 3
 	lossUnit   = 3.0 // regrets are in units of this many mean losses
-	newborn    = 16  // outcomes that the Gaussian start is worth
 	offsetSpan = 1000
-)
-
-// The Gaussian start of the experts' quantiles: the standard deviation is that of a normal distribution whose mean absolute value
-// is the scale, and grows with the distance of the step to a power between 0, which it is for noise, and a half, which it is for
-// a random walk. The power was chosen on first forecasts from 30 samples of public traces.
-const (
-	spreadOfScale = 1.2533 // the root of half pi
-	spreadGrowth  = 0.1
 )
 
 // zeroZ is what 0 is on the square-root scale, and a hair: where both the outcome and a quantile are 0, nothing is to be
@@ -217,7 +211,7 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 	unit := max(scale, s.Scale())
 	z := signal.Forward(y)
 	b.count[t]++
-	memory := float64(min(b.count[t]+newborn, offsetSpan))
+	memory := min(float64(b.count[t])+b.worth(t), offsetSpan)
 	p := b.points[(at*b.targets+t)*b.k:][:b.k]
 	if t == b.targets-1 {
 		b.watch.peaks++
@@ -380,6 +374,7 @@ func (b *bank) visit(c *checkpoint.Codec) {
 	for i := range b.made {
 		c.Bool(&b.made[i])
 	}
+	b.start.visit(c)
 	c.Float32s("told", b.told)
 	c.Float64s("outcomes", b.outcome)
 	b.watch.visit(c)

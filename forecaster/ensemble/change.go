@@ -48,11 +48,11 @@ func (c *change) step(e float64) bool {
 	return true
 }
 
-// What a change leaves of what was learned before: weights and quantiles of errors move from then on as fast as those of a
-// series of keptOutcomes, regrets and squares keep a tenth, and the last tracker begins anew. What was told is judged as before,
+// What a change leaves of what was learned before: quantiles of errors move from then on as if keptOutcomes were known, their start
+// among them, regrets and squares keep a tenth, and the last tracker begins anew. What was told is judged as before,
 // so that a forecast is not trusted again for having been restarted. The numbers were chosen on the public traces.
 const (
-	keptOutcomes = 30
+	keptOutcomes = 45
 	keptRegret   = 0.1
 )
 
@@ -63,7 +63,7 @@ func (b *bank) restart() {
 		b.square[i] *= keptRegret
 	}
 	for t := range b.count {
-		b.count[t] = min(b.count[t], keptOutcomes)
+		b.count[t] = min(b.count[t], max(1, keptOutcomes-int(b.worth(t))))
 	}
 	clear(b.final)
 }
