@@ -28,6 +28,9 @@ func TestBudgetThatBinds(t *testing.T) {
 			if d.Reason != ReasonBudget && d.Reason != ReasonMinReplicas {
 				t.Fatalf("tick %d: the budget binds and the reason is %s", i, d.Reason)
 			}
+			if slices.Contains(d.Verdicts, VerdictLeadTimeTooLong) {
+				t.Fatalf("tick %d: the budget binds and the lead time is named as well", i)
+			}
 		}
 	}
 	if bound == 0 {

@@ -387,6 +387,7 @@ func (d decider) settle(n int, reason Reason) {
 			if most := s.Spending.affordable(config.BudgetReplicaHoursPerDay, config.MinReplicas, d.At); n > most {
 				apply(most, ReasonBudget, "budget")
 				d.verdict(VerdictBudgetBound)
+				d.Verdicts = slices.DeleteFunc(d.Verdicts, func(v Verdict) bool { return v == VerdictLeadTimeTooLong }) // sooner would cost the same
 			}
 		}
 		if least := min(d.in.ScheduledMin, config.MaxReplicas); n < least {

@@ -68,6 +68,14 @@ func (d *Decision) Binding() int {
 	for i > 0 && d.Terms[i-1].Replicas == d.DesiredReplicas && d.Terms[i-1].Name != "current" {
 		i--
 	}
+	// The plan is for the backlog too; the term after it says that without it the plan asks for fewer.
+	if d.Reason == ReasonBacklog {
+		for j := i + 1; j < len(d.Terms); j++ {
+			if d.Terms[j].Name == "backlog" && d.Terms[j].Replicas == d.DesiredReplicas {
+				return j
+			}
+		}
+	}
 	return i
 }
 

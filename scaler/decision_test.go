@@ -1,6 +1,10 @@
 package scaler
 
-import "testing"
+import (
+	"os"
+	"regexp"
+	"testing"
+)
 
 func TestBindingIsTheTermThatLedToTheAnswer(t *testing.T) {
 	for _, c := range []struct {
@@ -17,12 +21,42 @@ func TestBindingIsTheTermThatLedToTheAnswer(t *testing.T) {
 		{5, []int{3, 5, 4}, 1}, // the latency rule asked for less than the plan
 		{5, []int{3, 5, 2, 5}, 3},
 	} {
-		d := Decision{DesiredReplicas: c.desired}
+		d := Decision{DesiredReplicas: c.desired, Reason: ReasonForecast}
 		for i, n := range c.counts {
 			d.Terms = append(d.Terms, Term{Name: []string{"current", "plan", "latency", "schedule"}[i], Replicas: n})
 		}
 		if got := d.Binding(); got != c.want {
 			t.Errorf("%d of %v: got %d, want %d", c.desired, c.counts, got, c.want)
+		}
+	}
+}
+
+func TestABacklogThatThePlanIsForBinds(t *testing.T) {
+	d := Decision{DesiredReplicas: 10, Reason: ReasonBacklog, Terms: []Term{{Name: "current", Replicas: 8}, {Name: "plan", Replicas: 10}, {Name: "backlog", Replicas: 10}}}
+	if got := d.Binding(); got != 2 {
+		t.Errorf("got %d, want 2: the backlog", got)
+	}
+	d.DesiredReplicas, d.Reason = 9, ReasonBudget
+	d.Terms = append(d.Terms, Term{Name: "budget", Replicas: 9})
+	if got := d.Binding(); got != 3 {
+		t.Errorf("with a budget: got %d, want 3", got)
+	}
+}
+
+// Each term that the rule writes is explained.
+func TestEveryTermHasADetail(t *testing.T) {
+	source, err := os.ReadFile("decide.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?:d\.term\(|apply\([^\n]*, )"(\w+)"`).FindAllSubmatch(source, -1)
+	if len(found) < 10 {
+		t.Fatalf("%d terms in decide.go, want 10 or more", len(found))
+	}
+	for _, m := range found {
+		d := Decision{Terms: []Term{{Name: string(m[1])}}}
+		if describe(&d); d.Terms[0].Detail == "" {
+			t.Errorf("%s: has no detail", m[1])
 		}
 	}
 }

@@ -21,6 +21,8 @@ func describe(d *Decision) {
 			t.Detail = fmt.Sprintf("the latency objective with a load of %.2f replicas asks for %d", t.Amount, t.Replicas)
 		case "hold":
 			t.Detail = fmt.Sprintf("a decrease would be premature: %d are kept", t.Replicas)
+		case "panic":
+			t.Detail = fmt.Sprintf("within the last minute twice the ready replicas were needed or more: %d are kept until that calms down", t.Replicas)
 		case "partitionCap":
 			t.Detail = fmt.Sprintf("more than %d replicas would be without a partition", t.Replicas)
 		case "budget":

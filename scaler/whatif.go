@@ -76,7 +76,7 @@ func (a *Autoscaler) WhatIf(now time.Time, o series.Observation) []WhatIf {
 	if a.state.Partitions.Count > 0 {
 		try("the topics had twice the partitions", func(_ *Config, s *State, o *series.Observation, _ *forecaster.Forecast) {
 			s.Partitions.Count *= 2
-			s.Partitions.Weights, s.Partitions.Seen = nil, 0
+			s.Partitions.Weights, s.Partitions.Seen, s.Partitions.ByLag = nil, 0, hotByLag{}
 			o.PartitionLagRecords = nil
 		})
 	}

@@ -174,14 +174,14 @@ func (e *explanation) print(w io.Writer) error {
 	} {
 		text := "not known"
 		if x, ok := f.value.Get(); ok {
-			text = fmt.Sprintf("%.4g%s", x, f.unit)
+			text = plain(x) + f.unit
 		}
 		fmt.Fprintf(w, "  %-26s %s\n", f.name, text)
 	}
 	if len(d.ArrivalForecast) > 0 {
 		fmt.Fprintf(w, "\nforecast of the highest arrivals of the next %d intervals, records/s\n", d.HorizonSteps)
 		for _, q := range d.ArrivalForecast {
-			fmt.Fprintf(w, "  %-26g %.4g\n", q.Level, q.Value)
+			fmt.Fprintf(w, "  %-26g %s\n", q.Level, plain(q.Value))
 		}
 	} else {
 		fmt.Fprintln(w, "\nno forecast was used")
@@ -219,7 +219,13 @@ func printAccuracy(w io.Writer, a *scaler.ForecastAccuracy) {
 		fmt.Fprintf(w, "  %-26s %.1f %% of the highest arrivals\n", fmt.Sprintf("at or under %g", q.Level), 100*q.Value)
 	}
 	fmt.Fprintf(w, "  %-26s %s of the last value's\n", "error of the median", a.MASE)
-	fmt.Fprintf(w, "  %-26s %s of the mean\n", "too much is forecast by", a.BiasRatio)
+	if bias, ok := a.BiasRatio.Get(); ok {
+		way := "too much is forecast by"
+		if bias < 0 {
+			way = "too little is forecast by"
+		}
+		fmt.Fprintf(w, "  %-26s %.2g %% of the mean\n", way, 100*math.Abs(bias))
+	}
 	if a.Drifted {
 		fmt.Fprintln(w, "  the errors lean one way for longer than chance allows")
 	}
