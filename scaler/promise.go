@@ -15,6 +15,8 @@ type promise struct {
 	Late, Total float64 // exponentially weighted, over about a day
 	Late1, Sum1 float64 // the same over about an hour
 	Age         float64 // of the oldest record at the last tick, in seconds
+	// Hopeless is the backlog that the most replicas allowed would have, had they been there all along, in ticks of what they do.
+	Hopeless float64 `json:",omitempty"`
 }
 
 const (
@@ -48,9 +50,12 @@ func (p *promise) price(violationRatio float64) float64 {
 // atMost reports whether the price has risen as far as it may.
 func (p *promise) atMost() bool { return p.LogPrice >= maxRise }
 
-func (p *promise) observe(config *Config, o *series.Observation, consumedRate series.Value) {
+// observe learns from one interval: what was consumed and what arrived in it, and the most that could have been consumed with as
+// many replicas as are allowed, 0 where that is not known, in records per second.
+func (p *promise) observe(config *Config, o *series.Observation, consumedRate, arrivalRate series.Value, most float64) {
 	late, known := p.lateShare(config, o, consumedRate)
 	interval := o.Interval.Seconds()
+	late = max(0, late-p.hopelessShare(config, interval, arrivalRate, most))
 	records := o.ConsumedRecords.Or(o.ArrivalRecords.Or(0))
 	if !known || interval <= 0 {
 		return
@@ -76,6 +81,31 @@ func (p *promise) observe(config *Config, o *series.Observation, consumedRate se
 	p.Sum1 += (records - p.Sum1) * 24 / ticksDay
 }
 
+// hopelessShare returns the share of the interval's records that would have been late with as many replicas as are allowed. No
+// price prevents that; were it counted, the price would be at its highest for nothing.
+func (p *promise) hopelessShare(config *Config, interval float64, arrivalRate series.Value, most float64) float64 {
+	arrivals, ok := arrivalRate.Get()
+	if !ok || !(most > 0) {
+		return 0
+	}
+	before := p.Hopeless
+	p.Hopeless = max(0, before+arrivals/most-1)
+	return shareOver(before*interval, p.Hopeless*interval, config.ObjectiveLag.Seconds())
+}
+
+// shareOver returns for what share of an interval a wait that went evenly from one to the other was over the objective.
+func shareOver(from, to, objective float64) float64 {
+	highest, lowest := max(from, to), min(from, to)
+	switch {
+	case highest <= objective:
+		return 0
+	case lowest >= objective:
+		return 1
+	default:
+		return (highest - objective) / (highest - lowest)
+	}
+}
+
 // lateShare estimates the share of the interval's records that waited longer than the objective, from the age of the oldest
 // record at both ends of the interval and from how many partitions it speaks for.
 func (p *promise) lateShare(config *Config, o *series.Observation, consumedRate series.Value) (float64, bool) {
@@ -89,16 +119,8 @@ func (p *promise) lateShare(config *Config, o *series.Observation, consumedRate 
 		}
 		age = lag / rate
 	}
-	before := p.Age
+	share := shareOver(p.Age, age, objective)
 	p.Age = age
-	highest, lowest := max(before, age), min(before, age)
-	if highest <= objective {
-		return 0, true
-	}
-	share := 1.0
-	if lowest < objective {
-		share = (highest - objective) / (highest - lowest)
-	}
 	// The age is that of the worst partition. Were all as late, the lag would be age × rate.
 	if arrivals := o.ArrivalRate().Or(rate); lagKnown && arrivals > 0 && age > 0 {
 		share *= min(1, lag/(arrivals*age))

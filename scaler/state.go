@@ -261,7 +261,11 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 			}
 		}
 	}
-	s.Promise.observe(config, o, consumed)
+	most := 0.0
+	if s.Capacity.sure() {
+		most = highestWork(&s.Partitions) * s.Capacity.perReplica().Or(0) * s.Pace.factor(1-tune.Margin)
+	}
+	s.Promise.observe(config, o, consumed, arrivals, most)
 	s.observeLatency(config, o)
 	s.observeEffect(consumed, o.StartingReplicas.Or(0), behind, behind && o.LagRecords.Or(0) >= lagBefore.Or(0), at, config.Interval)
 
