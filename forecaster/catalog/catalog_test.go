@@ -64,6 +64,44 @@ func TestALoadThatBegins(t *testing.T) {
 	}
 }
 
+// TestTheUnitDoesNotMatter: requests in millions, or a share of a capacity, are forecast as what they are a multiple of. Quantiles
+// were far too wide where values were a millionth.
+func TestTheUnitDoesNotMatter(t *testing.T) {
+	config := forecaster.Config{Step: time.Minute, MaxSteps: 10, Quantiles: []float64{0.5, 0.9, 0.99}}
+	quantiles := func(unit float64) []float64 {
+		m, err := catalog.New(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		random := rand.New(rand.NewPCG(1, 2))
+		at, level := time.Unix(0, 0), 100.0
+		for i := range 400 {
+			level += 0.1*(100-level) + random.NormFloat64()
+			value := unit * (level + 3*random.NormFloat64())
+			if i < 20 {
+				value = 0
+			}
+			at = at.Add(config.Step)
+			m.Observe(at, value)
+		}
+		var f forecaster.Forecast
+		m.Forecast(&f, config.MaxSteps)
+		var out []float64
+		for _, q := range append(f.PerStep, f.Max...) {
+			out = append(out, q/unit)
+		}
+		return out
+	}
+	want := quantiles(1)
+	for _, unit := range []float64{1e-9, 1e-6, 1e-5, 1e6} {
+		for i, q := range quantiles(unit) {
+			if math.Abs(q-want[i]) > 0.05*want[i] {
+				t.Errorf("in units of %g quantile %d is %.1f, in units of one %.1f", unit, i, q, want[i])
+			}
+		}
+	}
+}
+
 // FuzzModel feeds arbitrary values at arbitrary distances.
 func FuzzModel(f *testing.F) {
 	f.Add([]byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18})

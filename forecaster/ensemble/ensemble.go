@@ -23,7 +23,7 @@ import (
 const WarmSamples = 30
 
 // checkpointVersion changes whenever the visited fields, their order or their meaning do.
-const checkpointVersion = 10
+const checkpointVersion = 11
 
 // Expert gives point forecasts on the square-root scale. Observe is called on all experts after the signal took a step,
 // then Points on all of them, each once per step.
@@ -39,7 +39,8 @@ type restarter interface{ Restart() }
 // Model is a forecaster.Model. It is not safe for concurrent use.
 type Model struct {
 	config  forecaster.Config
-	unit    float64 // steps are counts of this many seconds
+	unit    float64 // what a value is multiplied by: seconds a step, and more where values are tiny
+	sized   bool    // a value other than zero was seen
 	signal  *signal.Signal
 	experts []Expert
 	started bool
@@ -78,6 +79,7 @@ func (m *Model) Observe(at time.Time, value float64) {
 	if value < 0 || math.IsInf(value, 0) {
 		value = math.NaN()
 	}
+	m.size(value)
 	if !m.started {
 		m.started, m.at = true, at
 		m.step(value * m.unit)
@@ -103,6 +105,26 @@ func (m *Model) Observe(at time.Time, value float64) {
 	if m.off >= step {
 		m.off -= step
 		m.step(value * m.unit)
+	}
+}
+
+// The square root's offset and all spreads' lower bounds are made for counts. A series whose first value is far under a count, such
+// as one in millions or a share, is taken in a power of two of its unit in which that value is as large as some counts.
+const (
+	tinyValue   = 1.0 / 4
+	tinyRaised  = 5  // to 2^4 to 2^5, beside which the offset is little
+	tinyHighest = 30 // a first value of less is a rounding error rather than a series' unit
+)
+
+// size chooses the unit by the first value that is not zero; zeros are the same in any.
+func (m *Model) size(value float64) {
+	if m.sized || !(value > 0) {
+		return
+	}
+	m.sized = true
+	if y := value * m.unit; y < tinyValue {
+		_, exponent := math.Frexp(y)
+		m.unit = math.Ldexp(m.unit, min(tinyRaised-exponent, tinyHighest))
 	}
 }
 
@@ -203,6 +225,8 @@ func (m *Model) visit(c *checkpoint.Codec) {
 	off := int64(m.off)
 	c.Int64(&off)
 	m.off = time.Duration(off)
+	c.Bool(&m.sized)
+	c.Float64(&m.unit)
 	m.signal.Visit(c)
 	for _, e := range m.experts {
 		e.Visit(c)
