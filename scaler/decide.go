@@ -130,12 +130,23 @@ func (d decider) run(now time.Time) {
 	}
 	reason := ReasonForecast
 	f := d.in.Forecast
-	switch usable := f != nil && f.Steps > 0 && len(f.Levels) > 0; {
-	case usable && f.Warm:
+	usable := f != nil && f.Steps > 0 && len(f.Levels) > 0 && f.Warm
+	switch {
+	case usable:
 		p.fromForecast(f, steps, interval, &scale, d.tune.Noise)
+		for j, level := range pathLevels {
+			d.next[j] = quantileAt(f.Levels, f.PerStep[:len(f.Levels)], level)
+		}
 		if !f.Trusted {
 			d.verdict(VerdictForecastUntrusted)
 			p.raise(s.Arrivals.Level * interval)
+		}
+		if s.Rivals.Lost {
+			reason = ReasonReactive
+			d.verdict(VerdictForecastUntrusted)
+			var lately paths
+			lately.fromRecent(&s.Arrivals, steps, interval, &scale, d.tune.Noise)
+			p.raiseTo(&lately)
 		}
 	default:
 		reason = ReasonReactive
@@ -205,6 +216,10 @@ func (d decider) run(now time.Time) {
 		d.term("explore", want, 0)
 	}
 	d.planned = want
+	if want > current && s.Increase > 0 && now.Sub(s.Changed) < tunedInterval && want < panicRatio*current {
+		want = current // the last increase was a moment ago, and another will know more
+		d.term("hold", want, 0)
+	}
 	if want > current && sc.backlog > 0 {
 		without := sc
 		without.backlog = 0
@@ -344,6 +359,9 @@ func (d decider) holdDown(current, want int, backlog, perReplica float64) int {
 	ticks := min(int(d.tune.Hold/d.config.Interval.Seconds()), wantedKept, d.state.WantedAt)
 	for i := range ticks {
 		want = max(want, d.state.Wanted[(d.state.WantedAt-1-i)%wantedKept])
+	}
+	if few := d.state.TooFew.under(d.state.load(), d.At); few > 0 && want <= few {
+		want = d.state.Partitions.above(few)
 	}
 	want = min(want, current)
 	d.draining = d.o.Rebalancing || d.drains(backlog, perReplica)

@@ -55,6 +55,7 @@ type Decision struct {
 	exploring bool
 	draining  bool // a backlog, or a rebalance, asks that no replica be taken away
 	required  [pathCount]float64
+	next      [pathCount]float64
 }
 
 // Binding returns the index of the term that bound the answer: the one that led to DesiredReplicas and that none after it

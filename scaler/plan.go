@@ -57,6 +57,15 @@ func (p *paths) raise(least float64) {
 	}
 }
 
+// raiseTo lifts every path to the same one of q at least.
+func (p *paths) raiseTo(q *paths) {
+	for j := range p.at {
+		for k := range p.steps {
+			p.at[j][k] = max(p.at[j][k], q.at[j][k])
+		}
+	}
+}
+
 // mean returns the mean of path j over the first `steps` ticks, in records a tick.
 func (p *paths) mean(j, steps int) float64 {
 	steps = max(1, min(steps, p.steps))

@@ -7,7 +7,7 @@ type Reason string
 const (
 	// ReasonForecast: the forecast over the lead time asked for this count.
 	ReasonForecast Reason = "Forecast"
-	// ReasonReactive: the arrivals seen lately asked for this count: there is no forecast to be used.
+	// ReasonReactive: the arrivals seen lately asked for this count: there is no forecast to be used, or it does not follow them.
 	ReasonReactive Reason = "Reactive"
 	// ReasonBacklog: draining the backlog within the objective asked for this count.
 	ReasonBacklog Reason = "Backlog"
@@ -66,7 +66,7 @@ const (
 	// VerdictLeadTimeTooLong: replicas take longer to start than the objective allows to wait, and the forecast is not
 	// sure enough to make up for it: the promise was broken lately for that.
 	VerdictLeadTimeTooLong Verdict = "LeadTimeTooLong"
-	// VerdictForecastUntrusted: the forecast left its band and is relied on less.
+	// VerdictForecastUntrusted: the forecast left its band, or does not follow a step of the arrivals, and is relied on less.
 	VerdictForecastUntrusted Verdict = "ForecastUntrusted"
 	// VerdictWarmingUp: the forecast or the capacity is not known yet.
 	VerdictWarmingUp Verdict = "WarmingUp"

@@ -24,6 +24,7 @@ type State struct {
 	Promise     promise
 	Arrivals    recent
 	Calibration calibration
+	Rivals      rivals `json:",omitzero"`
 	Spending    spending
 	Work        work `json:",omitzero"`
 
@@ -63,6 +64,31 @@ type State struct {
 	EffectGain   float64
 	EffectDue    time.Time
 	Ineffective  bool
+	// TooFew is the count that a backlog asked more than last.
+	TooFew tooFew `json:",omitzero"`
+}
+
+// tooFew is a count that turned out to be too few, though all its replicas were ready and what they do on average was more than what
+// arrived: at which load, in replicas, and when.
+type tooFew struct {
+	Replicas int
+	Load     float64
+	At       time.Time
+}
+
+// A count that was too few is not gone back to for fewSpan under a load of fewShare of that under which it was, and more: without a
+// backlog all looks as it did before.
+const (
+	fewSpan  = 24 * time.Hour
+	fewShare = 0.97
+)
+
+// under returns the count that was seen to be too few under the load; 0 where none was.
+func (f *tooFew) under(load float64, at time.Time) int {
+	if load < fewShare*f.Load || at.Sub(f.At) > fewSpan {
+		return 0
+	}
+	return f.Replicas
 }
 
 const wantedKept = 64
@@ -75,11 +101,16 @@ type recent struct {
 	Level, Trend, Noise float64 // exponentially weighted mean, its drift a tick, mean absolute error of one tick ahead
 	Last                float64
 	Count               int
+	// Beyond is by how much the last value left the level, where that was more than chance; 0 where it was not.
+	Beyond float64 `json:",omitzero"`
 }
 
 const (
 	levelGain = 0.4
 	noiseGain = 0.05
+	// beyondNoise is how many times its mean an error must be to be more than chance: five deviations of a normal variable. Two such
+	// in a row to the same side are another level, and a single one may be anything.
+	beyondNoise = 4
 )
 
 func (r *recent) observe(v series.Value) {
@@ -94,6 +125,15 @@ func (r *recent) observe(v series.Value) {
 		return
 	}
 	err := x - r.Level
+	before := r.Beyond
+	r.Beyond = 0
+	if math.Abs(err) > beyondNoise*r.Noise {
+		r.Beyond = err
+	}
+	if r.Beyond*before > 0 {
+		r.Level, r.Beyond = x, 0
+		return
+	}
 	r.Level += levelGain * err
 	r.Noise += max(noiseGain, 1/float64(r.Count)) * (math.Abs(err) - r.Noise)
 }
@@ -207,6 +247,10 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 
 	s.Partitions.observe(o.Partitions, o.PartitionArrivalRecords)
 	s.Lead.observe(o.StartupSeconds, o.ProvisionedStartupSeconds, ready, o.ReadyReplicas.Known(), at)
+	if broken {
+		s.Rivals.Next[0] = 0 // that was of another tick
+	}
+	s.Rivals.observe(arrivals.NaN())
 	s.Arrivals.observe(arrivals)
 	s.Calibration.observe(arrivals.Times(config.Interval.Seconds()).NaN(), tune.DelayShare*config.ObjectiveLag.Seconds()/config.Interval.Seconds())
 
@@ -291,6 +335,9 @@ func (s *State) derive(config *Config) {
 	s.Partitions.derive(config.MaxReplicas, s.Arrivals.Level, s.Capacity.perReplica().Or(0))
 }
 
+// load returns the recent arrivals in replicas.
+func (s *State) load() float64 { return s.Arrivals.Level / max(s.Capacity.perReplica().Or(0), 1e-12) }
+
 // observeEffect compares the throughput some time after an increase with that before it, while there is a backlog, and says that
 // the increase was ineffective when little of what it should have given came and the backlog still grows: that is on partitions
 // that have all of a consumer already, or wait for something else.
@@ -353,10 +400,14 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 	if ready := o.ReadyReplicas.Or(0); ready >= 1 && float64(d.planned) >= panicRatio*ready {
 		s.PanicUntil = at.Add(panicSpan)
 	}
+	if current, ok := d.CurrentReplicas.Get(); ok && d.Reason == ReasonBacklog && d.DesiredReplicas > int(current) && o.ReadyReplicas.Or(0) >= current && s.load() <= s.Partitions.work(int(current)) {
+		s.TooFew = tooFew{int(current), s.load(), at}
+	}
 	if d.horizon > 0 {
 		s.Wanted[s.WantedAt%wantedKept] = d.planned
 		s.WantedAt++
 		s.Calibration.note(d.horizon, d.required)
+		s.Rivals.note(d.next, s.Arrivals.Last, 1.25*s.Arrivals.Noise)
 	}
 	s.Desired, s.HasDesired = d.DesiredReplicas, true
 }

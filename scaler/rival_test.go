@@ -1,0 +1,110 @@
+package scaler
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/prescale/prescale/metrics/series"
+)
+
+// feed tells r of every x a forecast of 1000 with a deviation of 10, and of the last value with the same.
+func (r *rivals) feed(x ...float64) {
+	last := 1000.0
+	for _, x := range x {
+		var next [pathCount]float64
+		for j := range next {
+			next[j] = 1000 + 10*gaussian[j]
+		}
+		r.note(next, last, 10)
+		r.observe(x)
+		if !math.IsNaN(x) {
+			last = x
+		}
+	}
+}
+
+func TestAForecastThatDoesNotFollowAStepHasLost(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 1))
+	level := func(mean float64, n int) (x []float64) {
+		for range n {
+			x = append(x, mean+10*random.NormFloat64())
+		}
+		return x
+	}
+	for _, tt := range []struct {
+		name string
+		x    []float64
+		lost bool
+	}{
+		{"as forecast", level(1000, 200), false},
+		{"a spike", append(level(1000, 50), 5000), false},
+		{"and after it", append(append(level(1000, 50), 5000), level(1000, 1)...), false},
+		{"a step", append(level(1000, 50), level(1300, 3)...), true},
+		{"a step that has just come", append(level(1000, 50), 1300), false},
+		{"a step down, which costs and is not late", append(level(1000, 50), level(500, 5)...), false},
+		{"a step and back", append(append(level(1000, 50), level(2000, 5)...), level(1000, 60)...), false},
+		{"ticks that are not known", append(level(1000, 50), 1300, math.NaN(), math.NaN()), false},
+	} {
+		var r rivals
+		r.feed(tt.x...)
+		if r.Lost != tt.lost {
+			t.Errorf("%s: lost %v, want %v (losses %v and %v)", tt.name, r.Lost, tt.lost, r.Forecast, r.Last)
+		}
+	}
+}
+
+func TestTheLevelFollowsAStepWithTheSecondTick(t *testing.T) {
+	var r recent
+	for i := range 50 {
+		r.observe(series.Of(1000 + float64(i%2)))
+	}
+	noise := r.Noise
+	r.observe(series.Of(2000))
+	if r.Level > 1500 {
+		t.Errorf("after one tick: level %v, want less than half of the way", r.Level)
+	}
+	r.observe(series.Of(2010))
+	if r.Level != 2010 || r.Noise > noise+0.05*1001 {
+		t.Errorf("after two ticks: level %v and noise %v, want 2010 and no noise of the second", r.Level, r.Noise)
+	}
+}
+
+// TestACountThatWasTooFewIsNotGoneBackTo: seven replicas do on average what arrives, but the slowest of them does not.
+func TestACountThatWasTooFewIsNotGoneBackTo(t *testing.T) {
+	few := tooFew{Replicas: 7, Load: 6.5, At: start}
+	for _, tt := range []struct {
+		load  float64
+		after time.Duration
+		want  int
+	}{{6.5, time.Hour, 7}, {6.4, time.Hour, 7}, {8, time.Hour, 7}, {6.2, time.Hour, 0}, {6.5, 25 * time.Hour, 0}} {
+		if got := few.under(tt.load, start.Add(tt.after)); got != tt.want {
+			t.Errorf("load %v, %v later: got %d, want %d", tt.load, tt.after, got, tt.want)
+		}
+	}
+}
+
+func TestWhereTheForecastLostRecentArrivalsDecide(t *testing.T) {
+	w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 480, ready: 8}
+	for range 100 {
+		w.step(600)
+	}
+	w.a.state.Arrivals.Level = 1200
+	observation := series.Observation{
+		At: start.Add(100 * 15 * time.Second), Interval: 15 * time.Second, ArrivalRecords: series.Of(1200 * 15), LagRecords: series.Of(0),
+		ReadyReplicas: series.Of(8), StartingReplicas: series.Of(0), Partitions: series.Of(480),
+	}
+	decide := func() Decision {
+		return Decide(observation.At, Input{Config: &w.a.config, State: &w.a.state, Observation: &observation, Forecast: &w.a.forecast})
+	}
+	if d := decide(); d.DesiredReplicas > 8 || d.Reason == ReasonReactive {
+		t.Errorf("forecast of 600 that has not lost: %d replicas (%s), want 8 at most by the forecast", d.DesiredReplicas, d.Reason)
+	}
+	w.a.state.Rivals.Lost = true
+	d := decide()
+	if d.DesiredReplicas < 12 || d.Reason != ReasonReactive || !slices.Contains(d.Verdicts, VerdictForecastUntrusted) {
+		t.Errorf("forecast of 600 that lost to 1200: %d replicas (%s, %v), want 12 or more, Reactive and ForecastUntrusted", d.DesiredReplicas, d.Reason, d.Verdicts)
+	}
+}

@@ -1,0 +1,113 @@
+package sim_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/prescale/prescale/forecaster"
+	"github.com/prescale/prescale/forecaster/catalog"
+	"github.com/prescale/prescale/scaler/sim"
+)
+
+// stepCase is a rate that is constant and then another.
+type stepCase struct {
+	interval, lead, factor float64 // seconds, seconds, times
+	partitions             int
+	noise                  bool // as counts of independent events vary
+}
+
+func (c stepCase) String() string {
+	return fmt.Sprintf("interval=%gs/lead=%gs/factor=%g/partitions=%d/noise=%v", c.interval, c.lead, c.factor, c.partitions, c.noise)
+}
+
+// run returns the counts that the rule asked for, tick by tick, beginning with one replica and nothing known, and the tick that saw the
+// step first.
+func (c stepCase) run(t testing.TB) (counts []int, at int) {
+	seconds := math.Max(10*c.lead, 1800)
+	at = int(math.Ceil(math.Max(seconds, 240*c.interval) / c.interval))
+	rates := make([]float64, at+int(math.Ceil(seconds/c.interval)))
+	const capacity = 1000.0
+	need := 6.3
+	if c.partitions < 48 {
+		need = 2.1
+	}
+	r := rand.New(rand.NewPCG(1, 5))
+	for i := range rates {
+		rates[i] = need * capacity
+		if i >= at {
+			rates[i] *= c.factor
+		}
+		if c.noise {
+			rates[i] += math.Sqrt(rates[i]/c.interval) * r.NormFloat64()
+		}
+	}
+	trace, err := sim.NewTrace("step", c.interval, rates)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := sim.DefaultScenario(trace)
+	s.Tick, s.Capacity, s.Lead, s.Partitions, s.Initial, s.Keep = c.interval, capacity, c.lead, c.partitions, 1, true
+	s.Max, s.Objective = min(96, c.partitions), math.Max(30, 2*c.interval)
+	config := s.Config(0.001)
+	model, err := catalog.New(forecaster.Config{Step: time.Duration(c.interval * float64(time.Second)), MaxSteps: config.ForecastSteps(), Quantiles: forecaster.DefaultQuantiles()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := sim.NewPrescale(config, model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := sim.Run(s, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, point := range result.Points {
+		counts = append(counts, point.Desired)
+	}
+	return counts, at
+}
+
+// TestAStepWithAForecast runs the whole rule, with the standard forecaster and all else learned, over what one sees of a step: a count
+// that settles before it, and one increase, two at most, on it. Where the counts worth having are dense, as with 480 partitions, a
+// third is allowed; and a count that is one too few for its slowest consumer may be tried once, but not again.
+func TestAStepWithAForecast(t *testing.T) {
+	for _, interval := range []float64{5, 15, 60} {
+		for _, lead := range []float64{30, 60, 180} {
+			if lead > 24*interval {
+				continue // with so many ticks to a lead time, and a forecast that is wide since the step, there may be more
+			}
+			for _, factor := range []float64{1.3, 2, 5} {
+				for _, partitions := range []int{12, 48, 480} {
+					c := stepCase{interval, lead, factor, partitions, true}
+					t.Run(c.String(), func(t *testing.T) {
+						t.Parallel()
+						counts, at := c.run(t)
+						settled := int(math.Ceil(3*lead/interval)) + 20
+						tried, ups := 0, 0
+						for i := settled + 1; i < len(counts); i++ {
+							switch {
+							case i < at && counts[i] < counts[i-1]:
+								tried++
+							case i >= at && counts[i] > counts[i-1]:
+								ups++
+							}
+						}
+						most := 2
+						if partitions > 48 {
+							most = 3
+						}
+						if tried > 1 {
+							t.Errorf("at a constant rate the count fell %d times: %v", tried, counts[settled:at])
+						}
+						if ups > most {
+							t.Errorf("%d increases after the step, want %d at most: %v", ups, most, counts[at-1:])
+						}
+					})
+				}
+			}
+		}
+	}
+}
