@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prescale/prescale/cmd/internal/command"
 )
@@ -113,5 +114,34 @@ func TestExplainSaysWhatWouldChangeIt(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("lacks %q:\n%s", want, out.String())
 		}
+	}
+}
+
+// The axes of small and of large numbers are written without what the binary fraction adds, and without exponents.
+func TestAxesAreReadable(t *testing.T) {
+	for _, test := range []struct {
+		high float64
+		want string
+	}{
+		{0.2, "0 0.05 0.1 0.15 0.2"},
+		{0.0004, "0 0.0001 0.0002 0.0003 0.0004"},
+		{48, "0 10 20 30 40"},
+		{60000, "0 20 k 40 k 60 k"},
+		{2.5e6, "0 500 k 1 M 1.5 M 2 M 2.5 M"},
+	} {
+		var got []string
+		for _, m := range (plotScale{0, 3600, 0, test.high}).ticks("", "", time.Time{}).YTicks {
+			got = append(got, m.Text)
+		}
+		if text := strings.Join(got, " "); text != test.want {
+			t.Errorf("up to %g: got %q, want %q", test.high, text, test.want)
+		}
+	}
+}
+
+func TestARuleHasOneColourInAllPlots(t *testing.T) {
+	r := &backtestResult{Rows: []backtestRow{{Policy: ours}, {Policy: ours, Setting: 1}, {Policy: "a"}, {Policy: "b"}, {Policy: "a"}}}
+	if r.color(ours) != palette[0] || r.color("a") != palette[1] || r.color("b") != palette[2] {
+		t.Errorf("got %s, %s and %s, want the first three of %v", r.color(ours), r.color("a"), r.color("b"), palette)
 	}
 }

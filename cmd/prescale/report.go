@@ -43,6 +43,7 @@ type plotDot struct {
 	Name, Color string
 	Label       string // shown when pointed at
 	Text        string // shown beside it
+	Under, Left bool   // where
 }
 
 type plotRule struct {
@@ -61,11 +62,11 @@ const (
 )
 
 // Colours that stay apart for the colour-blind: Okabe and Ito (2008), with two greys for dark and light pages alike.
-var palette = []string{"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#888888", "#B8A000", "#7B4EA3"}
+var palette = []string{"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#888888", "#B8A000", "#7B4EA3", "#8C4A2F", "#00A3A3"}
 
 // writeReport writes the page, with everything in it that it needs.
 func writeReport(path string, r *backtestResult) error {
-	page, err := template.New("report").Parse(reportPage)
+	page, err := template.New("report").Funcs(template.FuncMap{"abs": func(x float64) string { return fmt.Sprintf("%.0f", math.Abs(x)) }}).Parse(reportPage)
 	if err != nil {
 		return err
 	}
@@ -253,9 +254,20 @@ func (s plotScale) ticks(title, unit string, start time.Time) plot {
 		p.XTicks = append(p.XTicks, tickMark{s.x(at), text})
 	}
 	for _, v := range niceTicks(s.y0, s.y1) {
-		p.YTicks = append(p.YTicks, tickMark{s.y(v), fmt.Sprintf("%g", v)})
+		p.YTicks = append(p.YTicks, tickMark{s.y(v), tickText(v)})
 	}
 	return p
+}
+
+// tickText writes a number short enough to stand beside an axis.
+func tickText(v float64) string {
+	switch {
+	case v >= 1e6:
+		return plain(v/1e6) + " M"
+	case v >= 1e4:
+		return plain(v/1e3) + " k"
+	}
+	return plain(v)
 }
 
 func niceTicks(low, high float64) []float64 {
@@ -363,11 +375,11 @@ func (r *backtestResult) arrivalsPlot(at span) plot {
 func (r *backtestResult) perPolicy(title, unit string, at span, limit float64, value func(sim.Point) float64) plot {
 	first, count := r.ticksOf(at)
 	var lists [][]float64
-	var names []string
+	var names, rules []string
 	for _, row := range r.Rows {
 		if first+count <= len(row.points) {
 			lists = append(lists, bucketed(count, func(i int) float64 { return value(row.points[first+i]) }))
-			names = append(names, rowName(row))
+			names, rules = append(names, rowName(row)), append(rules, row.Policy)
 		}
 	}
 	sc := plotScale{at.from, at.to, 0, min(1.05*highestOf(lists...), limit)}
@@ -379,9 +391,23 @@ func (r *backtestResult) perPolicy(title, unit string, at span, limit float64, v
 	p := sc.ticks(title, unit, r.scenario.Start)
 	// Ours last, so that it lies on top.
 	for i := len(lists) - 1; i >= 0; i-- {
-		p.Lines = append(p.Lines, plotLine{names[i], palette[i%len(palette)], sc.path(lists[i], at.from, at.to)})
+		p.Lines = append(p.Lines, plotLine{names[i], r.color(rules[i]), sc.path(lists[i], at.from, at.to)})
 	}
 	return p
+}
+
+// color returns a rule's colour, the same in all plots.
+func (r *backtestResult) color(rule string) string {
+	n := 0
+	for i, row := range r.Rows {
+		if row.Policy == rule {
+			break
+		}
+		if !slices.ContainsFunc(r.Rows[:i], func(x backtestRow) bool { return x.Policy == row.Policy }) {
+			n++
+		}
+	}
+	return palette[n%len(palette)]
 }
 
 func rowName(row backtestRow) string {
@@ -406,10 +432,10 @@ func (r *backtestResult) paretoPlot() plot {
 	}
 	p := plot{Title: "", Unit: "cost, in multiples of the least that any rule could pay; upwards: share of late records, logarithmic", Width: plotWidth, Height: plotHeight}
 	for _, v := range niceTicks(sc.x0, sc.x1) {
-		p.XTicks = append(p.XTicks, tickMark{sc.x(v), fmt.Sprintf("%g ×", v)})
+		p.XTicks = append(p.XTicks, tickMark{sc.x(v), plain(v) + " ×"})
 	}
 	for e := sc.y0; e <= sc.y1; e++ {
-		p.YTicks = append(p.YTicks, tickMark{sc.y(e), fmt.Sprintf("%g %%", 100*math.Pow(10, e))})
+		p.YTicks = append(p.YTicks, tickMark{sc.y(e), plain(100*math.Pow(10, e)) + " %"})
 	}
 	p.Rules = []plotRule{{Y: sc.y(log(r.ViolationRatio)), Text: "promised"}}
 	if r.OracleUpper > sc.x0 && r.OracleUpper < sc.x1 {
@@ -424,8 +450,8 @@ func (r *backtestResult) paretoPlot() plot {
 		}
 		byRule[row.Policy] = append(byRule[row.Policy], row)
 	}
-	for i, name := range names {
-		rows, color := byRule[name], palette[i%len(palette)]
+	for _, name := range names {
+		rows, color := byRule[name], r.color(name)
 		slices.SortFunc(rows, func(a, b backtestRow) int { return cmp.Compare(a.Setting, b.Setting) })
 		line := plotLine{Name: name, Color: color}
 		for j, row := range rows {
@@ -435,7 +461,8 @@ func (r *backtestResult) paretoPlot() plot {
 			}
 			dot := plotDot{X: x, Y: y, Name: name, Color: color, R: 5, Label: fmt.Sprintf("%s: cost %.3f, late %.4f %%", rowName(row), row.CostRatio, 100*row.LateRatio)}
 			if mark := best.Marks(row); mark == "ours" || mark == "rival" {
-				dot.R, dot.Text = 8, rowName(row)
+				// The two may lie close together, and at the edge.
+				dot.R, dot.Text, dot.Under, dot.Left = 8, rowName(row), mark == "rival", x > 0.8*plotWidth
 			}
 			p.Dots = append(p.Dots, dot)
 		}
