@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prescale/prescale/cmd/internal/command"
 )
@@ -199,7 +200,8 @@ func TestOutputsAndScore(t *testing.T) {
 		want []string
 	}{
 		{[]string{"-o", "json", "--horizon", "2"}, []string{`"samples": 400`, `"0.95"`, `"warm": true`}},
-		{[]string{"-o", "html", "--horizon", "2"}, []string{"<svg", "quantile 0.99", "</html>"}},
+		{[]string{"-o", "html", "--horizon", "2"}, []string{"<svg", "the next 2m in steps of 1m", "quantile 0.99", ">q0.9<", ">max ", "</html>"}},
+		{[]string{"-o", "html", "--horizon", "1", "--quantiles", "0.9"}, []string{"<svg", "the next 1m in steps of 1m", "quantile 0.9"}},
 		{[]string{"--score", "--season", "48"}, []string{"last value", "season ago", "origins from row 199 of 400"}},
 	} {
 		out, _, err := forecastOf(append(tt.args, path)...)
@@ -211,8 +213,20 @@ func TestOutputsAndScore(t *testing.T) {
 				t.Errorf("%v: no %q in %.300s", tt.args, want, out)
 			}
 		}
+		if strings.Contains(out, "NaN") || strings.Contains(out, "Inf") {
+			t.Errorf("%v: a number that is none in %.300s", tt.args, out)
+		}
 		if strings.Contains(out, "http://") || strings.Contains(out, "https://") {
 			t.Errorf("%v: the output refers elsewhere", tt.args)
+		}
+	}
+}
+
+// TestMarksOfTimeAreRoundAndFew: whatever the span that is drawn.
+func TestMarksOfTimeAreRoundAndFew(t *testing.T) {
+	for span := 3 * time.Second; span < 100*365*24*time.Hour; span += span / 4 {
+		if every := tickEvery(span); span/every > fanTicks || span/every < 1 {
+			t.Errorf("of %v a mark every %v", span, every)
 		}
 	}
 }
