@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -261,6 +262,7 @@ type deciding struct {
 	lastTime   float64
 	ticks      int
 	malformed  int
+	busyTold   bool // that a busy ratio is none
 }
 
 func (d *deciding) run(ctx context.Context, in io.Reader, out io.Writer) error {
@@ -280,7 +282,7 @@ func (d *deciding) run(ctx context.Context, in io.Reader, out io.Writer) error {
 					fmt.Fprintf(d.stderr, "line 1: key %q is not known and is left aside, here and in the lines to come\n", key)
 				}
 			}
-			answer, err := d.answer(line)
+			answer, err := d.answer(line, number)
 			if err != nil {
 				d.malformed++
 				fmt.Fprintf(d.stderr, "line %d: %v\n", number, err)
@@ -315,10 +317,14 @@ func (d *deciding) run(ctx context.Context, in io.Reader, out io.Writer) error {
 }
 
 // answer decides on one line. On error nothing has been learned from it.
-func (d *deciding) answer(line []byte) (answerLine, error) {
+func (d *deciding) answer(line []byte, number int) (answerLine, error) {
 	o, t, err := d.observation(line)
 	if err != nil {
 		return answerLine{}, err
+	}
+	if x := o.BusyRatio.Or(0); x > 1.1 && !d.busyTold {
+		d.busyTold = true
+		fmt.Fprintf(d.stderr, "line %d: busyRatio: %g is no share of the time, between 0 and 1: it is left aside, here and in the lines to come where it is as high\n", number, x)
 	}
 	if d.autoscaler == nil {
 		if err := d.begin(&o, t); err != nil {
@@ -358,7 +364,7 @@ func (d *deciding) observation(line []byte) (series.Observation, float64, error)
 	}
 	var l tickLine
 	if err := json.Unmarshal(line, &l); err != nil {
-		return series.Observation{}, 0, explainJSON(err)
+		return series.Observation{}, 0, explainJSON(line, err)
 	}
 	if err := l.check(); err != nil {
 		return series.Observation{}, 0, err
@@ -397,12 +403,22 @@ func (d *deciding) observation(line []byte) (series.Observation, float64, error)
 }
 
 // explainJSON puts a decoder's message in the terms of the line.
-func explainJSON(err error) error {
+func explainJSON(line []byte, err error) error {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) && wrong.Field != "" {
 		return fmt.Errorf("%s: got a %s: want %s", wrong.Field, wrong.Value, map[bool]string{true: "a list", false: "a number, or true or false for rebalancing"}[wrong.Type.Kind().String() == "slice"])
 	}
-	return fmt.Errorf("not JSON: %w", err)
+	var members map[string]json.RawMessage
+	if json.Unmarshal(line, &members) != nil {
+		return fmt.Errorf("not JSON: %w", err)
+	}
+	for _, key := range slices.Sorted(maps.Keys(members)) {
+		one, _ := json.Marshal(map[string]json.RawMessage{key: members[key]})
+		if err := json.Unmarshal(one, new(tickLine)); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	return err
 }
 
 func known(values []series.Value) []float64 {

@@ -340,3 +340,18 @@ func TestDecideWithAnyKeyMissing(t *testing.T) {
 		}
 	}
 }
+
+func TestDecideNamesTheKeyThatIsWrong(t *testing.T) {
+	for _, test := range []struct{ line, want string }{
+		{`{"t": 15, "arrivalRecords": "12"}`, `line 1: arrivalRecords: want a number or null, got "12"`},
+		{`{"t": 15, "startupSeconds": [1, "x"]}`, `line 1: startupSeconds: want a number or null, got "x"`},
+		{`{"t": 15, "pools": [3]}`, "line 1: pools"},
+		{`{"t": 15,`, "line 1: not JSON"},
+		{`{"t": 15, "arrivalRecords": 3, "readyReplicas": 1, "busyRatio": 80}`, "line 1: busyRatio: 80 is no share"},
+	} {
+		_, stderr, _ := decide(t, testPolicy, []string{test.line})
+		if !strings.Contains(stderr, test.want) {
+			t.Errorf("%s: got %q, want %q", test.line, stderr, test.want)
+		}
+	}
+}

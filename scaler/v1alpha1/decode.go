@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -98,6 +99,9 @@ func kindInWords(t reflect.Type) string {
 	case reflect.Float64:
 		return "a number"
 	default:
+		if t == reflect.TypeFor[metav1.Duration]() {
+			return "a duration such as 15s"
+		}
 		return "a " + t.Name()
 	}
 }

@@ -56,3 +56,22 @@ func TestSpecAloneAndWholeObjectReadAlike(t *testing.T) {
 		t.Errorf("got %+v and %+v", a, w)
 	}
 }
+
+func TestOneDocumentToAFile(t *testing.T) {
+	const one = "kafka: {group: a}\nobjective: {lagSeconds: 30}\nreplicas: {max: 4}\n"
+	for _, test := range []struct {
+		name, text string
+		good       bool
+	}{
+		{"one", one, true},
+		{"begun and ended", "# ours\n---\n" + one + "---\n", true},
+		{"two", one + "---\n" + one, false},
+	} {
+		if _, err := Parse([]byte(test.text)); (err == nil) != test.good {
+			t.Errorf("%s: got %v", test.name, err)
+		}
+	}
+	if _, err := Parse([]byte(one + "interval: 15\n")); err == nil || err.Error() != "interval: 15: want a duration such as 15s" {
+		t.Errorf("a duration without a unit: got %v", err)
+	}
+}

@@ -24,6 +24,9 @@ func Parse(data []byte) (*ScalePolicy, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, errors.New("the policy is empty: want a ScalePolicy or its spec")
 	}
+	if n := documents(data); n > 1 {
+		return nil, fmt.Errorf("%d documents: want one policy to a file", n)
+	}
 	var keys map[string]any
 	if err := yaml.Unmarshal(data, &keys); err != nil {
 		return nil, fmt.Errorf("read YAML: %w", err)
@@ -52,6 +55,21 @@ func Parse(data []byte) (*ScalePolicy, error) {
 		return nil, fmt.Errorf("kind: %q: want %q", p.Kind, Kind)
 	}
 	return &p, nil
+}
+
+// documents counts the YAML documents that are not empty.
+func documents(data []byte) int {
+	n, empty := 0, true
+	for line := range bytes.Lines(data) {
+		line = bytes.TrimSpace(line)
+		switch {
+		case string(line) == "---":
+			empty = true
+		case empty && len(line) > 0 && line[0] != '#':
+			n, empty = n+1, false
+		}
+	}
+	return n
 }
 
 // PolicyName returns "namespace/name", with "default" for a namespace that is not given.
@@ -108,7 +126,7 @@ func (p *ScalePolicy) ScalerConfig() (scaler.Config, error) {
 		})
 	}
 	if s.Budget != nil {
-		c.BudgetReplicaHoursPerDay = s.Budget.ReplicaHoursPerDay
+		c.BudgetReplicaHoursPerDay = max(s.Budget.ReplicaHoursPerDay, 0)
 		if s.Budget.ReplicaHoursPerDay <= 0 {
 			errs = append(errs, fmt.Errorf("budget.replicaHoursPerDay: %v: want more than 0, or leave budget out", s.Budget.ReplicaHoursPerDay))
 		}
