@@ -64,6 +64,34 @@ func TestALoadThatBegins(t *testing.T) {
 	}
 }
 
+// TestTheMaximumFollowsARise: five samples after the load has become ten times the usual of that hour, which it was for days, the
+// forecast of the maximum over the next twelve says so, though no window of twelve has ended since.
+func TestTheMaximumFollowsARise(t *testing.T) {
+	config := forecaster.Config{Step: 15 * time.Minute, MaxSteps: 12, Quantiles: []float64{0.5, 0.9}, Seasons: []time.Duration{24 * time.Hour}}
+	m, err := catalog.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	at := time.Unix(0, 0)
+	for i := range 6*96 + 5 {
+		usual := 20 + 5*random.NormFloat64()
+		if i%96 > 40 && i%96 < 50 {
+			usual += 200
+		}
+		if i >= 6*96 {
+			usual *= 10
+		}
+		at = at.Add(config.Step)
+		m.Observe(at, max(0, usual))
+	}
+	var f forecaster.Forecast
+	m.Forecast(&f, config.MaxSteps)
+	if f.Max[0] < 150 {
+		t.Errorf("the median of the maximum is %.0f where the latest values are 200; the steps' medians are %.0f", f.Max[0], f.PerStep)
+	}
+}
+
 // TestTheUnitDoesNotMatter: requests in millions, or a share of a capacity, are forecast as what they are a multiple of. Quantiles
 // were far too wide where values were a millionth.
 func TestTheUnitDoesNotMatter(t *testing.T) {

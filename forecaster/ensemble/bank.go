@@ -132,6 +132,14 @@ func (b *bank) finish(s *signal.Signal) {
 		out := b.told[(at*b.targets+t)*q:][:q]
 		for i := range b.levels {
 			out[i] = float32(b.adjusted(b.combine(at, t, i), float64(b.final[t*q+i]), s.Scale()))
+			// The maximum over a window is no less than its first value and than that over a shorter one, of which more outcomes
+			// are known: after a sudden rise the longest window is the last to learn of it.
+			if t >= b.reach {
+				out[i] = max(out[i], b.told[at*b.targets*q+i])
+			}
+			if t > b.reach {
+				out[i] = max(out[i], b.told[(at*b.targets+t-1)*q+i])
+			}
 		}
 	}
 }
