@@ -288,7 +288,7 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 			}
 		}
 		expected := s.Partitions.work(int(ready)) * s.Capacity.perReplica().Or(0)
-		s.Pace.observe(o.LagSeconds, interval, &s.Calibration, expected, 1-tune.Margin, disturbed || s.Partitions.hot > 0)
+		s.Pace.observe(s.age(o), interval, &s.Calibration, expected, 1-tune.Margin, disturbed || s.Partitions.hot > 0)
 		possible := s.Capacity.perReplica().Or(0) * ready
 		// Any backlog will do for what a change takes: the slowest consumer has to get through it as well.
 		s.Rebalance.observe(o.Rebalancing, interval, consumed.Or(0), possible, behind, changed && !partial)
@@ -333,6 +333,16 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 // derive recomputes what follows from the learned state and is not stored.
 func (s *State) derive(config *Config) {
 	s.Partitions.derive(config.MaxReplicas, s.Arrivals.Level, s.Capacity.perReplica().Or(0))
+}
+
+// age returns the age of the oldest record in seconds. Where neither that nor the partitions are known it is taken to be the mean's,
+// for that much at least is the group behind: as many records wait as have arrived in that time. With known partitions, what their
+// count makes uneven is reckoned with, and the mean would make the slowest consumer look quicker than it is.
+func (s *State) age(o *series.Observation) series.Value {
+	if o.LagSeconds.Known() || s.Partitions.Count > 0 || !(s.Arrivals.Level > 0) {
+		return o.LagSeconds
+	}
+	return o.LagRecords.Times(1 / s.Arrivals.Level)
 }
 
 // load returns the recent arrivals in replicas.
