@@ -108,3 +108,39 @@ func TestWhereTheForecastLostRecentArrivalsDecide(t *testing.T) {
 		t.Errorf("forecast of 600 that lost to 1200: %d replicas (%s, %v), want 12 or more, Reactive and ForecastUntrusted", d.DesiredReplicas, d.Reason, d.Verdicts)
 	}
 }
+
+// A step leaves a backlog to what was ordered against it: that one more is asked for until it is gone is no sign of too few.
+func TestABacklogThatWasThereBeforeDoesNotMakeACountTooFew(t *testing.T) {
+	w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 480, ready: 15}
+	for range 100 {
+		w.step(1100)
+	}
+	s := &w.a.state
+	observe := func(ready int, lag float64) series.Observation {
+		return series.Observation{
+			At: s.At.Add(15 * time.Second), Interval: 15 * time.Second, ArrivalRecords: series.Of(1100 * 15), ConsumedRecords: series.Of(1100 * 15),
+			LagRecords: series.Of(lag), LagSeconds: series.Of(lag / 1100), ReadyReplicas: series.OfInt(ready), StartingReplicas: series.Of(0),
+			Partitions: series.Of(480),
+		}
+	}
+	s.TooFew = tooFew{}
+	for _, tt := range []struct {
+		name  string
+		ready int
+		lag   float64
+		asks  Reason
+		want  int
+	}{
+		{"they have just started", 16, 40000, ReasonBacklog, 0},
+		{"the backlog is drained", 16, 30000, ReasonBacklog, 0},
+		{"it is gone", 16, 0, ReasonHold, 0},
+		{"one comes of itself", 16, 20000, ReasonBacklog, 16},
+	} {
+		o := observe(tt.ready, tt.lag)
+		s.Learn(&w.a.config, &o)
+		s.Record(&Decision{At: o.At, CurrentReplicas: series.OfInt(tt.ready), DesiredReplicas: tt.ready + 1, Reason: tt.asks}, &o)
+		if s.TooFew.Replicas != tt.want {
+			t.Fatalf("%s: got %d too few, want %d", tt.name, s.TooFew.Replicas, tt.want)
+		}
+	}
+}

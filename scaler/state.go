@@ -64,6 +64,8 @@ type State struct {
 	EffectGain   float64
 	EffectDue    time.Time
 	Ineffective  bool
+	// Settled says that the replicas that are ready, as many as they are, have been seen without a backlog worth the name.
+	Settled bool `json:",omitzero"`
 	// TooFew is the count that a backlog asked more than last.
 	TooFew tooFew `json:",omitzero"`
 }
@@ -320,8 +322,10 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	}
 	if lag, ok := o.LagRecords.Get(); ok && o.ReadyReplicas.Known() && !disturbed && lag <= max(arrivals.Or(0), 1) {
 		s.QuietTicks++
+		s.Settled = true
 	} else {
 		s.QuietTicks = 0
+		s.Settled = s.Settled && !changed
 	}
 	if o.ReadyReplicas.Known() {
 		s.LastReady = o.ReadyReplicas
@@ -410,7 +414,8 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 	if ready := o.ReadyReplicas.Or(0); ready >= 1 && float64(d.planned) >= panicRatio*ready {
 		s.PanicUntil = at.Add(panicSpan)
 	}
-	if current, ok := d.CurrentReplicas.Get(); ok && d.Reason == ReasonBacklog && d.DesiredReplicas > int(current) && o.ReadyReplicas.Or(0) >= current && s.load() <= s.Partitions.work(int(current)) {
+	// A backlog from before they were ready says nothing of whether they are enough.
+	if current, ok := d.CurrentReplicas.Get(); ok && s.Settled && d.Reason == ReasonBacklog && d.DesiredReplicas > int(current) && o.ReadyReplicas.Or(0) >= current && s.load() <= s.Partitions.work(int(current)) {
 		s.TooFew = tooFew{int(current), s.load(), at}
 	}
 	if d.horizon > 0 {
