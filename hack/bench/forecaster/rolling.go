@@ -100,8 +100,10 @@ func origins(n, horizon int) []int {
 type score struct {
 	origins, points int
 	pinball         [4]float64
-	cover           [4]float64
+	cover           [4]float64 // outcomes at or under the quantile
+	under           [4]float64 // outcomes under it
 	peakCover       [4]float64
+	peakUnder       [4]float64
 	peakPinball     [4]float64
 	sum             float64
 	peaks           int
@@ -162,6 +164,9 @@ func evaluate(t *trace, byRow bool) (*score, time.Duration, error) {
 				if truth <= q {
 					s.cover[l]++
 				}
+				if truth < q {
+					s.under[l]++
+				}
 				if l > 0 && q < f.Quantile(k, l-1)*t.step {
 					s.crossed++
 				}
@@ -176,6 +181,9 @@ func evaluate(t *trace, byRow bool) (*score, time.Duration, error) {
 			s.peakPinball[l] += pinball(q, peak, tau)
 			if peak <= q {
 				s.peakCover[l]++
+			}
+			if peak < q {
+				s.peakUnder[l]++
 			}
 		}
 	}
@@ -231,12 +239,16 @@ func rolling(data string, names []string) error {
 		bad := ""
 		for l := 1; l < 4; l++ {
 			tolerance := max(0.02, 2*math.Sqrt(levels[l]*(1-levels[l])/float64(s.peaks)))
-			if math.Abs(s.cover[l]/float64(s.points)-levels[l]) > tolerance {
-				bad += fmt.Sprintf("c%g ", 100*levels[l])
+			judge := func(what string, cover, under float64) {
+				if math.Abs(cover-levels[l]) > tolerance {
+					bad += fmt.Sprintf("%s%g ", what, 100*levels[l])
+					if under < levels[l] {
+						bad += fmt.Sprintf("(ties: %.1f under it) ", 100*under)
+					}
+				}
 			}
-			if math.Abs(s.peakCover[l]/float64(s.peaks)-levels[l]) > tolerance {
-				bad += fmt.Sprintf("m%g ", 100*levels[l])
-			}
+			judge("c", s.cover[l]/float64(s.points), s.under[l]/float64(s.points))
+			judge("m", s.peakCover[l]/float64(s.peaks), s.peakUnder[l]/float64(s.peaks))
 		}
 		if s.crossed > 0 {
 			bad += "crossed"
