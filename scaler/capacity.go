@@ -96,6 +96,7 @@ func (c *capacity) observe(consumedRate, busy series.Value, ready, effective flo
 				c.Rough = x
 			}
 			c.Rough += 0.1 * (x - c.Rough)
+			c.outgrow(x)
 		}
 		return
 	}
@@ -115,6 +116,18 @@ func (c *capacity) observe(consumedRate, busy series.Value, ready, effective flo
 func (c *capacity) refute() {
 	if c.guessed() {
 		c.Refuted = 1
+	}
+}
+
+// outgrow forgets samples that an idle group's rough figure passes for long. What else replicas are busy with makes that figure too
+// low and not too high; and a group that was enlarged for heavy records may idle for ever when they are light again.
+func (c *capacity) outgrow(x float64) {
+	if c.Samples == 0 || x <= (1+resetRatio)*c.Mean {
+		c.Above = 0
+		return
+	}
+	if c.Above++; c.Above >= resetRun {
+		*c = capacity{Rough: x}
 	}
 }
 

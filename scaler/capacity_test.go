@@ -1,6 +1,7 @@
 package scaler
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -276,5 +277,33 @@ func TestABusyRatioThatClocksPutSlightlyOverOneIsOne(t *testing.T) {
 		if got := c.perReplica().Or(0); got != test.can {
 			t.Errorf("200/s by two that are busy %g: got %g a replica, want %g", test.busy, got, test.can)
 		}
+	}
+}
+
+// TestAGroupThatIdlesForgetsWhatHeavyRecordsTaught: enlarged for records three times as heavy, the group idles once they are light again,
+// too much for a direct sample, and would be kept as large for ever.
+func TestAGroupThatIdlesForgetsWhatHeavyRecordsTaught(t *testing.T) {
+	var c capacity
+	for range 40 {
+		c.observe(series.Of(800), series.Of(0.5), 48, 48, false, false) // 33 each
+	}
+	if x := c.perReplica().Or(0); math.Abs(x-100.0/3) > 1 {
+		t.Fatalf("heavy records: got %v, want 33", x)
+	}
+	for range resetRun {
+		c.observe(series.Of(500), series.Of(500/4800.0), 48, 48, false, false)
+	}
+	if x := c.perReplica().Or(0); math.Abs(x-100) > 1 {
+		t.Errorf("light records: got %v, want 100", x)
+	}
+	// What else they are busy with makes the figure of an idle group lower, and that is not taken for less capacity.
+	for range 40 {
+		c.observe(series.Of(2400), series.Of(0.5), 48, 48, false, false)
+	}
+	for range 40 {
+		c.observe(series.Of(100), series.Of(0.15), 48, 48, false, false)
+	}
+	if x := c.perReplica().Or(0); math.Abs(x-100) > 1 {
+		t.Errorf("idle and busy with something else: got %v, want 100", x)
 	}
 }
