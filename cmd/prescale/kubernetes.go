@@ -65,7 +65,8 @@ func openKubernetes(ctx context.Context, cfg config.Config, line *line, store *r
 	if k.controller, err = kube.New(c); err != nil {
 		return nil, err
 	}
-	line.replicas, line.addresses = k.controller.Workloads(), k.controller.Workloads().Addresses
+	workloads := k.controller.Workloads()
+	line.replicas, line.addresses, line.poolAddresses = workloads, workloads.Addresses, workloads.PoolAddresses
 	return k, nil
 }
 

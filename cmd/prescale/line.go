@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"reflect"
 	"sync"
 	"time"
@@ -30,7 +31,9 @@ type line struct {
 	replicas pipeline.Replicas
 	// addresses knows the addresses of a policy's replicas; nil where nothing does.
 	addresses func(policy string) []string
-	logger    *slog.Logger
+	// poolAddresses knows those of each pool's; nil where nothing does.
+	poolAddresses func(policy string) map[string][][]netip.Addr
+	logger        *slog.Logger
 
 	// changes holds the newest set that was not taken yet.
 	changes chan []pipeline.Policy
@@ -87,16 +90,17 @@ func (l *line) run(ctx context.Context, first []pipeline.Policy) error {
 	}
 	log.setPolicies(first)
 	p, err := pipeline.New(pipeline.Config{
-		Log:          log.owner,
-		Shards:       log.shards,
-		Policies:     first,
-		CollectorFor: l.clusters.collector,
-		Replicas:     l.replicas,
-		Sources:      l,
-		Histories:    history.Reader{Client: l.clusters.client, HTTP: http.DefaultClient},
-		Store:        l.store,
-		Metrics:      l.metrics,
-		Logger:       l.logger,
+		Log:           log.owner,
+		Shards:        log.shards,
+		Policies:      first,
+		CollectorFor:  l.clusters.collector,
+		Replicas:      l.replicas,
+		PoolAddresses: l.poolAddresses,
+		Sources:       l,
+		Histories:     history.Reader{Client: l.clusters.client, HTTP: http.DefaultClient},
+		Store:         l.store,
+		Metrics:       l.metrics,
+		Logger:        l.logger,
 	})
 	if err != nil {
 		return err

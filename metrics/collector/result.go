@@ -3,6 +3,7 @@
 package collector
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/prescale/prescale/metrics/series"
@@ -22,6 +23,8 @@ type Target struct {
 	Reset Reset
 	// ReadCommitted says that the consumers read committed records only, so that lag counts to the last stable offset.
 	ReadCommitted bool
+	// ByHost asks for Result.Hosts.
+	ByHost bool
 	// Counted is up to where another process has counted the target's arrivals, for a collector that takes it over: the next
 	// count begins there, and not where this collector may have left off. Zero goes on from what the collector knows.
 	Counted series.Counted
@@ -46,7 +49,20 @@ type Result struct {
 	// asked for and are no help so far. Missing when Members is.
 	Starting series.Value
 	Group    Group
-	Err      error
+	// Hosts says what the members on each client host did, where Target.ByHost asks for it; nil at a tick that tells of none. A host
+	// that is not in it has no member, as far as brokers see its address.
+	Hosts map[netip.Addr]HostCount
+	Err   error
+}
+
+// HostCount is what the members of a group on one host did during an observation's interval.
+type HostCount struct {
+	// Records is how many they committed. It is missing where they have no partition of the target, one of theirs has changed its
+	// member meanwhile, or a position is not known.
+	Records series.Value
+	// Behind says that each of their partitions had records waiting at both ends of the interval, and all together more than they
+	// do in seconds: they worked throughout.
+	Behind bool
 }
 
 // Group is what a tick learned about a target's consumer group itself.

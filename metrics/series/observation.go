@@ -100,9 +100,11 @@ type PoolObservation struct {
 	ReadyReplicas         Value
 	StartingReplicas      Value
 	UnschedulableReplicas Value
-	ConsumedRecords       Value
-	BusyRatio             Value
-	StartupSeconds        []float64
+	// ConsumedRecords is how many records the ready replicas committed during the observation's interval. Where BusyRatio is missing
+	// it is to be so too unless they worked throughout: less work than they can do is no measure of them.
+	ConsumedRecords Value
+	BusyRatio       Value
+	StartupSeconds  []float64
 }
 
 // ArrivalRate returns the arrivals in records per second over the interval, missing where they cannot be told.

@@ -231,6 +231,7 @@ func (c *Config) policy(p *v1alpha1.ScalePolicy) (pipeline.Policy, error) {
 		Topics:        slices.Compact(topics),
 		Reset:         reset,
 		ReadCommitted: kafka.ReadCommitted,
+		ByHost:        len(cfg.Pools) > 0,
 	}, cfg, p.Seasons())
 	policy.Model.Events = p.Events()
 	policy.Sources = sources

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -370,6 +371,21 @@ func TestATargetThatIsNotThereIsAProblemAndNotZero(t *testing.T) {
 	}
 }
 
+func addressesOf(pools map[string][][]netip.Addr) string {
+	var all []string
+	for pool, pods := range pools {
+		for _, addresses := range pods {
+			var one []string
+			for _, a := range addresses {
+				one = append(one, a.String())
+			}
+			all = append(all, pool+": "+strings.Join(one, "+"))
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, ", ")
+}
+
 func TestPoolsAreCountedApart(t *testing.T) {
 	deployment := func(pool string, replicas int32) *appsv1.Deployment {
 		return &appsv1.Deployment{
@@ -381,8 +397,16 @@ func TestPoolsAreCountedApart(t *testing.T) {
 	working := func(name, pool string) *corev1.Pod {
 		return withCondition(in(pod(name, start, "n"), pool), corev1.PodReady, corev1.ConditionTrue, "", start)
 	}
+	on := func(p *corev1.Pod, ips ...string) *corev1.Pod {
+		p.Status.PodIP = ips[0]
+		for _, ip := range ips {
+			p.Status.PodIPs = append(p.Status.PodIPs, corev1.PodIP{IP: ip})
+		}
+		return p
+	}
 	r := newRig(t, []runtime.Object{
-		deployment("gpu", 3), deployment("cpu", 1), working("g1", "gpu"), working("g2", "gpu"), working("c1", "cpu"),
+		deployment("gpu", 3), deployment("cpu", 1),
+		on(working("g1", "gpu"), "10.0.0.1"), on(working("g2", "gpu"), "10.0.0.2"), on(working("c1", "cpu"), "10.0.1.1", "fd00::1"),
 		withCondition(in(pod("g3", start, ""), "gpu"), corev1.PodScheduled, corev1.ConditionFalse, corev1.PodReasonUnschedulable, start),
 	}, policyObject(t, "a", time.Hour, goodSpec+", pools: [{name: gpu, max: 8, scaleTargetRef: {kind: Deployment, name: web-gpu}}, {name: cpu, max: 4, scaleTargetRef: {kind: Deployment, name: web-cpu}}]"))
 	r.step(t, 0)
@@ -394,6 +418,9 @@ func TestPoolsAreCountedApart(t *testing.T) {
 			s += fmt.Sprint("; "+p.Name+" ", p.ReadyReplicas, p.StartingReplicas, p.UnschedulableReplicas)
 		}
 		return s
+	}
+	if got, want := addressesOf(r.workloads.PoolAddresses("ai/a")), "cpu: 10.0.1.1+fd00::1, gpu: 10.0.0.1, gpu: 10.0.0.2"; got != want {
+		t.Errorf("addresses: got %q, want %q", got, want)
 	}
 	if got, want := at(29*time.Second), "3 1 0; gpu 2 1 0; cpu 1 0 0"; got != want {
 		t.Errorf("at once: got %q, want %q", got, want)

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -209,21 +210,46 @@ func (w *Workloads) Count(policy string, now time.Time) (sum Count, pools []Pool
 func (w *Workloads) Addresses(policy string) []string {
 	var all []string
 	for _, t := range w.targetsOf(policy) {
-		selector, _, ok := w.scaled(namespaceOf(policy), t.ref)
-		if !ok {
-			continue
-		}
-		pods, err := w.pods.Pods(namespaceOf(policy)).List(selector)
-		if err != nil {
-			continue // A lister reads memory; its error is a name that it cannot hold.
-		}
-		for _, pod := range pods {
-			if pod.DeletionTimestamp == nil && ready(pod) && pod.Status.PodIP != "" {
+		for _, pod := range w.readyPods(namespaceOf(policy), t) {
+			if pod.Status.PodIP != "" {
 				all = append(all, pod.Status.PodIP)
 			}
 		}
 	}
 	return all
+}
+
+// PoolAddresses returns the addresses of each ready pod of each pool of the policy, in no order: one, or one of each IP family.
+func (w *Workloads) PoolAddresses(policy string) map[string][][]netip.Addr {
+	pools := map[string][][]netip.Addr{}
+	for _, t := range w.targetsOf(policy) {
+		if t.pool == "" {
+			continue
+		}
+		for _, pod := range w.readyPods(namespaceOf(policy), t) {
+			var addresses []netip.Addr
+			for _, ip := range append([]corev1.PodIP{{IP: pod.Status.PodIP}}, pod.Status.PodIPs...) {
+				if address, err := netip.ParseAddr(ip.IP); err == nil && !slices.Contains(addresses, address.Unmap()) {
+					addresses = append(addresses, address.Unmap())
+				}
+			}
+			pools[t.pool] = append(pools[t.pool], addresses)
+		}
+	}
+	return pools
+}
+
+// readyPods returns the pods of a target that work.
+func (w *Workloads) readyPods(namespace string, t target) []*corev1.Pod {
+	selector, _, ok := w.scaled(namespace, t.ref)
+	if !ok {
+		return nil
+	}
+	pods, err := w.pods.Pods(namespace).List(selector)
+	if err != nil {
+		return nil // A lister reads memory; its error is a name that it cannot hold.
+	}
+	return slices.DeleteFunc(pods, func(pod *corev1.Pod) bool { return pod.DeletionTimestamp != nil || !ready(pod) })
 }
 
 // Annotate fills in what is known of the policy's replicas: those that work and start, and the start-ups that completed since the
@@ -391,13 +417,21 @@ func namespaceOf(policy string) string {
 	return namespace
 }
 
+// more returns a pod's addresses where it has several: else PodIP says it all.
+func more(ips []corev1.PodIP) []corev1.PodIP {
+	if len(ips) < 2 {
+		return nil
+	}
+	return ips
+}
+
 // slim drops what is never read from an object before a cache keeps it: a cluster may have a hundred thousand pods.
 // The object itself stays as it is; others may hold it.
 func slim(obj any) (any, error) {
 	switch o := obj.(type) {
 	case *corev1.Pod:
 		obj = &corev1.Pod{ObjectMeta: o.ObjectMeta, Spec: corev1.PodSpec{NodeName: o.Spec.NodeName},
-			Status: corev1.PodStatus{Phase: o.Status.Phase, Conditions: o.Status.Conditions, PodIP: o.Status.PodIP}}
+			Status: corev1.PodStatus{Phase: o.Status.Phase, Conditions: o.Status.Conditions, PodIP: o.Status.PodIP, PodIPs: more(o.Status.PodIPs)}}
 	case *corev1.Node:
 		obj = &corev1.Node{ObjectMeta: o.ObjectMeta}
 	case *appsv1.Deployment:

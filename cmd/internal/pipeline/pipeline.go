@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -58,6 +59,9 @@ type Config struct {
 	CollectorFor func(cluster string, interval time.Duration) (Collector, error)
 	// Replicas may be nil: then the members of the consumer group count as ready replicas.
 	Replicas Replicas
+	// PoolAddresses returns the addresses of each ready replica of each of a policy's pools, so that what the members of the group
+	// consume is told by pool. It may be nil: then that stays missing.
+	PoolAddresses func(policy string) map[string][][]netip.Addr
 	// Sources add latency and busy ratio; nil adds neither.
 	Sources collector.Source
 	Store   *readmodel.Store

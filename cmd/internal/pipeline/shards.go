@@ -471,6 +471,9 @@ func (c *Config) sighted(now time.Time, p Policy, result collector.Result) sight
 	}
 	if c.Replicas != nil {
 		c.Replicas.Annotate(now, &observation)
+		if c.PoolAddresses != nil && result.Hosts != nil && len(observation.Pools) > 0 {
+			countPools(&observation, c.PoolAddresses(p.Name()), result.Hosts)
+		}
 	}
 	if c.Sources != nil {
 		c.Sources.Annotate(now, &observation)

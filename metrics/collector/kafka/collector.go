@@ -107,6 +107,9 @@ func (c *Collector) SetTargets(targets []collector.Target) {
 		t := target{Target: wanted}
 		if old, ok := before[t.key()]; ok {
 			t = old
+			if t.ByHost = wanted.ByHost; !t.ByHost {
+				t.hosts = hostBase{}
+			}
 		}
 		if wanted.Counted.Known() {
 			t.Counted, t.countedAt, t.countedTick, t.arrived = wanted.Counted, wanted.Counted.At, 0, nil

@@ -41,7 +41,9 @@ type group struct {
 	membersKnown   bool
 	hadMembers     bool
 	membersProblem error
-	track          rebalanceTrack
+	// membersTick is the tick at which the members were last described.
+	membersTick int
+	track       rebalanceTrack
 
 	// forTarget and forReport say who wants the group.
 	forTarget, forReport bool

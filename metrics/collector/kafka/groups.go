@@ -41,7 +41,7 @@ func (c *Collector) readGroups(ctx context.Context, now time.Time) {
 			g.kind, g.state, g.listed = found.kind, found.state, true
 		case complete:
 			g.state, g.listed = stateAbsent, true
-			g.members, g.membersKnown, g.membersProblem = nil, true, nil
+			g.members, g.membersKnown, g.membersProblem, g.membersTick = nil, true, nil, c.tick
 		}
 		wanted = append(wanted, g)
 	}
@@ -185,8 +185,8 @@ func (g *group) wants(c *Collector, topic string) bool {
 	return false
 }
 
-// described takes one group's description; code is the broker's error for it.
-func (g *group) described(code int16, message *string, state string, members []member) {
+// described takes one group's description at a tick; code is the broker's error for it.
+func (g *group) described(tick int, code int16, message *string, state string, members []member) {
 	if err := kerr.ErrorForCode(code); err != nil {
 		g.membersProblem = fmt.Errorf("describe it: %w", err)
 		if message != nil && *message != "" {
@@ -197,7 +197,7 @@ func (g *group) described(code int16, message *string, state string, members []m
 		}
 		return
 	}
-	g.members, g.membersKnown, g.membersProblem = members, true, nil
+	g.members, g.membersKnown, g.membersProblem, g.membersTick = members, true, nil, tick
 	g.hadMembers = g.hadMembers || len(members) > 0
 	if state != "" {
 		g.state = state
@@ -233,7 +233,7 @@ func (c *Collector) describeClassic(ctx context.Context, node int32, batch []*gr
 			}
 			members = append(members, out)
 		}
-		g.described(from.ErrorCode, from.ErrorMessage, from.State, members)
+		g.described(c.tick, from.ErrorCode, from.ErrorMessage, from.State, members)
 	}
 	return nil
 }
@@ -263,7 +263,7 @@ func (c *Collector) describeConsumer(ctx context.Context, node int32, batch []*g
 			}
 			members = append(members, out)
 		}
-		g.described(from.ErrorCode, from.ErrorMessage, from.State, members)
+		g.described(c.tick, from.ErrorCode, from.ErrorMessage, from.State, members)
 	}
 	return nil
 }
@@ -293,7 +293,7 @@ func (c *Collector) describeShare(ctx context.Context, node int32, batch []*grou
 			}
 			members = append(members, out)
 		}
-		g.described(from.ErrorCode, from.ErrorMessage, from.GroupState, members)
+		g.described(c.tick, from.ErrorCode, from.ErrorMessage, from.GroupState, members)
 	}
 	return nil
 }

@@ -23,6 +23,8 @@ type target struct {
 	consumed   map[*groupTopic]int64
 	// consumedAt is when consumed was taken.
 	consumedAt time.Time
+	// hosts is where each member stood, for targets by host.
+	hosts hostBase
 	// sampledAt is of the latest observation with a lag, for the age metric.
 	sampledAt time.Time
 	// otherProblems are those of this tick that do not speak of lag.
@@ -82,6 +84,9 @@ func (c *Collector) observeTarget(t *target, now, readAt time.Time, result *coll
 		problems.add("members of group %s are not known: %v", g.name, g.membersProblem)
 	}
 	c.observeCounts(t, g, topics, now, o, &problems)
+	if t.ByHost {
+		result.Hosts = c.observeHosts(t, g, topics, now, o.Interval)
+	}
 	t.otherProblems = slices.Clone(problems)
 	c.observeLag(t, g, topics, readAt, o, &problems)
 	o.Problems = problems.sorted()
