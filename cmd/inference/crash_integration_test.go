@@ -199,6 +199,7 @@ func TestKilledReplicasOnARealBroker(t *testing.T) {
 		t.Errorf("%d of %d calls failed, versions seen %v", failed.Load(), calls.Load(), versions)
 	}
 	kafka.AwaitNoLag(t, client, "inference", 1)
+	kafka.AwaitNoTransaction(t, client, event.TopicPredictions, event.TopicDeadLetters)
 	checkOnce(t, brokers, sent.Load())
 	t.Logf("%d requests, %d kills, %d HTTP calls over %d versions", sent.Load(), kills, calls.Load(), len(versions))
 }

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -85,5 +86,30 @@ func AwaitNoLag(t testing.TB, client *kgo.Client, group string, topics int) {
 			t.Fatalf("group %s: its lag of %d records (-1: not known) has not fallen for %v; the last error is %v", group, least, stuckLimit, err)
 		}
 		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// AwaitNoTransaction waits until no transaction is open on the topics: one that a killed producer left holds back what others
+// committed after it, until the broker aborts it.
+func AwaitNoTransaction(t testing.TB, client *kgo.Client, topics ...string) {
+	t.Helper()
+	admin := kadm.NewClient(client)
+	for began := time.Now(); ; time.Sleep(100 * time.Millisecond) {
+		// The committed ends first: an end that grows in between reads as an open transaction, never as none.
+		committed, err := admin.ListCommittedOffsets(context.Background(), topics...)
+		ends, err2 := admin.ListEndOffsets(context.Background(), topics...)
+		err = errors.Join(err, err2, committed.Error(), ends.Error())
+		open := 0
+		ends.Each(func(o kadm.ListedOffset) {
+			if c, ok := committed.Lookup(o.Topic, o.Partition); !ok || c.Offset < o.Offset {
+				open++
+			}
+		})
+		if err == nil && open == 0 {
+			return
+		}
+		if time.Since(began) > stuckLimit {
+			t.Fatalf("transactions are still open on %d partitions of %v after %v; the error is %v", open, topics, stuckLimit, err)
+		}
 	}
 }
