@@ -4,10 +4,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
-	"time"
-
-	"github.com/prescale/prescale/forecaster"
-	"github.com/prescale/prescale/forecaster/score"
 )
 
 // TestRecoveryFromLastingChanges holds what hack/designs/forecast-recovery.md states: by how much a model that lived through a
@@ -70,7 +66,10 @@ func TestRecoveryFromLastingChanges(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			// What the model loses over what one does that never knew otherwise.
-			now, steady := recoveryLoss(t, tt.series, 0), recoveryLoss(t, tt.series, changeAt)
+			loss := func(changed int) []float64 {
+				return losses(t, 6, func(r *rand.Rand, i int) float64 { return tt.series(r, i, i >= changed) }, false)
+			}
+			now, steady := loss(changeAt), loss(0)
 			share := func(from, to int) float64 { return total(now[from:to]) / total(steady[from:to]) }
 			first, day, week := share(12, 24), share(24, changeDay), share(changeDay, 4*changeDay)
 			t.Logf("loss of samples 13 to 24 %.2f, to a day %.2f, of days 2 to 4 %.2f", first, day, week)
@@ -79,30 +78,4 @@ func TestRecoveryFromLastingChanges(t *testing.T) {
 			}
 		})
 	}
-}
-
-// recoveryLoss is the quantile loss of every step from changeAt on, four steps ahead, as a mean over some series that change at
-// sample changeAt-early.
-func recoveryLoss(t *testing.T, series func(r *rand.Rand, i int, after bool) float64, early int) []float64 {
-	t.Helper()
-	sums := make([]float64, changeEnd-changeAt)
-	for seed := range uint64(6) {
-		m, r := changeModel(t), rand.New(rand.NewPCG(seed, 1))
-		y := make([]float64, changeEnd+4)
-		for i := range y {
-			y[i] = max(0, series(r, i, i >= changeAt-early))
-		}
-		var f forecaster.Forecast
-		for i := range changeEnd {
-			m.Observe(time.Unix(0, 0).Add(time.Duration(i)*15*time.Minute), y[i])
-			if i < changeAt {
-				continue
-			}
-			m.Forecast(&f, 4)
-			for l, tau := range f.Levels {
-				sums[i-changeAt] += score.Pinball(f.Quantile(4, l), y[i+4], tau)
-			}
-		}
-	}
-	return sums
 }

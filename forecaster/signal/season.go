@@ -78,10 +78,10 @@ const (
 	peakFading = 0.25
 )
 
-// season returns the length of the strongest season in z, of at least `from`, or 0. As in Vlachos, Yu & Castelli 2005, "On periodicity detection
-// and structural similarity" (section 3), a season has to stand on a hill of the autocorrelation; the hills are found there
-// alone, since a periodogram of some turns resolves long seasons poorly. Where several hills are about as high the first one is
-// the season, and the others are its multiples.
+// season returns the length of the strongest season in z, of at least `from`, or 0. As in Vlachos, Yu & Castelli 2005, "On
+// periodicity detection and structural similarity" (section 3), a season has to stand on a hill of the autocorrelation; the hills
+// are found there alone, since a periodogram of some turns resolves long seasons poorly. Where several hills are about as high the
+// first one is the season, and the others are its multiples.
 func season(z []float64, from, before int) int {
 	n := len(z)
 	r := autocorrelation(detrended(z))

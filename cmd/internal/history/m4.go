@@ -15,8 +15,9 @@ type Line struct {
 	Values []float64
 }
 
-// ReadM4 reads one series a line: id, then values, separated by commas, semicolons or tabs. A first line whose second field is no number is a header; fields that
-// are empty at a line's end are left out, as in the competition's files; quotes around fields are taken off.
+// ReadM4 reads one series a line: id, then values, separated by commas, semicolons or tabs. A first line whose second field is no
+// number is a header; fields that are empty at a line's end are left out, as in the competition's files; quotes around fields are
+// taken off.
 func ReadM4(r io.Reader, name string, minValues int) ([]Line, error) {
 	r, separator, err := table(r)
 	if err != nil {
