@@ -213,12 +213,12 @@ func (d decider) run(now time.Time) {
 		d.term("explore", want, 0)
 	} else if want > current && s.Capacity.guessed() && s.TriedTicks > 0 && sc.backlog <= s.Arrivals.Level {
 		want = current // what was tried has not been seen yet
-		d.term("explore", want, 0)
+		d.term("tried", want, 0)
 	}
 	d.planned = want
 	if want > current && s.Increase > 0 && now.Sub(s.Changed) < tunedInterval && want < panicRatio*current {
 		want = current // the last increase was a moment ago, and another will know more
-		d.term("hold", want, 0)
+		d.term("increased", want, 0)
 	}
 	if want > current && sc.backlog > 0 {
 		without := sc
@@ -237,11 +237,6 @@ func (d decider) run(now time.Time) {
 	}
 	if s.Ineffective {
 		d.verdict(VerdictIneffective)
-	}
-	// Where something else keeps the count down or from helping, a sooner start would not keep the promise either.
-	free := len(d.Verdicts) == verdicts && !config.Paused && !config.Observe
-	if free && lead > config.ObjectiveLag.Seconds() && s.Promise.lateLately() > 10*config.ViolationRatio {
-		d.verdict(VerdictLeadTimeTooLong)
 	}
 
 	if config.ObjectiveLatency > 0 {
@@ -274,6 +269,11 @@ func (d decider) run(now time.Time) {
 		reason = ReasonHold
 	}
 	d.settle(want, reason)
+	// Where something else keeps the count down or from helping, a sooner start would not keep the promise either.
+	free := len(d.Verdicts) == verdicts && !config.Paused && !config.Observe
+	if free && lead > config.ObjectiveLag.Seconds() && s.Promise.lateLately() > 10*config.ViolationRatio {
+		d.verdict(VerdictLeadTimeTooLong)
+	}
 }
 
 // behind returns the backlog that the group would have were all of it as far behind as its slowest consumer: that one's
@@ -405,7 +405,6 @@ func (d decider) settle(n int, reason Reason) {
 			if most := s.Spending.affordable(config.BudgetReplicaHoursPerDay, config.MinReplicas, d.At); n > most {
 				apply(most, ReasonBudget, "budget")
 				d.verdict(VerdictBudgetBound)
-				d.Verdicts = slices.DeleteFunc(d.Verdicts, func(v Verdict) bool { return v == VerdictLeadTimeTooLong }) // sooner would cost the same
 			}
 		}
 		if least := min(d.in.ScheduledMin, config.MaxReplicas); n < least {

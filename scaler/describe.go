@@ -15,6 +15,10 @@ func describe(d *Decision) {
 			t.Detail = fmt.Sprintf("a late record is weighed as %.0f records' worth of service, which is the most: so many come late that to weigh them more would hardly keep the promise", t.Amount)
 		case "explore":
 			t.Detail = fmt.Sprintf("what a replica can do is not known, and the present ones have long kept up: %d are tried", t.Replicas)
+		case "tried":
+			t.Detail = fmt.Sprintf("what a replica can do is not known, and fewer have been tried: %d are kept until it is seen what they do", t.Replicas)
+		case "increased":
+			t.Detail = fmt.Sprintf("the last increase was a moment ago: %d are kept until the next observation tells more", t.Replicas)
 		case "backlog":
 			t.Detail = fmt.Sprintf("draining %.0f records in time asks for %d", t.Amount, t.Replicas)
 		case "latency":
