@@ -216,7 +216,8 @@ func (d decider) run(now time.Time) {
 		d.term("tried", want, 0)
 	}
 	d.planned = want
-	if want > current && s.Increase > 0 && now.Sub(s.Changed) < tunedInterval && want < panicRatio*current {
+	// In whole ticks, for those are not given to the millisecond.
+	if want > current && s.Increase > 0 && now.Sub(s.Changed).Round(config.Interval) < tunedInterval && want < panicRatio*current {
 		want = current // the last increase was a moment ago, and another will know more
 		d.term("increased", want, 0)
 	}

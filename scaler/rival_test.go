@@ -107,6 +107,16 @@ func TestWhereTheForecastLostRecentArrivalsDecide(t *testing.T) {
 	if d.DesiredReplicas < 12 || d.Reason != ReasonReactive || !slices.Contains(d.Verdicts, VerdictForecastUntrusted) {
 		t.Errorf("forecast of 600 that lost to 1200: %d replicas (%s, %v), want 12 or more, Reactive and ForecastUntrusted", d.DesiredReplicas, d.Reason, d.Verdicts)
 	}
+	w.a.state.Increase, observation.ReadyReplicas = 1, series.Of(10) // more than half of what is wanted, so no panic
+	for _, tt := range []struct {
+		since time.Duration
+		held  bool
+	}{{5 * time.Second, true}, {14990 * time.Millisecond, false}, {15 * time.Second, false}} {
+		w.a.state.Changed = observation.At.Add(-tt.since)
+		if d := decide(); (d.DesiredReplicas == 10) != tt.held {
+			t.Errorf("%v after an increase, at an interval of 15 s: %d replicas of 10; want them kept: %v", tt.since, d.DesiredReplicas, tt.held)
+		}
+	}
 }
 
 // A step leaves a backlog to what was ordered against it: that one more is asked for until it is gone is no sign of too few.
