@@ -169,3 +169,15 @@ func TestALateRecordIsNotPutDownToWhatIsNotItsCause(t *testing.T) {
 		})
 	}
 }
+
+// What a backlog told of the hottest partition has no say once the arrivals of each are observed.
+func TestTheHottestPartitionIsTheOneThatIsObserved(t *testing.T) {
+	p := partitions{Count: 2, ByLag: hotByLag{WorstRate: 0.9}}
+	if got := p.hottest(100); got != 90 {
+		t.Errorf("by the backlog alone: got %v, want 90", got)
+	}
+	p.observe(series.Of(2), []series.Value{series.Of(50), series.Of(50)})
+	if got := p.hottest(100); got != 50 {
+		t.Errorf("with observed arrivals: got %v, want 50", got)
+	}
+}

@@ -131,7 +131,10 @@ func (p *partitions) derive(most int, arrivalRate, perReplica float64) {
 
 // hottest returns the arrivals of the partition that gets most, of arrivalRate in all; 0 where the spread is not known.
 func (p *partitions) hottest(arrivalRate float64) float64 {
-	most := p.ByLag.WorstRate
+	most := 0.0
+	if p.Weights == nil {
+		most = p.ByLag.WorstRate
+	}
 	for i, w := range p.Weights {
 		most = max(most, w, p.Latest[i])
 	}
