@@ -19,12 +19,13 @@ type capacity struct {
 	Above, Below    int     // direct samples in a row that were far off: a new version of the workload
 }
 
+// MaxBusyRatio is what a replica that was busy throughout may be measured as, by clocks that disagree a little. More is no ratio,
+// and is left out.
+const MaxBusyRatio = 1.1
+
 const (
 	// minBusyRatio is the busy ratio below which dividing by it blows up its error (design: 20 %).
 	minBusyRatio = 0.2
-	// mostBusyRatio is what a replica that was busy throughout may be measured as, by clocks that disagree a little. More is no
-	// ratio, and is left out.
-	mostBusyRatio = 1.1
 	// leastBusyRatio is the busy ratio from which on a rough figure is better than none: with 8 replicas of which a fifth of
 	// one is needed, it is what tells that seven can go.
 	leastBusyRatio = 0.01
@@ -88,7 +89,7 @@ func (c *capacity) observe(consumedRate, busy series.Value, ready, effective flo
 	}
 	if b, ok := busy.Get(); ok {
 		switch {
-		case b >= minBusyRatio && b <= mostBusyRatio:
+		case b >= minBusyRatio && b <= MaxBusyRatio:
 			c.add(rate / (ready * min(b, 1)))
 		case b >= leastBusyRatio && b < minBusyRatio && !disturbed:
 			x := rate / (ready * b)

@@ -322,7 +322,7 @@ func (d *deciding) answer(line []byte, number int) (answerLine, error) {
 	if err != nil {
 		return answerLine{}, err
 	}
-	if x := o.BusyRatio.Or(0); x > 1.1 && !d.busyTold {
+	if x := o.BusyRatio.Or(0); x > scaler.MaxBusyRatio && !d.busyTold {
 		d.busyTold = true
 		fmt.Fprintf(d.stderr, "line %d: busyRatio: %g is no share of the time, between 0 and 1: it is left aside, here and in the lines to come where it is as high\n", number, x)
 	}
