@@ -458,7 +458,9 @@ func (d *deciding) begin(o *series.Observation, t float64) error {
 	}
 	d.autoscaler = a
 	if d.history != nil {
-		d.history.warm(a, d.config.Interval.Seconds(), t-o.Interval.Seconds())
+		if late := d.history.warm(a, d.config.Interval.Seconds(), t-o.Interval.Seconds()); late > 0 {
+			fmt.Fprintf(d.stderr, "line 1: --history ends %g s after this line begins: it is taken as if it ended there, and its days and weeks are moved by as much; count t as the history does, or leave out its later rows\n", late)
+		}
 	}
 	return nil
 }

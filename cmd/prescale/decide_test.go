@@ -130,6 +130,18 @@ func TestDecideDependsOnTheInputAlone(t *testing.T) {
 	}
 }
 
+func TestDecideSaysThatAHistoryIsMoved(t *testing.T) {
+	// Twenty rows of 15 s end at 300 s, and the first line begins at 60 s.
+	rows := "t,records\n"
+	for i := range 20 {
+		rows += fmt.Sprintf("%d,%d\n", 15*i, 10500)
+	}
+	_, stderr, err := decide(t, testPolicy, []string{tick(5, 700, 8)}, "--history", writeFile(t, "history.csv", rows))
+	if err != nil || !strings.Contains(stderr, "--history ends 240 s after this line begins") {
+		t.Errorf("error %v, stderr %q: want it to say that the history ends 240 s late", err, stderr)
+	}
+}
+
 func TestDecideWarmsUpFromHistory(t *testing.T) {
 	var csv strings.Builder
 	csv.WriteString("t,records\n")
@@ -137,9 +149,9 @@ func TestDecideWarmsUpFromHistory(t *testing.T) {
 		fmt.Fprintf(&csv, "%d,%d\n", 15*i, 10500)
 	}
 	history := writeFile(t, "history.csv", csv.String())
-	answers, _, err := decide(t, testPolicy, []string{tick(601, 700, 8), tick(602, 700, 8), tick(603, 700, 8), tick(604, 700, 8), tick(605, 700, 8)}, "--history", history)
-	if err != nil {
-		t.Fatal(err)
+	answers, stderr, err := decide(t, testPolicy, []string{tick(601, 700, 8), tick(602, 700, 8), tick(603, 700, 8), tick(604, 700, 8), tick(605, 700, 8)}, "--history", history)
+	if err != nil || stderr != "" {
+		t.Fatalf("error %v, stderr %q", err, stderr)
 	}
 	if f := answers[4]["arrivalForecast"]; f == nil {
 		t.Errorf("after a history: no forecast: %v", answers[4])

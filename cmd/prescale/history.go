@@ -171,8 +171,8 @@ func (h *arrivals) rates() []float64 {
 }
 
 // warm steps a through the history in ticks of `interval` seconds that end no later than `until`. A history that reaches
-// beyond is shifted back to end there.
-func (h *arrivals) warm(a *scaler.Autoscaler, interval, until float64) {
+// beyond is shifted back to end there, by as many seconds as it returns.
+func (h *arrivals) warm(a *scaler.Autoscaler, interval, until float64) (shifted float64) {
 	end := h.begin + float64(len(h.counts))*h.step
 	shift := 0.0
 	if end > until {
@@ -185,4 +185,5 @@ func (h *arrivals) warm(a *scaler.Autoscaler, interval, until float64) {
 		to := end - float64(i)*interval
 		a.Warm(epoch(to), history.MeanRate(rates, h.step, to-interval-h.begin-shift, to-h.begin-shift))
 	}
+	return -shift
 }
