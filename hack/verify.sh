@@ -48,7 +48,7 @@ if ! hack/setup.sh; then
   if [ "${CI:-}" = true ]; then exit 1; fi
   echo "going on without: the tests that need it are skipped, and listed at the end"
 fi
-for module in . hack/tools hack/dashboard hack/images; do
+for module in . hack/tools hack/lint hack/hpa hack/dashboard hack/images; do
   if ! (cd $module && GOPROXY=off go mod download 2>/dev/null); then
     echo "fetching the Go modules of $module/go.mod"
     (cd $module && go mod download)
@@ -58,6 +58,13 @@ done
 step "vet"
 go vet ./...
 go vet -tags integration ./...
+
+step "lint"
+# Compiled once, which takes minutes; what it found in a package is kept in the user's cache directory.
+lint=$PWD/hack/lint/go.mod
+for module in . hack/hpa hack/dashboard hack/images; do
+  (cd $module && go tool -modfile="$lint" golangci-lint run ./...)
+done
 
 step "generated files"
 hack/generate.sh --check

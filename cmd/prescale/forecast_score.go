@@ -27,9 +27,7 @@ func scoreHistory(cmd *cobra.Command, s *history.Series, config forecaster.Confi
 	}
 	progress := newProgress(cmd.ErrOrStderr(), len(s.Times))
 	methods := []score.Method{{Name: "prescale", Model: model}}
-	for _, naive := range score.Naive(config) {
-		methods = append(methods, naive)
-	}
+	methods = append(methods, score.Naive(config)...)
 	results := score.Compare(methods, config, s.Times, s.Values, progress.at)
 	progress.done()
 	reference, best := results[1].Loss(), results[1]

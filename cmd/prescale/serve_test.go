@@ -25,7 +25,7 @@ func TestServeEndsWellOnlyWhenItWasAskedTo(t *testing.T) {
 		{"not asked: a part was cancelled by itself", t.Context(), cancelled, cancelled},
 		{"not asked: a part failed", t.Context(), broken, broken},
 	} {
-		if got := unlessAsked(tt.ctx, tt.err); got != tt.want {
+		if got := unlessAsked(tt.ctx, tt.err); !errors.Is(got, tt.want) {
 			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
 		}
 	}

@@ -58,7 +58,12 @@ func BenchmarkServing(b *testing.B) {
 			ctx, cancel := context.WithCancel(context.Background())
 			done := make(chan error, 1)
 			go func() { done <- server.Run(ctx) }()
-			defer func() { cancel(); <-done }()
+			defer func() {
+				cancel()
+				if err := <-done; err != nil {
+					b.Error(err)
+				}
+			}()
 			client, err := rest.HTTPClientFor(server.ClientConfig())
 			if err != nil {
 				b.Fatal(err)

@@ -7,10 +7,9 @@ import "math"
 // Subtracting the window's mean makes the regression blind to the level, so that a series that drifts stays forecastable;
 // shrinking towards the seasonal naive forecast rather than towards zero makes a strong penalty harmless.
 type design struct {
-	lags   int
-	gram   []float64 // packed lower triangle
-	factor []float64
-	rows   int
+	lags int
+	gram []float64 // packed lower triangle
+	rows int
 }
 
 func lagsFor(s series, ahead int) int {

@@ -81,7 +81,7 @@ func (d *daemon) start() {
 	d.exited, d.stopped = exited, false
 	cmd := d.cmd
 	go func() {
-		cmd.Wait()
+		_ = cmd.Wait() // It is killed, or stopped: what it did before is what counts.
 		close(exited)
 	}()
 }

@@ -131,7 +131,7 @@ func startDemo(t *testing.T) string {
 	if err != nil {
 		t.Fatalf("the demo's first line: %v", err)
 	}
-	go io.Copy(io.Discard, lines)
+	go func() { _, _ = io.Copy(io.Discard, lines) }() // until the demo ends
 	var line struct{ Kind, Page string }
 	if err := json.Unmarshal(first, &line); err != nil || line.Kind != "start" || line.Page == "" {
 		t.Fatalf("the demo's first line: %v, %s", err, first)

@@ -28,13 +28,12 @@ import (
 
 // sample is what was seen at one moment; NaN is a value that was not to be had.
 type sample struct {
-	at             time.Duration // since the watch began
-	spec, ready    float64
-	lagSeconds     float64
-	arrival        float64
-	forecast       float64
-	desired        float64
-	desiredProblem string
+	at          time.Duration // since the watch began
+	spec, ready float64
+	lagSeconds  float64
+	arrival     float64
+	forecast    float64
+	desired     float64
 }
 
 // note marks a moment of the run.

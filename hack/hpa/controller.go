@@ -31,7 +31,7 @@ import (
 // reconcile is the controller's method for one sync of one HPA, which it does not export.
 //
 //go:linkname reconcile k8s.io/kubernetes/pkg/controller/podautoscaler.(*HorizontalController).reconcileAutoscaler
-func reconcile(c *podautoscaler.HorizontalController, ctx context.Context, hpa *autoscalingv2.HorizontalPodAutoscaler, key string) error
+func reconcile(c *podautoscaler.HorizontalController, ctx context.Context, hpa *autoscalingv2.HorizontalPodAutoscaler, key string) error //nolint:revive // a method: its receiver comes first
 
 // world is all that the controller sees and changes: one HPA, its target, the target's pods, and the metrics. The interfaces
 // embedded in the types below are nil: the controller uses only the methods that are written out.
@@ -103,7 +103,7 @@ func (h hpas) UpdateStatus(_ context.Context, hpa *autoscalingv2.HorizontalPodAu
 
 type scales struct{ *world }
 
-func (s scales) Scales(string) scale.ScaleInterface { return target{s.world} }
+func (s scales) Scales(string) scale.ScaleInterface { return target(s) }
 
 // target is the scale subresource.
 type target struct{ *world }

@@ -250,7 +250,7 @@ func (b *broker) kill() {
 		return
 	}
 	if b.running() {
-		b.process.cmd.Process.Kill()
+		_ = b.process.cmd.Process.Kill() // It may have ended by itself just now.
 	}
 	<-b.process.exited
 }

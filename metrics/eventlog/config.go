@@ -111,7 +111,7 @@ func (c Config) transactionalID(shard int32) string {
 // ShardOf returns the shard of a policy. It is Kafka's own default partitioning (murmur2 of the key), so that any Kafka
 // client finds a policy's records where it looks for their key.
 func ShardOf(policy string, shards int) int32 {
-	return int32(uint32(murmur2([]byte(policy)))&0x7fffffff) % int32(shards)
+	return int32(murmur2([]byte(policy))&0x7fffffff) % int32(shards)
 }
 
 // murmur2 is the hash of Kafka's default partitioner: Austin Appleby's MurmurHash2, 32 bits, with Kafka's seed

@@ -279,9 +279,11 @@ func offsetOf(listed kadm.ListedOffsets, topic string, partition int32) (int64, 
 	return o.Offset, nil
 }
 
+func wall() time.Time { return time.Now() } //nolint:forbidigo // part of the Runs of Owner and Follower
+
 // sleep waits for d or the end of ctx, whose error it returns.
 func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
+	timer := time.NewTimer(d) //nolint:forbidigo // Run waits
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

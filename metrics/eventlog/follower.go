@@ -103,7 +103,7 @@ func (f *Follower) Run(ctx context.Context) error {
 	defer client.Close()
 	var from map[int32]int64
 	for from == nil {
-		if from, err = f.start(ctx, client, time.Now()); err != nil {
+		if from, err = f.start(ctx, client, wall()); err != nil {
 			f.failed(err)
 			if sleep(ctx, time.Second) != nil {
 				return nil
@@ -142,7 +142,7 @@ func (f *Follower) failed(err error) {
 func (f *Follower) follow(ctx context.Context, fetch *fetcher) {
 	failing := false
 	for ctx.Err() == nil {
-		asked := time.Now()
+		asked := wall()
 		err := fetch.round(ctx, followWait, asked, f.visit)
 		if ctx.Err() != nil {
 			return

@@ -196,7 +196,7 @@ const (
 func (o *Owner) hold(ctx context.Context, n int32) {
 	pause := minPause
 	for ctx.Err() == nil {
-		start := time.Now()
+		start := wall()
 		err := o.serveOnce(ctx, n)
 		if ctx.Err() != nil || err == nil {
 			if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, ErrLost) {

@@ -20,7 +20,7 @@ func (k *kafkaBackend) recover(ctx context.Context, s *Shard, r Recovery) (err e
 		return fmt.Errorf("shard %d: wait for other take-overs: %w", n, err)
 	}
 	defer k.takeOvers.Release(1)
-	start := time.Now()
+	start := wall()
 	defer func() {
 		if err == nil {
 			k.metrics.takeOver.Observe(time.Since(start).Seconds())

@@ -71,7 +71,7 @@ func (k *kafkaBackend) close() { k.producer.Close() }
 
 // write implements backend.
 func (k *kafkaBackend) write(ctx context.Context, s *Shard, b *batch) (int64, error) {
-	start := time.Now()
+	start := wall()
 	// A hand-over lets the append end: what is begun is then in the log, and the next owner need not wonder.
 	owner := ctx
 	ctx, stop := context.WithCancelCause(context.WithoutCancel(ctx))

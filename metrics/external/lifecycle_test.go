@@ -165,7 +165,12 @@ func TestCertificateFilesAreReRead(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- server.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-done })
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(authority.CertPEM())
 	handshake := func(host string) error {

@@ -56,9 +56,9 @@ var ErrUnknownMetric = errors.New("unknown metric")
 type Cause string
 
 const (
-	// CauseStale: there was a value, and it is too old.
+	// CauseStale means that there was a value, and it is too old.
 	CauseStale Cause = "Stale"
-	// CauseNotReady: there has not been a value yet.
+	// CauseNotReady means that there has not been a value yet.
 	CauseNotReady Cause = "NotReady"
 )
 

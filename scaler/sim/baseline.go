@@ -196,7 +196,7 @@ func NewPHPA(s *Scenario, utilisation float64, seasonal bool) *PHPA {
 // Decide implements Policy.
 func (p *PHPA) Decide(now time.Time, o *series.Observation) int {
 	want := math.Ceil(o.ArrivalRate().Or(0) / p.target)
-	predicted := want
+	var predicted float64
 	if p.seasonal {
 		predicted = p.holtWinters(want)
 	} else {

@@ -36,9 +36,9 @@ const defaultTolerance = 0.1
 type Severity string
 
 const (
-	// Broken: the HPA will not do what the policy says.
+	// Broken means that the HPA will not do what the policy says.
 	Broken Severity = "Broken"
-	// Hampered: it will do so partly or late.
+	// Hampered means that it will do so partly or late.
 	Hampered Severity = "Hampered"
 )
 
@@ -46,23 +46,23 @@ const (
 type Code string
 
 const (
-	// NoHPA: no HPA reads the policy's metrics.
+	// NoHPA means that no HPA reads the policy's metrics.
 	NoHPA Code = "NoHPA"
-	// ToleranceTrap: changes of one replica are ignored above a count, because they are within the tolerance.
+	// ToleranceTrap means that changes of one replica are ignored above a count, because they are within the tolerance.
 	ToleranceTrap Code = "ToleranceTrap"
-	// TargetType: the metric's target does not fit what the metric means.
+	// TargetType means that the metric's target does not fit what the metric means.
 	TargetType Code = "TargetType"
-	// AmbiguousSelector: the selector matches several policies, or several pools of one, whose values the HPA would add up.
+	// AmbiguousSelector means that the selector matches several policies, or several pools of one, whose values the HPA would add up.
 	AmbiguousSelector Code = "AmbiguousSelector"
-	// OtherTarget: the HPA scales something else than the policy watches.
+	// OtherTarget means that the HPA scales something else than the policy watches.
 	OtherTarget Code = "OtherTarget"
-	// TwoControllers: two HPAs scale one target.
+	// TwoControllers means that two HPAs scale one target.
 	TwoControllers Code = "TwoControllers"
-	// VerticalAndCPU: an HPA scales on CPU what the policy resizes in place, and each acts on what the other changes.
+	// VerticalAndCPU means that an HPA scales on CPU what the policy resizes in place, and each acts on what the other changes.
 	VerticalAndCPU Code = "VerticalAndCPU"
-	// Bounds: the HPA's bounds are narrower than the policy's.
+	// Bounds means that the HPA's bounds are narrower than the policy's.
 	Bounds Code = "Bounds"
-	// AbovePartitions: the HPA allows more replicas than there are partitions.
+	// AbovePartitions means that the HPA allows more replicas than there are partitions.
 	AbovePartitions Code = "AbovePartitions"
 )
 

@@ -24,7 +24,7 @@ func TestServesAndStops(t *testing.T) {
 	s := New(Config{
 		Listener: listener, Gatherer: NewRegistry(), Logger: slog.New(slog.DiscardHandler),
 		Ready:      func() error { return errors.New("no sample yet") },
-		Pages:      http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "page") }),
+		Pages:      http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") }),
 		OnShutdown: func() { ended = true },
 	})
 	ctx, cancel := context.WithCancel(t.Context())

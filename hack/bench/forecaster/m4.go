@@ -179,11 +179,12 @@ func m4(data string) error {
 				scale := mase(train[i], []float64{1}, []float64{0})
 				for k, a := range test[i] {
 					width := f.Upper[k] - f.Lower[k]
-					if a < f.Lower[k] {
+					switch {
+					case a < f.Lower[k]:
 						width += 40 * (f.Lower[k] - a)
-					} else if a > f.Upper[k] {
+					case a > f.Upper[k]:
 						width += 40 * (a - f.Upper[k])
-					} else {
+					default:
 						cover += 1 / 48.0 / count
 					}
 					msis += width * scale / 48 / count

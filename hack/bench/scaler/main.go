@@ -44,7 +44,7 @@ func main() {
 	}
 }
 
-func run(args []string, out io.Writer) error {
+func run(args []string, out io.Writer) (err error) {
 	var o options
 	var leads, policies, results string
 	o.tune = scaler.DefaultTuning()
@@ -86,13 +86,11 @@ func run(args []string, out io.Writer) error {
 		o.leads = append(o.leads, x)
 	}
 	o.policies = strings.Split(policies, ",")
-	var err error
 	if o.store, err = openStore(results); err != nil {
 		return err
 	}
-	defer o.store.close()
+	defer func() { err = errors.Join(err, o.store.close()) }()
 	w := bufio.NewWriter(out)
-	defer w.Flush()
 	var all []cell
 	for _, tr := range traces {
 		if !matchesAny(tr.file, o.traces) {
@@ -117,7 +115,7 @@ func run(args []string, out io.Writer) error {
 		}
 	}
 	summary(w, all)
-	return nil
+	return w.Flush()
 }
 
 // cell is the key of a trace at a lead time, without a policy.

@@ -51,6 +51,8 @@ func archive(files map[string][]byte, names ...string) []byte {
 			panic(fmt.Sprint("tar in memory: ", err))
 		}
 	}
-	w.Close()
+	if err := w.Close(); err != nil {
+		panic(fmt.Sprint("tar in memory: ", err))
+	}
 	return b.Bytes()
 }

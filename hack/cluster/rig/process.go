@@ -161,7 +161,7 @@ func (c *Cluster) ended() error {
 	for _, p := range c.started {
 		select {
 		case <-p.done:
-			return fmt.Errorf("%s ended: %v", p.name, p.err)
+			return fmt.Errorf("%s ended: %w", p.name, p.err)
 		default:
 		}
 	}

@@ -44,7 +44,6 @@ func cpu() time.Duration {
 type cost struct {
 	wall, cpu time.Duration
 	mallocs   uint64
-	requests  int
 }
 
 // measure runs f n times and returns the medians.

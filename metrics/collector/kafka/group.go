@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"slices"
 	"time"
 
 	"github.com/prescale/prescale/metrics/collector"
@@ -196,16 +195,6 @@ func (g *group) endTick(now time.Time) {
 		}
 		gt.total, gt.totalAt = total, now
 	}
-}
-
-// owner returns the member that has a partition, "" where none has or members are not known.
-func (g *group) owner(topic string, partition int32) string {
-	for i := range g.members {
-		if slices.Contains(g.members[i].topics[topic], partition) {
-			return g.members[i].id
-		}
-	}
-	return ""
 }
 
 // rebalancing reports whether the state says that members wait for partitions.

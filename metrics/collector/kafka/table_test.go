@@ -201,7 +201,9 @@ func TestTable(t *testing.T) {
 			fmt.Fprintf(w, "%s\t%v\tWRONG\t\t\n", tt.name, tt.right)
 		}
 	}
-	w.Flush()
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
 	fmt.Fprintf(os.Stdout, "\n%s\n", out.String())
 }
 

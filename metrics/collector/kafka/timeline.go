@@ -42,7 +42,7 @@ func (t *timeline) open(sent time.Time) int {
 	for len(t.order) > 0 && at-t.received[t.order[0]] > int64(t.age) {
 		t.order = append(t.order[:0], t.order[1:]...)
 	}
-	slot := -1
+	var slot int
 	if len(t.order) < t.slots {
 		slot = t.free()
 	} else {

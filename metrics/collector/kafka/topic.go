@@ -43,7 +43,6 @@ type topic struct {
 	fresh         bool // created while we watched: what it holds arrived since
 	wantStable    bool
 	seeded        bool
-	startsRead    bool
 	problemLogged string
 }
 

@@ -257,8 +257,7 @@ func (s *Scraper) takeFamily(family *dto.MetricFamily, got *scraped, found *bool
 		if !s.matches(metric) {
 			continue
 		}
-		switch family.GetName() {
-		case s.config.Histogram:
+		if family.GetName() == s.config.Histogram {
 			if metric.GetHistogram() == nil {
 				return fmt.Errorf("%s is a %s, not a histogram", s.config.Histogram, family.GetType())
 			}
