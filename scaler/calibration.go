@@ -20,9 +20,11 @@ type calibration struct {
 }
 
 const (
-	// calibrationGain is the step of the tracker. A horizon's worth of misses at the 0.99 level widens by about a tenth.
-	calibrationGain = 0.02
-	maxLogScale     = 1.5
+	// calibrationGain is the step of the tracker up to a horizon of calibrationSteps, that of a lead time of a minute at 15 s. The plans
+	// of one horizon look at the same arrivals, so that one burst makes about as many misses in a row as a horizon has ticks; at a longer
+	// one each counts for less, else one morning at a lead time of five minutes would make the paths three times as wide for days.
+	calibrationGain, calibrationSteps = 0.02, 8
+	maxLogScale                       = 1.5
 )
 
 // requirement returns the constant capacity, in records a tick, with which the arrivals would never wait longer than `room`
@@ -84,9 +86,9 @@ func (c *calibration) observe(records, room float64) {
 		}
 		level := pathLevels[j]
 		// Steps in proportion to the rarer outcome keep high levels from jumping at each miss.
-		gain := calibrationGain
+		gain := calibrationGain * min(1, calibrationSteps/float64(h))
 		if j >= pathCount-2 {
-			gain = 2 * calibrationGain // few misses to learn from
+			gain *= 2 // few misses to learn from
 		}
 		c.LogScale[j] += gain * (miss - (1 - level))
 		c.LogScale[j] = min(max(c.LogScale[j], -maxLogScale), maxLogScale)
