@@ -155,6 +155,10 @@ func (c *capacity) perReplica() series.Value {
 // sure reports whether the estimate rests on direct evidence.
 func (c *capacity) sure() bool { return c.Samples >= 2 }
 
+// doubted reports whether the latest samples were far off: until the estimate is given up or they stop, what is reckoned with it is no
+// more to be believed.
+func (c *capacity) doubted() bool { return c.Above+c.Below > 0 }
+
 // measured reports whether the estimate rests on enough direct evidence to be set against another.
 func (c *capacity) measured() bool { return c.Samples >= samplesNeeded }
 

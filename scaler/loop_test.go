@@ -257,3 +257,19 @@ func TestAnIdleGroupIsNotKeptForWantOfACapacity(t *testing.T) {
 		t.Errorf("nothing arrived for 15 minutes: got %d replicas, want 1", n)
 	}
 }
+
+// A release that halves what a replica does leaves a backlog, and what is seen of the slowest consumer and of pauses meanwhile is set against
+// a capacity that is no more: none of it may outlast that capacity.
+func TestACapacityThatHalvesIsFollowed(t *testing.T) {
+	w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 48, ready: 8, random: rand.New(rand.NewPCG(1, 7))}
+	for range 960 {
+		w.step(700)
+	}
+	w.heavy = 2
+	for range 40 {
+		w.step(700)
+	}
+	if n := w.counts[len(w.counts)-1]; n != 16 {
+		t.Errorf("ten minutes after a replica does 50 records/s instead of 100: %d replicas, want the 16 that do 700: %v", n, w.counts[955:])
+	}
+}

@@ -286,10 +286,10 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 			}
 		}
 		expected := s.Partitions.work(int(ready)) * s.Capacity.perReplica().Or(0)
-		s.Pace.observe(s.age(o), interval, &s.Calibration, expected, 1-tune.Margin, disturbed || s.Partitions.hot > 0)
+		s.Pace.observe(s.age(o), interval, &s.Calibration, expected, 1-tune.Margin, disturbed || s.Partitions.hot > 0 || s.Capacity.doubted())
 		possible := s.Capacity.perReplica().Or(0) * ready
 		// Any backlog will do for what a change takes: the slowest consumer has to get through it as well.
-		s.Rebalance.observe(o.Rebalancing, interval, consumed.Or(0), possible, behind, changed && !partial)
+		s.Rebalance.observe(o.Rebalancing, interval, consumed.Or(0), possible, behind, changed && !partial && !s.Capacity.doubted())
 		s.Spending.observe(at, interval, ready+o.StartingReplicas.Or(0))
 	}
 	for i := range config.Pools {
