@@ -3,6 +3,7 @@ package scaler
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -271,5 +272,24 @@ func TestACapacityThatHalvesIsFollowed(t *testing.T) {
 	}
 	if n := w.counts[len(w.counts)-1]; n != 16 {
 		t.Errorf("ten minutes after a replica does 50 records/s instead of 100: %d replicas, want the 16 that do 700: %v", n, w.counts[955:])
+	}
+	if most := slices.Max(w.counts[960:]); most > 24 {
+		t.Errorf("on the way to the 16 that are needed: %d replicas, want 24 at most, for what is late already: %v", most, w.counts[955:])
+	}
+}
+
+// One replica where eight are needed: what waits when the others are there is drained in minutes, and not by all that are allowed.
+func TestAColdStartOrdersWhatItNeeds(t *testing.T) {
+	for _, lead := range []int{4, 20} {
+		w := &world{a: newTest(t, testConfig()), lead: lead, partitions: 48, ready: 1, random: rand.New(rand.NewPCG(1, 7))}
+		for range 240 {
+			w.step(730)
+		}
+		if most := slices.Max(w.counts); most > 24 {
+			t.Errorf("lead %d: up to %d replicas for the work of 7.3, want 24 at most: %v", lead, most, w.counts[:80])
+		}
+		if n := w.counts[239]; n != 8 {
+			t.Errorf("lead %d: %d replicas after an hour, want 8", lead, n)
+		}
 	}
 }

@@ -219,6 +219,15 @@ func (p *partitions) snap(work float64) (int, bool) {
 	return p.useful[i], true
 }
 
+// within returns the largest useful count that does no more than the given work, 0 where there is none.
+func (p *partitions) within(work float64) int {
+	i, _ := slices.BinarySearch(p.effective, math.Nextafter(work, math.Inf(1)))
+	if i == 0 {
+		return 0
+	}
+	return p.useful[i-1]
+}
+
 // drainable returns the backlog that more consumers can help with: a partition has one consumer at a time, so what it holds
 // beyond the reach of one within `seconds` is left out. A poison partition must not drive the count to its bound.
 // What hot partitions hold is left out altogether, for no count changes it.

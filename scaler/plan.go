@@ -182,11 +182,11 @@ const tie = 1 - 1e-9
 // backlog or in a tick, is one more in the queue until that was empty once, so of two counts the larger one's excess grows less:
 // what it saves only grows, and with that the least and the greatest of the cheapest counts do (Topkis, "Minimizing a submodular
 // function on a lattice", Operations Research 26, 1978). Of the counts that ask for no more once they are there, none is added by
-// more records, and none below the cheapest is taken.
+// more records, and none below the cheapest is taken. What an increase may go to grows with both as well, and so does the lesser of the two.
 func (s *scene) best(p *partitions, current, lowest, highest int, price float64, tune *Tuning) int {
 	unit := price * tune.Price / max(s.perReplica, 1e-12)
 	if n := s.bestIncrease(p, current, highest, unit, tune); n > current {
-		return n
+		return max(current, min(n, s.mostIncrease(p)))
 	}
 	n := s.bestDecrease(p, current, lowest, unit, tune)
 	for n < current {
@@ -201,6 +201,28 @@ func (s *scene) best(p *partitions, current, lowest, highest int, price float64,
 		n = min(p.above(n), current)
 	}
 	return n
+}
+
+// mostIncrease returns the count that an increase may go to. On the path of most arrivals, it serves what arrives when it is there; or if
+// that is more, it gets rid of what then waits in no less time than the increase took and the objective allows. More would mend
+// little, for what waits is late already, and be too many from then on.
+func (s *scene) mostIncrease(p *partitions) int {
+	arrivals := s.paths.at[pathCount-1][:s.paths.steps]
+	queue, highest := s.backlog, 0.0
+	for k, a := range arrivals {
+		highest = max(highest, a)
+		if k >= s.leadSteps {
+			continue
+		}
+		c := s.now
+		if k >= s.arriveStep {
+			c = s.arriving
+		}
+		queue = max(0, queue+a-c)
+	}
+	serves, _ := p.snap(highest / s.perReplica)
+	drains := p.within((highest + queue/(float64(s.leadSteps)+s.delayTicks)) / s.perReplica)
+	return max(serves, drains)
 }
 
 // bestIncrease weighs more replicas by the ticks from the lead time on.
