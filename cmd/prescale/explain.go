@@ -88,7 +88,9 @@ replayed up to it. It says what would change the answer too; of a running daemon
 type explanation struct {
 	T        float64         `json:"t"`
 	Decision scaler.Decision `json:"decision"`
-	WhatIf   []scaler.WhatIf `json:"whatIf"`
+	// Partitions is how many partitions the policy's topics had together.
+	Partitions series.Value    `json:"partitions"`
+	WhatIf     []scaler.WhatIf `json:"whatIf"`
 }
 
 // explain replays the file up to `until`.
@@ -126,7 +128,7 @@ func (d *deciding) explain(path string, until float64) (*explanation, error) {
 			d.lastTime = t
 			d.ticks++
 			decision := d.autoscaler.Tick(o.At, o)
-			found = &explanation{T: t, Decision: decision}
+			found = &explanation{T: t, Decision: decision, Partitions: o.Partitions}
 			if peek, _ := reader.Peek(1); len(peek) == 0 || !math.IsInf(until, 1) {
 				found.WhatIf = d.autoscaler.WhatIf(o.At, o)
 			}
@@ -169,7 +171,7 @@ func (e *explanation) print(w io.Writer) error {
 		unit  string
 	}{
 		{"arrivals", d.ArrivalRate, " records/s"}, {"lag", d.LagRecords, " records"}, {"behind", d.LagSeconds, " s"},
-		{"replicas now", d.CurrentReplicas, ""}, {"a replica does", d.CapacityPerReplica, " records/s"},
+		{"partitions", e.Partitions, ""}, {"replicas now", d.CurrentReplicas, ""}, {"a replica does", d.CapacityPerReplica, " records/s"},
 		{"a replica takes to start", d.LeadTimeSeconds, " s"},
 	} {
 		text := "not known"

@@ -67,9 +67,9 @@ func explainLive(ctx context.Context, w io.Writer, server, policy, output string
 	if message.Entry == nil {
 		return nil
 	}
-	e := explanation{T: float64(message.Entry.At.UnixMilli()) / 1000, Decision: message.Entry.Decision}
+	e := explanation{T: float64(message.Entry.At.UnixMilli()) / 1000, Decision: message.Entry.Decision, Partitions: message.Entry.Observation.Partitions}
 	if x := message.Explained; x != nil {
-		e = explanation{T: float64(x.Decision.At.UnixMilli()) / 1000, Decision: x.Decision, WhatIf: x.WhatIf}
+		e = explanation{T: float64(x.Decision.At.UnixMilli()) / 1000, Decision: x.Decision, Partitions: e.Partitions, WhatIf: x.WhatIf}
 	}
 	if err := e.print(w); err != nil || message.Explained != nil {
 		return err

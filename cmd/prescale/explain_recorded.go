@@ -48,7 +48,7 @@ func explainRecorded(ctx context.Context, w io.Writer, path, policy, at, output 
 	if err != nil {
 		return err
 	}
-	e := explanation{T: float64(event.Decision.At.UnixMilli()) / 1000, Decision: recorded}
+	e := explanation{T: float64(event.Decision.At.UnixMilli()) / 1000, Decision: recorded, Partitions: event.Decision.Observation.Partitions}
 	if replayed {
 		e.WhatIf = replayer.WhatIf(policy)
 	}
