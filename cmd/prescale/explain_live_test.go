@@ -21,6 +21,7 @@ func TestExplainOfARunningDaemon(t *testing.T) {
 	store := readmodel.NewStore(func() time.Time { return now })
 	store.Publish(readmodel.Entry{
 		Policy: "ai/a", At: at, Interval: 15 * time.Second, Usable: true, Writer: "prescale-1",
+		Observation: series.Observation{Partitions: series.Of(36)},
 		Decision: scaler.Decision{
 			Policy: "ai/a", At: at, DesiredReplicas: 7, Reason: scaler.ReasonForecast, LagRecords: series.Of(12),
 			Terms: []scaler.Term{{Name: "plan", Replicas: 7, Detail: "because of the noon rush"}},
@@ -43,7 +44,7 @@ func TestExplainOfARunningDaemon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"7 replicas, because of Forecast", "12 records", "because of the noon rush", "what would change it\n", "6 (Forecast)", "the same"} {
+	for _, want := range []string{"7 replicas, because of Forecast", "12 records", "  partitions                 36\n", "because of the noon rush", "what would change it\n", "6 (Forecast)", "the same"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in:\n%s", want, out)
 		}
