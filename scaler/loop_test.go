@@ -259,8 +259,8 @@ func TestAnIdleGroupIsNotKeptForWantOfACapacity(t *testing.T) {
 	}
 }
 
-// A release that halves what a replica does leaves a backlog, and what is seen of the slowest consumer and of pauses meanwhile is set against
-// a capacity that is no more: none of it may outlast that capacity.
+// A release that halves what a replica does leaves a backlog, and what is seen of the slowest consumer and of pauses meanwhile is
+// set against a capacity that is no more: none of it may outlast that capacity.
 func TestACapacityThatHalvesIsFollowed(t *testing.T) {
 	w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 48, ready: 8, random: rand.New(rand.NewPCG(1, 7))}
 	for range 960 {

@@ -127,6 +127,14 @@ type scene struct {
 	perReplica float64 // records a tick of one replica
 }
 
+// capacity returns what the group does in tick k if nothing is changed.
+func (s *scene) capacity(k int) float64 {
+	if k >= s.arriveStep {
+		return s.arriving
+	}
+	return s.now
+}
+
 // excess rolls every path forward and returns the expected sum, over the ticks from..to, of the backlog beyond what the
 // objective allows, in records. From changeStep on the capacity is `then`. A tick in which the capacity changes serves less by the
 // pause; one in which it rises no less than without.
@@ -135,10 +143,7 @@ func (s *scene) excess(from, to, changeStep int, then float64, changed bool, tun
 	room := s.delayTicks * tune.DelayShare
 	before := s.now
 	for k := range to {
-		c := s.now
-		if k >= s.arriveStep {
-			c = s.arriving
-		}
+		c := s.capacity(k)
 		if changed && k >= changeStep {
 			c = then
 			if k < s.arriveStep {
@@ -182,7 +187,8 @@ const tie = 1 - 1e-9
 // backlog or in a tick, is one more in the queue until that was empty once, so of two counts the larger one's excess grows less:
 // what it saves only grows, and with that the least and the greatest of the cheapest counts do (Topkis, "Minimizing a submodular
 // function on a lattice", Operations Research 26, 1978). Of the counts that ask for no more once they are there, none is added by
-// more records, and none below the cheapest is taken. What an increase may go to grows with both as well, and so does the lesser of the two.
+// more records, and none below the cheapest is taken. What an increase may go to grows with both as well, and so does the lesser of
+// the two.
 func (s *scene) best(p *partitions, current, lowest, highest int, price float64, tune *Tuning) int {
 	unit := price * tune.Price / max(s.perReplica, 1e-12)
 	if n := s.bestIncrease(p, current, highest, unit, tune); n > current {
@@ -203,22 +209,17 @@ func (s *scene) best(p *partitions, current, lowest, highest int, price float64,
 	return n
 }
 
-// mostIncrease returns the count that an increase may go to. On the path of most arrivals, it serves what arrives when it is there; or if
-// that is more, it gets rid of what then waits in no less time than the increase took and the objective allows. More would mend
-// little, for what waits is late already, and be too many from then on.
+// mostIncrease returns the count that an increase may go to. On the path of most arrivals, it serves what arrives when it is there;
+// or if that is more, it gets rid of what then waits in no less time than the increase took and the objective allows. More would
+// mend little, for what waits is late already, and be too many from then on.
 func (s *scene) mostIncrease(p *partitions) int {
 	arrivals := s.paths.at[pathCount-1][:s.paths.steps]
 	queue, highest := s.backlog, 0.0
 	for k, a := range arrivals {
 		highest = max(highest, a)
-		if k >= s.leadSteps {
-			continue
+		if k < s.leadSteps {
+			queue = max(0, queue+a-s.capacity(k))
 		}
-		c := s.now
-		if k >= s.arriveStep {
-			c = s.arriving
-		}
-		queue = max(0, queue+a-c)
 	}
 	serves, _ := p.snap(highest / s.perReplica)
 	drains := p.within((highest + queue/(float64(s.leadSteps)+s.delayTicks)) / s.perReplica)
