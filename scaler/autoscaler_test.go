@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -267,5 +268,28 @@ func TestWithoutArrivalsAndConsumptionNothingIsTakenAway(t *testing.T) {
 	}
 	if got := w.counts[299]; got < n {
 		t.Errorf("nothing known of the arrivals: got %d replicas, want the %d that there were", got, n)
+	}
+}
+
+func TestABacklogThatWentOutOfSightKeepsTheCount(t *testing.T) {
+	w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 48, ready: 8}
+	for range 100 {
+		w.step(700)
+	}
+	n := w.counts[99]
+	w.hide = func(o *series.Observation) { o.LagRecords, o.LagSeconds = series.Missing, series.Missing }
+	var d Decision
+	for range 100 {
+		d = w.step(50)
+	}
+	if got := d.DesiredReplicas; got != n || !slices.Contains(d.Verdicts, VerdictStale) {
+		t.Errorf("50 records/s, and a backlog that is not known any more: got %d replicas (%v), want the %d that there were, and Stale", got, d.Verdicts, n)
+	}
+	w.hide = nil
+	for range 100 {
+		d = w.step(50)
+	}
+	if got := d.DesiredReplicas; got != 1 || slices.Contains(d.Verdicts, VerdictStale) {
+		t.Errorf("50 records/s without a backlog: got %d replicas (%v), want 1", got, d.Verdicts)
 	}
 }

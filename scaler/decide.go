@@ -357,6 +357,10 @@ func (d decider) coldStart(current, lowest, highest int) (int, Reason) {
 
 // holdDown returns the count to keep where a decrease would be premature.
 func (d decider) holdDown(current, want int, backlog, perReplica float64) int {
+	if d.state.blind() {
+		d.verdict(VerdictStale)
+		return current
+	}
 	ticks := min(int(d.tune.Hold/d.config.Interval.Seconds()), wantedKept, d.state.WantedAt)
 	for i := range ticks {
 		want = max(want, d.state.Wanted[(d.state.WantedAt-1-i)%wantedKept])

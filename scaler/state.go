@@ -221,6 +221,10 @@ func (s *State) readyReplicas(config *Config, o *series.Observation) (float64, b
 	return float64(s.Desired), true
 }
 
+// blind reports whether what arrives or what waits has not been known for a while: then a decrease would rest on nothing. A
+// backlog that was never known is not waited for.
+func (s *State) blind() bool { return s.NoArrivals >= staleTicks || s.LagSeen && s.NoLag >= staleTicks }
+
 // Learn updates s with one observation. It must be called once a tick, before Decide. The observation is not kept.
 func (s *State) Learn(config *Config, o *series.Observation) {
 	s.Ticks++
