@@ -98,6 +98,14 @@ func runForecast(cmd *cobra.Command, f forecastFlags) error {
 	if f.interval != 0 {
 		return command.Inputf("--interval goes with --m4; give --quantiles instead")
 	}
+	var at *origins
+	if f.rolling {
+		var err error
+		if at, err = f.readOrigins(); err != nil {
+			return command.Input(err)
+		}
+		f.source.stepRow = max(1, at.rows[0])
+	}
 	s, err := f.source.read(cmd.Context(), time.Now())
 	if err != nil {
 		return command.Input(err)
@@ -117,15 +125,12 @@ func runForecast(cmd *cobra.Command, f forecastFlags) error {
 	switch {
 	case f.score:
 		return scoreHistory(cmd, s, config)
-	case f.rolling || f.origins != "":
-		origins, err := readOrigins(f, len(s.Times), s.Name)
+	case f.rolling:
+		rows, err := at.within(len(s.Times), first, f.every, s.Name)
 		if err != nil {
 			return command.Input(err)
 		}
-		if origins[0] < first {
-			return command.Inputf("%s: nothing is known up to origin %d; want origins from row %d on, the first with a number", s.Name, origins[0], first)
-		}
-		return forecastRolling(cmd, s, config, origins)
+		return forecastRolling(cmd, s, config, rows)
 	default:
 		return forecastEnd(cmd, s, config, f.output)
 	}
@@ -139,11 +144,11 @@ func (f *forecastFlags) agree(given func(flag string) bool) error {
 			modes = append(modes, "--"+flag)
 		}
 	}
+	if f.origins != "" && !f.rolling {
+		modes, f.rolling = append(modes, "--origins"), true
+	}
 	if len(modes) > 1 {
 		return fmt.Errorf("%s: want one of them", strings.Join(modes, " and "))
-	}
-	if f.origins != "" && !f.rolling {
-		modes = append(modes, "--origins")
 	}
 	if len(modes) > 0 && f.output != "csv" {
 		return fmt.Errorf("--output: %s goes without %s, which has a form of its own", f.output, modes[0])
@@ -181,27 +186,33 @@ func parseSeasons(texts []string, step time.Duration) ([]time.Duration, error) {
 	return out, nil
 }
 
-// readOrigins returns the origin rows, rising.
-func readOrigins(f forecastFlags, rows int, path string) ([]int, error) {
+// origins are the rows to forecast at, rising.
+type origins struct {
+	rows  []int
+	lines []int // of each row in the file; none where --from and --every gave them
+	file  string
+}
+
+// readOrigins returns the origins of the flags. Those of --every go on for ever: within ends them.
+func (f *forecastFlags) readOrigins() (*origins, error) {
 	if f.origins == "" {
 		if f.every < 1 {
 			return nil, fmt.Errorf("--every: %d; want at least 1", f.every)
 		}
-		if f.from < 0 || f.from >= rows {
-			return nil, fmt.Errorf("--from: row %d is not in %s, whose rows are 0 to %d", f.from, path, rows-1)
+		if f.from < 0 {
+			return nil, fmt.Errorf("--from: row %d; want a row from 0 on", f.from)
 		}
-		var out []int
-		for o := f.from; o < rows; o += f.every {
-			out = append(out, o)
-		}
-		return out, nil
+		return &origins{rows: []int{f.from}}, nil
+	}
+	if f.origins == f.source.file {
+		return nil, fmt.Errorf("--origins: %s is the history; want another file, of one row index a line", f.origins)
 	}
 	in, err := history.Open(f.origins)
 	if err != nil {
 		return nil, err
 	}
 	defer in.Close()
-	var out []int
+	out := &origins{file: f.origins}
 	scanner := bufio.NewScanner(in)
 	for line := 1; scanner.Scan(); line++ {
 		text := strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(strings.TrimPrefix(scanner.Text(), "\ufeff")), ","))
@@ -209,21 +220,38 @@ func readOrigins(f forecastFlags, rows int, path string) ([]int, error) {
 			continue
 		}
 		o, err := strconv.Atoi(text)
-		switch {
-		case err != nil:
+		switch n := len(out.rows); {
+		case err != nil || o < 0:
 			return nil, fmt.Errorf("%s: line %d: %q is no row index; want a whole number from 0", f.origins, line, text)
-		case o < 0 || o >= rows:
-			return nil, fmt.Errorf("%s: line %d: origin %d is not in %s, whose rows are 0 to %d", f.origins, line, o, path, rows-1)
-		case len(out) > 0 && o <= out[len(out)-1]:
-			return nil, fmt.Errorf("%s: line %d: origin %d does not rise above %d", f.origins, line, o, out[len(out)-1])
+		case n > 0 && o <= out.rows[n-1]:
+			return nil, fmt.Errorf("%s: line %d: origin %d does not rise above %d", f.origins, line, o, out.rows[n-1])
 		}
-		out = append(out, o)
+		out.rows, out.lines = append(out.rows, o), append(out.lines, line)
 	}
 	if err := scanner.Err(); err != nil {
 		return nil, fmt.Errorf("%s: %w", f.origins, err)
 	}
-	if len(out) == 0 {
+	if len(out.rows) == 0 {
 		return nil, fmt.Errorf("%s: no origins; want one row index a line", f.origins)
+	}
+	return out, nil
+}
+
+// within returns the origins in a file of so many rows, whose first known value is in the row `first`.
+func (o *origins) within(rows, first, every int, path string) ([]int, error) {
+	out := o.rows
+	if o.file == "" {
+		if out[0] >= rows {
+			return nil, fmt.Errorf("--from: row %d is not in %s, whose rows are 0 to %d", out[0], path, rows-1)
+		}
+		for last := out[0]; every < rows-last; last += every {
+			out = append(out, last+every)
+		}
+	} else if i := slices.IndexFunc(out, func(row int) bool { return row >= rows }); i >= 0 {
+		return nil, fmt.Errorf("%s: line %d: origin %d is not in %s, whose rows are 0 to %d", o.file, o.lines[i], out[i], path, rows-1)
+	}
+	if out[0] < first {
+		return nil, fmt.Errorf("%s: nothing is known up to origin %d; want origins from row %d on, the first with a number", path, out[0], first)
 	}
 	return out, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -58,7 +59,10 @@ func TestForecastRefusesBadInput(t *testing.T) {
 		{"bad time", "t_s,requests\n0,1\nnoon,2\n", nil, `line 3 (row 1): t_s: "noon" is no time`},
 		{"times fall", "t_s,requests\n0,1\n60,2\n30,3\n", nil, `line 4 (row 2): t_s: "30" is not later`},
 		{"times repeat", "t_s,requests\n0,1\n60,2\n60,3\n", nil, `line 4 (row 2): t_s: "60" is not later`},
-		{"mixed steps", "t_s,requests\n0,1\n60,2\n150,3\n", nil, "line 4 (row 2): 1m30s after the row before; want a multiple of the step of 1m0s"},
+		{"mixed steps", "t_s,requests\n0,1\n60,2\n150,3\n", nil, "line 4 (row 2): 1m30s after the row before, and that one 1m0s after its own: mixed steps"},
+		{"a step between others", "t_s,requests\n0,1\n60,2\n90,3\n", nil, "line 4 (row 2): 30s after the row before, and that one 1m0s after its own: mixed steps"},
+		{"beside the step given", "t_s,requests\n0,1\n60,2\n90,3\n", []string{"--step", "60s"}, "line 4 (row 2): 30s after the row before; want a multiple of the step of 1m0s (--step)"},
+		{"beside the step up to the first origin", "t_s,requests\n0,1\n60,2\n120,3\n150,4\n180,4\n", []string{"--rolling", "--from", "2"}, "line 5 (row 3): 30s after the row before; want a multiple of 1m0s, as 2 of the 2 distances up to row 2 are; or say"},
 		{"short row", "t_s,requests\n0,1\n60\n", nil, "line 3 (row 1): requests: the row has 1 fields"},
 		{"origin past the end", wavy(50), []string{"--rolling", "--from", "50"}, "row 50 is not in"},
 		{"no stride", wavy(50), []string{"--rolling", "--every", "0"}, "--every: 0; want at least 1"},
@@ -73,6 +77,7 @@ func TestForecastRefusesBadInput(t *testing.T) {
 		{"m4 third season", "H1,1,2,3\n", []string{"--m4", "--season", "2,4,6"}, `--season: "6" is the third; want at most two`},
 		{"m4 seasons fall", "H1,1,2,3\n", []string{"--m4", "--season", "168,24"}, `--season: "24" is not longer than 168`},
 		{"output", wavy(50), []string{"-o", "pdf"}, `--output: "pdf"; want csv, json or html`},
+		{"score and origins", wavy(50), []string{"--score", "--origins", "rows"}, "--score and --origins: want one of them"},
 		{"two modes", wavy(50), []string{"--rolling", "--score"}, "--rolling and --score: want one of them"},
 		{"rolling as a page", wavy(50), []string{"--rolling", "-o", "html"}, "--output: html goes without --rolling"},
 		{"stride of nothing", wavy(50), []string{"--every", "5"}, "--every goes with --rolling"},
@@ -158,6 +163,59 @@ func TestRollingDependsOnThePastAlone(t *testing.T) {
 	fromEnd := strings.Split(strings.Split(strings.TrimSpace(end), "\n")[1], ",")[2:]
 	if got := strings.Split(lines[11], ",")[2:]; strings.Join(got, ",") != strings.Join(fromEnd, ",") {
 		t.Errorf("from the end %v, rolling at the last row %v", fromEnd, got)
+	}
+}
+
+// TestCuttingAfterAnOriginChangesNothing: also where the step is found from the rows, and those that are cut off are of another
+// distance, or jitter, and would have it found otherwise.
+func TestCuttingAfterAnOriginChangesNothing(t *testing.T) {
+	sparse := wavy(61) // then ten times as far apart
+	jitter := wavy(61)
+	for i := 61; i < 300; i++ {
+		sparse += fmt.Sprintf("%d,%d\n", 3600+600*(i-60), 90+i%7)
+		jitter += fmt.Sprintf("%.1f,%d\n", 60*float64(i)+0.1*float64(i%3), 90+i%7)
+	}
+	for name, whole := range map[string]string{"sparse": sparse, "jitter": jitter} {
+		rows := strings.SplitAfter(whole, "\n")
+		for _, origin := range []int{1, 20, 60} {
+			at := writeInput(t, "origins", fmt.Sprintln(origin))
+			one, _, err := forecastOf(writeInput(t, "whole.csv", whole), "--origins", at, "--horizon", "3")
+			if err != nil {
+				t.Fatalf("%s, origin %d: %v", name, origin, err)
+			}
+			two, _, err := forecastOf(writeInput(t, "cut.csv", strings.Join(rows[:origin+2], "")), "--origins", at, "--horizon", "3")
+			if err != nil {
+				t.Fatalf("%s, cut after origin %d: %v", name, origin, err)
+			}
+			if one != two {
+				t.Errorf("%s: cutting after origin %d changed the forecasts", name, origin)
+			}
+		}
+	}
+}
+
+// TestEveryReaderRefusesMixedSteps: and tells what can be done there.
+func TestEveryReaderRefusesMixedSteps(t *testing.T) {
+	mixed := writeInput(t, "mixed.csv", "t_s,requests\n0,1\n60,2\n90,3\n")
+	policy := writeInput(t, "policy.yaml", "kafka: {group: g, topics: [t]}\nreplicas: {min: 1, max: 4}\nobjective: {lagSeconds: 30}\n")
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"forecast", mixed, "--score"}, "(--step)"},
+		{[]string{"forecast", mixed, "--rolling", "--from", "2"}, "(--step)"},
+		{[]string{"backtest", "--input", mixed, "--capacity", "1"}, "(--step)"},
+		{[]string{"decide", "--policy", policy, "--history", mixed}, "resample the file"},
+		{[]string{"explain", "--policy", policy, "--observations", mixed, "--history", mixed}, "resample the file"},
+	} {
+		var stdout bytes.Buffer
+		err := run(context.Background(), tt.args, &stdout, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), "mixed.csv: line 4 (row 2): 30s after") || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%v: got %v, want the row and %q", tt.args[:2], err, tt.want)
+		}
+		if command.ExitCode(err) != 2 || stdout.Len() > 0 {
+			t.Errorf("%v: exit code %d, printed %q", tt.args[:2], command.ExitCode(err), stdout.String())
+		}
 	}
 }
 

@@ -21,6 +21,8 @@ type historySource struct {
 	file   string
 	column string
 	step   time.Duration
+	// stepRow is the last row of a file that its step is found from; 0 means all of them.
+	stepRow int
 
 	prometheus, query string
 
@@ -36,7 +38,7 @@ type historySource struct {
 // bind adds the flags of all sources but the file, whose flag or argument is the command's own.
 func (h *historySource) bind(flags *pflag.FlagSet) {
 	flags.StringVar(&h.column, "column", "", "name of the value column (default: the one after the time)")
-	flags.DurationVar(&h.step, "step", 0, "time between rows (default: the shortest distance in the file; 1m from a server)")
+	flags.DurationVar(&h.step, "step", 0, "time between rows (default: the shortest distance between a file's rows, if most have it; 1m from a server)")
 	flags.StringVar(&h.prometheus, "prometheus", "", "address of a Prometheus server to take the history from")
 	flags.StringVar(&h.query, "query", "", "PromQL of the arrivals in records per second, with --prometheus")
 	flags.StringVar(&h.topic, "topic", "", "Kafka topic to take the history from, by the timestamps of its records")
@@ -70,7 +72,7 @@ func (h *historySource) read(ctx context.Context, now time.Time) (*history.Serie
 	case h.file != "" && (h.start != "" || h.end != ""):
 		return nil, errors.New("--start and --end: go with a server's history; a file is read whole")
 	case h.file != "":
-		return history.ReadFile(h.file, history.Options{Column: h.column, Step: h.step})
+		return history.ReadFile(h.file, history.Options{Column: h.column, Step: h.step, StepRow: h.stepRow})
 	case h.prometheus != "":
 		if h.query == "" {
 			return nil, errors.New("--query: is missing: want PromQL of the arrivals in records per second")
@@ -154,7 +156,7 @@ func newArrivals(s *history.Series) (*arrivals, error) {
 
 // readArrivals reads a CSV file of past arrivals.
 func readArrivals(path string) (*arrivals, error) {
-	s, err := history.ReadFile(path, history.Options{})
+	s, err := history.ReadFile(path, history.Options{StepRemedy: history.Resample})
 	if err != nil {
 		return nil, err
 	}

@@ -16,9 +16,16 @@ import (
 type Options struct {
 	// Column names the value column; empty means the one after the time, or the first where the time is last.
 	Column string
-	// Step is the sampling interval; 0 means the shortest distance between rows.
+	// Step is the sampling interval; 0 means the shortest distance between rows, which more than half of them must have.
 	Step time.Duration
+	// StepRow is the last row that the step is found from, so that what comes after it changes nothing; 0 means the file's last.
+	StepRow int
+	// StepRemedy says what to do where no step is found; empty names the flag --step.
+	StepRemedy string
 }
+
+// Resample is the StepRemedy where nobody can say what the step is.
+const Resample = "resample the file to one step, with an empty value where nothing is known"
 
 // ReadFile reads a CSV file as ReadCSV does.
 func ReadFile(path string, o Options) (*Series, error) {
@@ -32,7 +39,7 @@ func ReadFile(path string, o Options) (*Series, error) {
 
 // ReadCSV reads rows of a time and values, separated by commas, semicolons or tabs. A header line may name them: the time is the
 // column t, t_s, time or timestamp, else the first. Times are seconds, milliseconds since 1970, RFC 3339 or "2006-01-02 15:04:05"
-// with a zone or in UTC, and must rise; their distances must be multiples of the step. A value is a number of 0 or more, or a gap:
+// with a zone or in UTC, and must rise; their distances must be multiples of the step (a row that is missing is a gap). A value is a number of 0 or more, or a gap:
 // an empty field, NaN, NA, none or null.
 func ReadCSV(r io.Reader, name string, o Options) (*Series, error) {
 	r, separator, err := table(r)
@@ -82,7 +89,7 @@ func ReadCSV(r io.Reader, name string, o Options) (*Series, error) {
 	if len(s.Times) < 2 {
 		return nil, fmt.Errorf("%s: %d rows; want at least 2, each a time and a value", name, len(s.Times))
 	}
-	if err := s.findStep(o.Step); err != nil {
+	if err := s.findStep(o); err != nil {
 		return nil, err
 	}
 	return s, nil

@@ -84,6 +84,11 @@ func TestReadCSVSaysWhatItWants(t *testing.T) {
 		{"two bytes a character", "\xff\xfet\x00", 0, "is UTF-16; want UTF-8"},
 		{"half the step", "t_s,n\n0,1\n60,2\n180,2\n", 30 * time.Second, "rows are 1m0s apart at least, and the step is said to be 30s; want --step 1m0s"},
 		{"twice the step", "t_s,n\n0,1\n60,2\n120,2\n", 2 * time.Minute, "line 3 (row 1): 1m0s after the row before; want a multiple of the step of 2m0s"},
+		{"mixed steps", "t_s,n\n0,1\n60,2\n90,3\n", 0, "line 4 (row 2): 30s after the row before, and that one 1m0s after its own: mixed steps (of 2 distances 1× 30s, 1× 1m0s); want most rows one step apart, or say what the step is (--step)"},
+		{"steps of every kind", "t_s,n\n0,1\n9,2\n18,3\n30,3\n45,3\n65,3\n95,3\n145,3\n", 0, "line 5 (row 3): 12s after the row before, and that one 9s after its own: mixed steps (of 7 distances 2× 9s, 1× 12s, 1× 15s, 3 others)"},
+		{"one row too early", "t_s,n\n0,1\n60,2\n120,3\n150,3\n210,3\n", 0, "line 5 (row 3): 30s after the row before, and that one 1m0s after its own: mixed steps (of 4 distances 3× 1m0s, 1× 30s)"},
+		{"one row too late", "t_s,n\n0,1\n60,2\n120,3\n210,3\n", 0, "line 5 (row 3): 1m30s after the row before; want a multiple of 1m0s, as 2 of the 3 distances up to row 3 are; or say"},
+		{"off the step given", "t_s,n\n0,1\n60,2\n90,3\n", time.Minute, "line 4 (row 2): 30s after the row before; want a multiple of the step of 1m0s (--step)"},
 		{"quote within a field", "t_s,n\n0,1\n60,2\"\n", 0, "line 3"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -92,6 +97,35 @@ func TestReadCSVSaysWhatItWants(t *testing.T) {
 				t.Errorf("got %+v and error %v, want one with %q", s, err, tt.want)
 			}
 		})
+	}
+}
+
+// TestStepIsFoundUpToARow: what comes after it changes nothing but whether the file is read.
+func TestStepIsFoundUpToARow(t *testing.T) {
+	for _, tt := range []struct {
+		text    string
+		stepRow int
+		step    time.Duration
+		want    string
+	}{
+		{"0,1\n60,2\n120,3\n300,4\n900,5\n1500,6\n", 2, time.Minute, ""}, // most distances of the whole are others
+		{"0,1\n60,2\n120,3\n300,4\n900,5\n1500,6\n", 0, 0, "mixed steps"},
+		{"0,1\n120,2\n240,3\n300,4\n360,5\n", 2, 0, "line 4 (row 3): 1m0s after the row before; want a multiple of 2m0s, as 2 of the 2 distances up to row 2 are"},
+		{"0,1\n60,2\n", 9, time.Minute, ""},
+	} {
+		s, err := history.ReadCSV(strings.NewReader(tt.text), "in.csv", history.Options{StepRow: tt.stepRow})
+		switch {
+		case tt.want != "":
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%q up to row %d: error %v, want %q", tt.text, tt.stepRow, err, tt.want)
+			}
+		case err != nil || s.Step != tt.step:
+			t.Errorf("%q up to row %d: %+v, error %v, want a step of %v", tt.text, tt.stepRow, s, err, tt.step)
+		}
+	}
+	_, err := history.ReadCSV(strings.NewReader("0,1\n60,2\n90,3\n"), "in.csv", history.Options{StepRemedy: history.Resample})
+	if err == nil || strings.Contains(err.Error(), "--step") || !strings.Contains(err.Error(), "resample the file") {
+		t.Errorf("where there is no --step: %v", err)
 	}
 }
 
@@ -307,7 +341,7 @@ func TestTopic(t *testing.T) {
 
 func TestRates(t *testing.T) {
 	in := "time,n\n2026-01-01T00:00:00Z,60\n2026-01-01T00:01:00Z,120\n2026-01-01T00:03:00Z,30\n"
-	s, err := history.ReadCSV(strings.NewReader(in), "in.csv", history.Options{})
+	s, err := history.ReadCSV(strings.NewReader(in), "in.csv", history.Options{Step: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

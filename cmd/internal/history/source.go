@@ -48,7 +48,7 @@ func (r Reader) Read(ctx context.Context, s Source, now time.Time, step time.Dur
 		series, err := Prometheus(ctx, r.HTTP, s.Server, s.Query, span)
 		return series, field("prometheus", err)
 	default:
-		series, err := ReadFile(s.File, Options{Column: s.Column})
+		series, err := ReadFile(s.File, Options{Column: s.Column, StepRemedy: Resample})
 		if err == nil && !series.Dated {
 			err = fmt.Errorf("%s: its times are seconds since some start: want times with a date, such as 2026-01-31T09:00:00Z", s.File)
 		}
