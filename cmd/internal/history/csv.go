@@ -119,24 +119,47 @@ func newColumns(first []string, column string) (*columns, bool, error) {
 	if _, err := strconv.ParseFloat(names[1], 64); err == nil {
 		return nil, false, fmt.Errorf("%q is no time and %q no name of a column; want a header line such as t_s,value, or a time and a value", names[0], names[1])
 	}
-	t := &columns{time: max(0, slices.IndexFunc(names, func(n string) bool {
-		return slices.Contains([]string{"t", "t_s", "time", "timestamp"}, strings.ToLower(n))
-	}))}
+	t := &columns{time: max(0, slices.IndexFunc(names, isTimeName))}
 	if t.value = t.time + 1; t.value == len(names) {
 		t.value = 0
 	}
 	if column != "" {
-		t.value = slices.Index(names, column)
-		if t.value < 0 {
-			t.value = slices.IndexFunc(names, func(n string) bool { return strings.EqualFold(n, column) })
+		var err error
+		if t.value, err = valueColumn(names, t.time, column); err != nil {
+			return nil, false, err
 		}
-		if t.value < 0 || t.value == t.time {
-			others := slices.Delete(slices.Clone(names), t.time, t.time+1)
-			return nil, false, fmt.Errorf("no value column %q; there are: %s", column, strings.Join(others, ", "))
-		}
+	} else if isTimeName(names[t.value]) {
+		return nil, false, fmt.Errorf("columns %q and %q both look like the time; name the value column (--column), or leave one out", names[t.time], names[t.value])
 	}
 	t.timeName, t.valueName = names[t.time], names[t.value]
 	return t, true, nil
+}
+
+func isTimeName(name string) bool {
+	return slices.Contains([]string{"t", "t_s", "time", "timestamp"}, strings.ToLower(name))
+}
+
+// valueColumn returns where the column of a name is; one that is the same but for its case will do where it is the only one.
+func valueColumn(names []string, time int, column string) (int, error) {
+	for _, same := range []func(string) bool{
+		func(name string) bool { return name == column },
+		func(name string) bool { return strings.EqualFold(name, column) },
+	} {
+		var at []int
+		for i, name := range names {
+			if i != time && same(name) {
+				at = append(at, i)
+			}
+		}
+		switch {
+		case len(at) == 1:
+			return at[0], nil
+		case len(at) > 1:
+			return 0, fmt.Errorf("%d columns are named %q; want one, and the others by other names; there are: %s", len(at), column, strings.Join(names, ", "))
+		}
+	}
+	others := slices.Delete(slices.Clone(names), time, time+1)
+	return 0, fmt.Errorf("no value column %q; there are: %s", column, strings.Join(others, ", "))
 }
 
 // read appends one row to s. On error it names the column.

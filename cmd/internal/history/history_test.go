@@ -35,6 +35,7 @@ func TestReadCSVTakesWhatPeopleExport(t *testing.T) {
 		{"a name before the time", "host,Timestamp,n\na,0,1\nb,60,2\n", "", []float64{1, 2}, time.Minute, false},
 		{"time last", "n,t\n1,0\n2,60\n", "", []float64{1, 2}, time.Minute, false},
 		{"name in another case", "t_s,Requests\n0,1\n60,2\n", "requests", []float64{1, 2}, time.Minute, false},
+		{"a name that another has in another case", "t_s,n,N\n0,1,3\n60,2,4\n", "N", []float64{3, 4}, time.Minute, false},
 		{"time second", "requests,timestamp\n1,2026-01-31T09:00:00Z\n2,2026-01-31T09:01:00Z\n", "", []float64{1, 2}, time.Minute, true},
 		{"no header", "0,1\n60,2\n", "", []float64{1, 2}, time.Minute, false},
 		{"byte order mark", "\ufefft_s,n\n0,1\n60,2\n", "", []float64{1, 2}, time.Minute, false},
