@@ -17,8 +17,9 @@ import (
 
 // member is one expert of the pool; make is called at most once per pool.
 type member struct {
-	name string
-	make func() ensemble.Expert
+	name  string
+	quick bool // its errors are judged in the quick unit as well
+	make  func() ensemble.Expert
 }
 
 // pool makes the experts, in the order that checkpoints keep.
@@ -29,20 +30,19 @@ func pool(day, steps int) []member {
 		span = float64(day)
 	}
 	return []member{
-		{"last", func() ensemble.Expert { return level.Last{} }},
-		{"mean5", func() ensemble.Expert { return level.Mean{Span: signal.Mean5} }},
-		{"mean15", func() ensemble.Expert { return level.Mean{Span: signal.Mean15} }},
-		{"mean60", func() ensemble.Expert { return level.Mean{Span: signal.Mean60} }},
-		{"max10", func() ensemble.Expert { return level.Max{Span: 10} }},
-		{"median11", func() ensemble.Expert { return level.Median{Span: 11} }},
-		{"trend", func() ensemble.Expert { return &level.Trend{} }},
-		{"day", func() ensemble.Expert { return seasonal.Lag{} }},
-		{"week", func() ensemble.Expert { return seasonal.Lag{Week: true} }},
-		{"profile", func() ensemble.Expert { return seasonal.Profile{} }},
-		{"ridge", func() ensemble.Expert {
+		{"last", true, func() ensemble.Expert { return level.Last{} }},
+		{"mean5", false, func() ensemble.Expert { return level.Mean{Span: signal.Mean5} }},
+		{"mean15", false, func() ensemble.Expert { return level.Mean{Span: signal.Mean15} }},
+		{"mean60", false, func() ensemble.Expert { return level.Mean{Span: signal.Mean60} }},
+		{"max10", false, func() ensemble.Expert { return level.Max{Span: 10} }},
+		{"trend", false, func() ensemble.Expert { return &level.Trend{} }},
+		{"day", false, func() ensemble.Expert { return seasonal.Lag{} }},
+		{"week", false, func() ensemble.Expert { return seasonal.Lag{Week: true} }},
+		{"profile", false, func() ensemble.Expert { return seasonal.Profile{} }},
+		{"ridge", true, func() ensemble.Expert {
 			return ridge.New(features, ridge.Settings{Inputs: ridge.Inputs, Memory: 3 * span, Penalty: 1e-3})
 		}},
-		{"ridge-fast", func() ensemble.Expert {
+		{"ridge-fast", false, func() ensemble.Expert {
 			return ridge.New(features, ridge.Settings{Inputs: ridge.FastInputs, Memory: max(120, span/4), Penalty: 1e-2})
 		}},
 	}
@@ -71,7 +71,11 @@ func build(config forecaster.Config, only string) (forecaster.Model, error) {
 	}
 	day, week := seasons(config)
 	var experts []ensemble.Expert
+	var quick []int
 	for _, m := range pool(day, config.MaxSteps) {
+		if only == "" && m.quick {
+			quick = append(quick, len(experts))
+		}
 		if only == "" || only == m.name {
 			experts = append(experts, m.make())
 		}
@@ -83,7 +87,7 @@ func build(config forecaster.Config, only string) (forecaster.Model, error) {
 	if len(config.Seasons) == 0 {
 		s.Seek()
 	}
-	m, err := ensemble.New(config, s, experts)
+	m, err := ensemble.New(config, s, experts, quick)
 	if err != nil {
 		return nil, err
 	}

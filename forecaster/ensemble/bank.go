@@ -15,11 +15,14 @@ type bank struct {
 	levels  []float64
 	reach   int   // longest horizon in steps
 	windows []int // lengths of the windows, ascending; the last is reach
-	k       int   // experts
+	experts int   // whose points are kept
+	quick   []int // those whose errors are taken in the quick unit as well
+	k       int   // quantiles in a cell: every expert's in the slow unit, then those of quick
 	targets int
 
 	points  []float32 // ring over time: [time][target][expert]
-	scales  []float32 // ring over time
+	scales  []float32 // ring over time: the slow unit
+	quicks  []float32 // ring over time: the quick unit
 	made    []bool    // ring over time
 	told    []float32 // ring over time: [time][target][level], the quantiles after the conformal offset, on the value scale
 	outcome []float64 // ring over time of y, NaN for a gap
@@ -30,7 +33,7 @@ type bank struct {
 	weight  []float32 // [target][level][expert]
 	loss    []float32 // [target][level]: running mean of the pinball loss
 	density []float64
-	logK    float64   // of the number of experts
+	logK    float64   // of k
 	final   []float32 // [target][level]: the conformal offset in units of scale
 	drift   []float32 // [target][level]: recent share of outcomes over what was told, less its due
 	gain    []float32 // [target][level]: of the conformal offset
@@ -44,8 +47,9 @@ type bank struct {
 	scaled []float64 // scratch
 }
 
-func (b *bank) init(levels []float64, reach, k int) {
-	b.levels, b.reach, b.k, b.logK = levels, reach, k, math.Log(float64(k))
+func (b *bank) init(levels []float64, reach, experts int, quick []int) {
+	k := experts + len(quick)
+	b.levels, b.reach, b.experts, b.quick, b.k, b.logK = levels, reach, experts, quick, k, math.Log(float64(k))
 	for _, w := range []int{(reach + 1) / 2, reach} {
 		if w > 1 && !slices.Contains(b.windows, w) {
 			b.windows = append(b.windows, w)
@@ -53,8 +57,9 @@ func (b *bank) init(levels []float64, reach, k int) {
 	}
 	b.targets = reach + len(b.windows)
 	n, q := reach+1, len(levels)
-	b.points = make([]float32, n*b.targets*k)
+	b.points = make([]float32, n*b.targets*experts)
 	b.scales = make([]float32, n)
+	b.quicks = make([]float32, n)
 	b.made = make([]bool, n)
 	b.told = make([]float32, n*b.targets*q)
 	b.outcome = make([]float64, n)
@@ -102,13 +107,13 @@ func (b *bank) span(t int) int {
 // take keeps expert e's path for now.
 func (b *bank) take(s *signal.Signal, e int, path []float64) {
 	at := s.Steps() % (b.reach + 1)
-	row := b.points[at*b.targets*b.k:]
+	row := b.points[at*b.targets*b.experts:]
 	peak, w := math.Inf(-1), 0
 	for t, z := range path {
-		row[t*b.k+e] = float32(z)
+		row[t*b.experts+e] = float32(z)
 		peak = max(peak, z)
 		if w < len(b.windows) && b.windows[w] == t+1 {
-			row[(b.reach+w)*b.k+e] = float32(peak)
+			row[(b.reach+w)*b.experts+e] = float32(peak)
 			w++
 		}
 	}
@@ -119,10 +124,10 @@ func (b *bank) finish(s *signal.Signal) {
 	at := s.Steps() % (b.reach + 1)
 	b.made[at] = true
 	b.begin(s)
-	b.scales[at] = float32(s.Scale())
+	b.scales[at], b.quicks[at] = float32(s.Scale()), float32(s.Quick())
 	ceiling := float32(1.3 * s.Peak())
 	for t := range b.targets {
-		p := b.points[(at*b.targets+t)*b.k:][:b.k]
+		p := b.points[(at*b.targets+t)*b.experts:][:b.experts]
 		for i, v := range p {
 			p[i] = max(0, min(v, ceiling))
 		}
@@ -146,15 +151,21 @@ func (b *bank) finish(s *signal.Signal) {
 
 // combine returns the weighted mean of the experts' quantiles of a cell, on the value scale, and leaves them in quants.
 func (b *bank) combine(at, t, i int) float64 {
-	p := b.points[(at*b.targets+t)*b.k:][:b.k]
+	p := b.points[(at*b.targets+t)*b.experts:][:b.experts]
 	cell := (t*len(b.levels) + i) * b.k
 	offset, weight := b.offset[cell:][:b.k], b.weight[cell:][:b.k]
-	scale := float64(b.scales[at])
+	scale, quick := float64(b.scales[at]), float64(b.quicks[at])
 	sum := 0.0
-	for e, o := range offset {
+	for e, o := range offset[:b.experts] {
 		y := signal.Backward(float64(p[e]) + float64(o)*scale)
 		b.quants[e] = y
 		sum += float64(weight[e]) * y
+	}
+	for j, e := range b.quick {
+		c := b.experts + j
+		y := signal.Backward(float64(p[e]) + float64(offset[c])*quick)
+		b.quants[c] = y
+		sum += float64(weight[c]) * y
 	}
 	return sum
 }
@@ -217,10 +228,12 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 	// A first burst out of nothing is huge in units of the scale before it: what it teaches is taken in units of the scale
 	// that it leaves behind.
 	unit := max(scale, s.Scale())
+	quick := float64(b.quicks[at])
+	quickUnit := max(quick, s.Quick())
 	z := signal.Forward(y)
 	b.count[t]++
 	memory := min(float64(b.count[t])+b.worth(t), offsetSpan)
-	p := b.points[(at*b.targets+t)*b.k:][:b.k]
+	p := b.points[(at*b.targets+t)*b.experts:][:b.experts]
 	if t == b.targets-1 {
 		b.watch.peaks++
 	}
@@ -241,7 +254,11 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 		if b.k > 1 {
 			b.weigh(cell, g/(lossUnit*float64(*l)+1e-9), mean)
 		}
-		b.track(b.offset[cell:][:b.k], p, scale, unit, z, tau, b.density[i]/memory)
+		gain := b.density[i] / memory
+		b.track(b.offset[cell:][:b.experts], p, scale, unit, z, tau, gain)
+		for j, e := range b.quick {
+			b.track(b.offset[cell+b.experts+j:][:1], p[e:], quick, quickUnit, z, tau, gain)
+		}
 		said := float64(b.told[(at*b.targets+t)*q+i])
 		if t == 0 && i == b.watch.middle {
 			b.changed = b.change.step(signal.Forward(said) - z)
@@ -379,6 +396,7 @@ func (b *bank) visit(c *checkpoint.Codec) {
 	c.Float64s("levels", b.levels)
 	c.Float32s("points", b.points)
 	c.Float32s("scales", b.scales)
+	c.Float32s("quick scales", b.quicks)
 	for i := range b.made {
 		c.Bool(&b.made[i])
 	}

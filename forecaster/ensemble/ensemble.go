@@ -28,7 +28,7 @@ import (
 const WarmSamples = 30
 
 // checkpointVersion changes whenever the visited fields, their order or their meaning do.
-const checkpointVersion = 11
+const checkpointVersion = 12
 
 // Expert gives point forecasts on the square-root scale. Observe is called on all experts after the signal took a step,
 // then Points on all of them, each once per step.
@@ -56,14 +56,15 @@ type Model struct {
 	deaf    bool // nothing is restarted, for tests
 }
 
-// New makes a Model of experts over s; config must be valid, and s must reach config.MaxSteps.
-func New(config forecaster.Config, s *signal.Signal, experts []Expert) (*Model, error) {
+// New makes a Model of experts over s; config must be valid, and s must reach config.MaxSteps. Of the experts in quick, by index, the
+// errors are judged in units of s.Quick as well as of s.Scale: what a storm has widened is narrow again soon after it.
+func New(config forecaster.Config, s *signal.Signal, experts []Expert, quick []int) (*Model, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("forecaster: %w", err)
 	}
 	config.Quantiles = slices.Clone(config.Quantiles)
 	m := &Model{config: config, unit: config.Step.Seconds(), signal: s, experts: experts}
-	m.bank.init(config.Quantiles, config.MaxSteps, len(experts))
+	m.bank.init(config.Quantiles, config.MaxSteps, len(experts), quick)
 	m.path = make([]float64, config.MaxSteps)
 	return m, nil
 }
@@ -223,6 +224,7 @@ func (m *Model) visit(c *checkpoint.Codec) {
 	c.Same("version", checkpointVersion)
 	c.Same("steps", m.config.MaxSteps)
 	c.Same("experts", len(m.experts))
+	c.Same("experts' quantiles", m.bank.k)
 	c.Bool(&m.started)
 	nanos := m.at.UnixNano()
 	c.Int64(&nanos)

@@ -55,27 +55,3 @@ func (m Max) Points(s *signal.Signal, dst []float64) {
 
 // Visit does nothing: the Signal keeps the values.
 func (Max) Visit(*checkpoint.Codec) {}
-
-// Median says that the next values equal the median of the last Span, an odd number of at most 31: it sees through an
-// outage or a burst that is shorter than half of that.
-type Median struct{ Span int }
-
-// Observe does nothing: the Signal keeps the values.
-func (Median) Observe(*signal.Signal) {}
-
-// Points sets every step to the median.
-func (m Median) Points(s *signal.Signal, dst []float64) {
-	var sorted [31]float64
-	for i := range m.Span {
-		v := s.Lag(i)
-		j := i
-		for ; j > 0 && sorted[j-1] > v; j-- {
-			sorted[j] = sorted[j-1]
-		}
-		sorted[j] = v
-	}
-	fill(dst, sorted[m.Span/2])
-}
-
-// Visit does nothing: the Signal keeps the values.
-func (Median) Visit(*checkpoint.Codec) {}
