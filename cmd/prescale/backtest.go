@@ -50,14 +50,19 @@ func newBacktestCommand() *cobra.Command {
 		Short: "Try the shipped rule and its competitors on your own history",
 		Long: `Try the shipped rule and its competitors on your own history, in a simulated consumer group.
 
-The history is a CSV file of times (seconds or dates) and counts of records per step, a Prometheus range query, a Kafka topic, or
-what a daemon recorded of a policy in its event log. The table
-gives each rule's cost as a multiple of the least that any rule could pay, the share of records later than the objective,
-the 99th percentile of seconds behind, and changes and partition moves a day. --html writes one self-contained page.
+The history is a CSV file of times (seconds or dates) and counts of records per step, a Prometheus
+server, a Kafka topic's timestamps, or what a daemon recorded of a policy in its event log.
 
-Every what-if is a flag: a longer --lead-time, more --partitions, another --objective, another --price.`,
+The table gives each rule's cost as a multiple of the least that any rule could pay, the share of
+records later than the objective, the 99th percentile of seconds behind, and changes and partition
+moves a day. --html writes one self-contained page.
+
+Every what-if is a flag: a longer --lead-time, more --partitions, another --objective or --price.
+With --policy the file's schedules and events hold too; a history without dates then begins on a
+Monday at 0:00 UTC. Progress is shown on standard error.`,
 		Example: `  prescale backtest --input arrivals.csv --capacity 500 --lead-time 90s --html report.html
-  prescale backtest --prometheus http://localhost:9090 --query 'sum(rate(kafka_topic_records_in_total[1m]))' --start 2026-01-01T00:00:00Z --end 2026-01-15T00:00:00Z --step 1m
+  prescale backtest --prometheus http://localhost:9090 --start 2026-01-01T00:00:00Z --step 1m \
+    --end 2026-01-15T00:00:00Z --query 'sum(rate(kafka_topic_records_in_total[1m]))'
   prescale backtest --from-kafka prescale.yaml --name ai/inference --start 168h`,
 		Args: positional(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -65,27 +70,27 @@ Every what-if is a flag: a longer --lead-time, more --partitions, another --obje
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&f.source.file, "input", "", "CSV file with the history, .gz allowed")
+	flags.StringVar(&f.source.file, "input", "", "CSV `FILE` with the history, also .gz; - is standard input")
 	f.source.bind(flags)
-	flags.StringVar(&f.policy, "policy", "", "ScalePolicy file; flags given beside it win. For its schedules and events a history without dates begins on a Monday at 0:00 UTC")
-	flags.Float64Var(&f.capacity, "capacity", 0, "records per second that a replica can do; 0: such that --need replicas are busy on average")
-	flags.Float64Var(&f.need, "need", 8, "mean need in replicas where --capacity is not given")
-	flags.Float64Var(&f.price, "price", 0, "price of a replica-hour; adds a column")
-	flags.DurationVar(&f.lead, "lead-time", time.Minute, "what if replicas take so long to start")
-	flags.IntVar(&f.nodeReplicas, "node-replicas", 0, "how many replicas a node has room for; 0: nodes are always there")
-	flags.DurationVar(&f.nodeLead, "node-lead-time", 2*time.Minute, "what if a replica that needs a new node starts so much later")
-	flags.IntVar(&f.partitions, "partitions", 48, "what if the topics have so many partitions")
-	flags.DurationVar(&f.objective, "objective", 30*time.Second, "what if records may wait so long")
-	flags.Float64Var(&f.ratio, "violation-ratio", 0.001, "share of records that may wait longer")
-	flags.IntVar(&f.minimum, "min", 1, "lower bound of replicas")
-	flags.IntVar(&f.maximum, "max", 0, "upper bound of replicas; the partitions by default")
-	flags.DurationVar(&f.pause, "pause", 3*time.Second, "how long a rebalance stops the group")
+	flags.StringVar(&f.policy, "policy", "", "ScalePolicy `FILE`; flags given beside it win")
+	flags.Float64Var(&f.capacity, "capacity", 0, "records per second that a replica can do (default: by --need)")
+	flags.Float64Var(&f.need, "need", 8, "the capacity keeps so many replicas busy on average")
+	flags.Float64Var(&f.noise, "noise", 0.05, "deviation among replicas, a share of the capacity")
+	flags.DurationVar(&f.lead, "lead-time", time.Minute, "how long a replica takes to start")
+	flags.IntVar(&f.nodeReplicas, "node-replicas", 0, "replicas that a node has room for (default: always room)")
+	flags.DurationVar(&f.nodeLead, "node-lead-time", 2*time.Minute, "how much later one that needs a node starts")
+	flags.IntVar(&f.partitions, "partitions", 48, "partitions of the topics")
 	flags.StringVar(&f.assignor, "assignor", "range", "range, roundrobin, sticky or cooperative-sticky")
-	flags.Float64Var(&f.noise, "noise", 0.05, "relative deviation of the capacity from replica to replica")
+	flags.DurationVar(&f.pause, "pause", 3*time.Second, "how long a rebalance stops the group")
+	flags.DurationVar(&f.objective, "objective", 30*time.Second, "how long records may wait")
+	flags.Float64Var(&f.ratio, "violation-ratio", 0.001, "share of the records that may wait longer")
+	flags.IntVar(&f.minimum, "min", 1, "fewest replicas")
+	flags.IntVar(&f.maximum, "max", 0, "most replicas (default: as many as partitions)")
+	flags.Float64Var(&f.price, "price", 0, "price of a replica-hour; adds a column")
 	flags.DurationVar(&f.tick, "interval", 15*time.Second, "time between decisions")
 	flags.Uint64Var(&f.seed, "seed", 1, "seed of the simulated noise")
 	flags.StringVarP(&f.output, "output", "o", "table", "table or json")
-	flags.StringVar(&f.html, "html", "", "write a self-contained report to this file")
+	flags.StringVar(&f.html, "html", "", "write a self-contained report to this `FILE`")
 	flags.BoolVar(&f.quiet, "quiet", false, "show no progress")
 	return c
 }

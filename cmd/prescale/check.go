@@ -27,20 +27,27 @@ func newCheckCommand() *cobra.Command {
 	var o checkOptions
 	cmd := &cobra.Command{
 		Use:   "check [--config FILE] [--kubeconfig FILE]",
-		Short: "Validate the configuration, and find HPAs of a cluster that will not follow their policy",
-		Long: `With --config, check validates the daemon's configuration and reports every problem with its key path. It opens no connection.
+		Short: "Find mistakes in a configuration, and HPAs that will not follow their policy",
+		Long: `Find mistakes in a daemon's configuration, and HPAs of a cluster that will not follow their policy.
 
-With --kubeconfig, check reads the cluster's ScalePolicies and HPAs and reports what keeps an HPA from doing what its policy says: its
-tolerance, a target of the wrong type, bounds, more replicas than partitions, several controllers on one target. These are the rules of
-the policy's conditions Accepted and HPA. With both, the policies of the file are looked at too.
+With --config, every problem of the configuration is reported with its key path. No connection is
+opened.
 
-Exit code: 0 when all is well, 1 when something was found or the cluster cannot be asked, 2 for a mistake in the configuration or the flags.`,
+With --kubeconfig, the cluster's ScalePolicies and HPAs are read, and what keeps an HPA from doing
+what its policy says is reported: its tolerance, a target of the wrong type, bounds, more replicas
+than partitions, several controllers on one target. These are the rules of the policy's conditions
+Accepted and HPA. With both, the policies of the file are looked at too.
+
+Exit code: 0 when all is well, 1 when something was found or the cluster cannot be asked, 2 for a
+mistake in the configuration or the flags.`,
+		Example: `  prescale check --config prescale.yaml
+  prescale check --kubeconfig ~/.kube/config --namespace ai`,
 		Args: positional(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
-	cmd.Flags().StringVar(&o.config, "config", "", "configuration file")
-	cmd.Flags().StringVar(&o.kubeconfig, "kubeconfig", "", "cluster to look at: a kubeconfig file, or in-cluster")
-	cmd.Flags().StringVarP(&o.namespace, "namespace", "n", "", "look at this namespace only")
+	cmd.Flags().StringVar(&o.config, "config", "", "configuration `FILE` of a daemon")
+	cmd.Flags().StringVar(&o.kubeconfig, "kubeconfig", "", "cluster to look at: a kubeconfig `FILE`, or in-cluster")
+	cmd.Flags().StringVarP(&o.namespace, "namespace", "n", "", "look at this `NAMESPACE` only")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "text", "text or json")
 	return cmd
 }

@@ -35,20 +35,27 @@ func newDecideCommand() *cobra.Command {
 		Long: `Read one JSON observation a line on stdin, write one JSON decision a line on stdout.
 
 In, once per tick; any key may be missing or null, which is not zero:
-  {"t": seconds, "intervalSeconds": 15, "arrivalRecords": n, "consumedRecords": n, "lagRecords": n, "lagSeconds": x,
-   "readyReplicas": n, "startingReplicas": n, "partitions": n, "partitionLagRecords": [...],
-   "partitionArrivalRecords": [...], "busyRatio": x, "latencySeconds": x, "startupSeconds": [...], "rebalancing": false}
+  {"t": seconds, "intervalSeconds": 15, "arrivalRecords": n, "consumedRecords": n,
+   "lagRecords": n, "lagSeconds": x, "readyReplicas": n, "startingReplicas": n,
+   "partitions": n, "partitionLagRecords": [...], "partitionArrivalRecords": [...],
+   "busyRatio": x, "latencySeconds": x, "startupSeconds": [...], "rebalancing": false}
 Out, flushed per line:
-  {"t":…, "desiredReplicas": n, "reason": "…", "verdicts": […], "arrivalForecast": {"0.5":…}, "capacityPerReplica": x,
-   "leadTimeSeconds": x}
-Optional besides: "unschedulableReplicas", "provisionedStartupSeconds", for a policy with a workCounter "arrivalWork" (where the first
-line has none, records are reckoned in) and, for a policy with a vertical mode, "replicaCpuCores": what
-each replica may use of a CPU; for one with pools "pools": [{"name": "gpu", "readyReplicas": n, "startingReplicas": n,
-"unschedulableReplicas": n, "consumedRecords": n, "busyRatio": x, "startupSeconds": [...]}]. They are answered by "size" and "pools".
-A key that is not known is left aside, and said on stderr if the first line has it.
-A line that cannot be read is reported on stderr and answered by the last decision with "error"; the exit code is then 1.
-The policy file is a ScalePolicy or its spec. Where it states no interval, the first line's is taken. Its schedules and events
-count t from 1970-01-01 UTC.`,
+  {"t": seconds, "desiredReplicas": n, "reason": "...", "verdicts": [...],
+   "arrivalForecast": {"0.5": x, ...}, "capacityPerReplica": x, "leadTimeSeconds": x}
+
+Optional besides: "unschedulableReplicas", "provisionedStartupSeconds"; for a policy with a
+workCounter "arrivalWork" (where the first line has none, records are reckoned in); for one with a
+vertical mode "replicaCpuCores", what each replica may use of a CPU, answered by "size"; for one
+with pools, answered by "pools":
+  "pools": [{"name": "gpu", "readyReplicas": n, "startingReplicas": n, "consumedRecords": n,
+             "unschedulableReplicas": n, "busyRatio": x, "startupSeconds": [...]}]
+
+A key that is not known is left aside, and said on stderr if the first line has it. A line that
+cannot be read is reported on stderr and answered by the last decision with "error"; the exit code
+is then 1.
+
+The policy file is a ScalePolicy or its spec. Where it states no interval, the first line's is
+taken. Its schedules and events count t from 1970-01-01 UTC.`,
 		Example: "  prescale decide --policy policy.yaml --history arrivals.csv < observations.jsonl",
 		Args:    positional(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -65,8 +72,8 @@ count t from 1970-01-01 UTC.`,
 			return d.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}
-	c.Flags().StringVar(&policy, "policy", "", "ScalePolicy file (required)")
-	c.Flags().StringVar(&history, "history", "", "CSV of past arrivals to warm up with: seconds, records in the step that begins then")
+	c.Flags().StringVar(&policy, "policy", "", "ScalePolicy `FILE`")
+	c.Flags().StringVar(&history, "history", "", "CSV `FILE` to warm up with: t_s, records that came in the step from then on")
 	return c
 }
 

@@ -22,15 +22,18 @@ import (
 func newExplainCommand() *cobra.Command {
 	var policy, observations, history, output, server, daemonConfig, at string
 	c := &cobra.Command{
-		Use:   "explain NAMESPACE/NAME | explain NAMESPACE/NAME --config FILE --at TIME | explain --policy FILE --observations FILE.jsonl",
+		Use:   "explain [NAMESPACE/NAME]",
 		Short: "Say why the answer was this number, and what would change it",
-		Long: `Say why the answer is this number: what was seen, the quantiles of the forecast, what each rule asked for, and what bound.
-With a policy's name, of the newest decision of a running daemon. With the daemon's configuration file and a time, of the
-decision that stood then in its event log. With files, of a replayed moment: observations, as prescale decide takes them, are
-replayed up to it. It says what would change the answer too; of a running daemon the replica that decides for the policy does.`,
-		Example: "  prescale explain ai/inference --server http://127.0.0.1:8080\n" +
-			"  prescale explain ai/inference --config prescale.yaml --at 2026-01-31T08:00:00Z\n" +
-			"  prescale explain --policy policy.yaml --observations observations.jsonl --at 1767225600",
+		Long: `Say why the answer is this number: what was seen, the quantiles of the forecast, what each rule
+asked for, and what bound; and what would change the answer.
+
+With a policy's name it explains the newest decision of a running daemon; what would change it, the
+replica says that decides for the policy. With --config and --at too, the decision that stood then
+in the daemon's event log. With --policy and --observations, both files, a replayed moment: the
+observations, as prescale decide takes them, are replayed up to --at.`,
+		Example: `  prescale explain ai/inference --server http://127.0.0.1:8080
+  prescale explain ai/inference --config prescale.yaml --at 2026-01-31T08:00:00Z
+  prescale explain --policy policy.yaml --observations observations.jsonl --at 1767225600`,
 		Args: positional(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if output != "text" && output != "json" {
@@ -74,13 +77,14 @@ replayed up to it. It says what would change the answer too; of a running daemon
 			return e.print(cmd.OutOrStdout())
 		},
 	}
-	c.Flags().StringVar(&server, "server", "http://127.0.0.1:8080", "the daemon's http.listen address, for NAMESPACE/NAME")
-	c.Flags().StringVar(&policy, "policy", "", "ScalePolicy file (required)")
-	c.Flags().StringVar(&observations, "observations", "", "file of observations, one JSON object a line; - is stdin (required)")
-	c.Flags().StringVar(&history, "history", "", "CSV of past arrivals to warm up with")
-	c.Flags().StringVar(&daemonConfig, "config", "", "configuration file of a daemon that keeps its log in Kafka, for NAMESPACE/NAME at a time")
-	c.Flags().StringVar(&at, "at", "", "moment to explain: with --config a time (2026-01-31T08:00:00Z) or how long ago (6h), else in the observations' seconds; the last by default")
-	c.Flags().StringVarP(&output, "output", "o", "text", "text or json")
+	flags := c.Flags()
+	flags.StringVar(&server, "server", "http://127.0.0.1:8080", "a daemon's http.listen address, a `URL`")
+	flags.StringVar(&daemonConfig, "config", "", "configuration `FILE` of a daemon that keeps its log in Kafka")
+	flags.StringVar(&policy, "policy", "", "ScalePolicy `FILE`")
+	flags.StringVar(&observations, "observations", "", "`FILE` of one JSON object a line; - is standard input")
+	flags.StringVar(&history, "history", "", "CSV `FILE` of past arrivals to warm up with first, as of decide")
+	flags.StringVar(&at, "at", "", "`TIME` to explain; of --config also how long ago (6h) (default: the last)")
+	flags.StringVarP(&output, "output", "o", "text", "text or json")
 	return c
 }
 

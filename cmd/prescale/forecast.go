@@ -40,21 +40,24 @@ type forecastFlags struct {
 func newForecastCommand() *cobra.Command {
 	var f forecastFlags
 	cmd := &cobra.Command{
-		Use:   "forecast FILE | forecast --prometheus URL --query PROMQL | forecast --topic TOPIC",
+		Use:   "forecast [FILE.csv]",
 		Short: "Forecast a series from its history: quantiles per step and of the maximum",
-		Long: `Forecast reads history from a CSV file (t_s,value or timestamp,value under a header line; .gz and - for standard input
-too), a Prometheus server or a Kafka topic's timestamps, and forecasts the steps after its end: the quantiles of each step, and of the maximum over all of them, which is
-what an autoscaler must have room for.
+		Long: `Forecast what comes after the end of a history: the quantiles of each step, and of the maximum over
+all of them, which is what an autoscaler must have room for.
 
-With --rolling it goes through the file once, as a daemon would, and forecasts at every origin row from the rows up to it
-alone. With --m4 it reads one series a line and writes long point forecasts. With --score it compares with naive methods on
-the last part of the file: is forecasting worth it here?`,
+The history is a CSV file (t_s,value or timestamp,value under a header line; .gz, and - for standard
+input), a Prometheus server, a Kafka topic's timestamps, or what a daemon recorded of a policy.
+
+With --rolling it goes through the file once, as a daemon would, and forecasts at every origin row
+from the rows up to it alone. With --score it compares with naive methods on the last part of the
+file: is forecasting worth it here? With --m4 it reads one series a line and writes long point
+forecasts. Progress is shown on standard error.`,
 		Example: `  prescale forecast requests.csv --step 60s --horizon 10
   prescale forecast requests.csv --horizon 10 -o html > forecast.html
-  prescale forecast requests.csv --rolling --from 20000 --every 60
-  prescale forecast --m4 Hourly-train.csv --horizon 48 --season 24 --interval 0.95
   prescale forecast requests.csv --score
-  prescale forecast --topic orders --brokers kafka:9092 --step 1m --start 168h --score`,
+  prescale forecast requests.csv --rolling --from 20000 --every 60
+  prescale forecast --topic orders --brokers kafka:9092 --step 1m --start 168h --score
+  prescale forecast --m4 Hourly-train.csv --horizon 48 --season 24 --interval 0.95`,
 		Args: positional(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -64,18 +67,19 @@ the last part of the file: is forecasting worth it here?`,
 		},
 	}
 	flags := cmd.Flags()
-	f.source.bind(flags)
-	flags.IntVar(&f.horizon, "horizon", 10, "steps to forecast")
-	flags.StringSliceVar(&f.season, "season", nil, "season lengths, two at most, shortest first: durations, or whole numbers of steps (default: 24h,168h, and what is found)")
-	flags.Float64SliceVar(&f.quantiles, "quantiles", []float64{0.5, 0.9, 0.95, 0.99}, "quantile levels, rising")
-	flags.StringVarP(&f.output, "output", "o", "csv", "csv, json or html")
+	flags.IntVar(&f.horizon, "horizon", 10, "how many steps to forecast")
+	flags.StringSliceVar(&f.season, "season", nil, "one or two `LENGTHS`, 24h,168h or in steps (default: these, and found)")
+	flags.Float64SliceVar(&f.quantiles, "quantiles", []float64{0.5, 0.9, 0.95, 0.99}, "`LEVELS` between 0 and 1, rising")
+	flags.Lookup("quantiles").DefValue = "0.5,0.9,0.95,0.99"
+	flags.StringVarP(&f.output, "output", "o", "csv", "csv, json or html, a page that needs nothing else")
 	flags.BoolVar(&f.rolling, "rolling", false, "forecast at many origin rows, each from the rows up to it")
-	flags.IntVar(&f.from, "from", 0, "first origin: the index, from 0, of the last known row (with --rolling)")
-	flags.IntVar(&f.every, "every", 1, "rows between origins (with --rolling)")
-	flags.StringVar(&f.origins, "origins", "", "file of origin rows, one a line, rising (instead of --from and --every)")
-	flags.BoolVar(&f.m4, "m4", false, "FILE holds one series a line: id,v1,v2,…; write id,f1,…,fH")
-	flags.Float64Var(&f.interval, "interval", 0, "with --m4, also the bounds of this central interval, such as 0.95: id,f1,…,fH,l1,…,lH,u1,…,uH")
-	flags.BoolVar(&f.score, "score", false, "compare with naive methods on the last part of the file")
+	flags.IntVar(&f.from, "from", 0, "with --rolling: the first origin, a row counted from 0")
+	flags.IntVar(&f.every, "every", 1, "with --rolling: rows from one origin to the next")
+	flags.StringVar(&f.origins, "origins", "", "instead of them a `FILE` of origin rows, one a line, rising")
+	flags.BoolVar(&f.score, "score", false, "compare with naive methods on the last part of the history")
+	flags.BoolVar(&f.m4, "m4", false, "the file has one series a line, id,v1,v2,...; write id,f1,...,fH")
+	flags.Float64Var(&f.interval, "interval", 0, "with --m4: then the bounds of this `SHARE` too, l1,...,lH,u1,...,uH")
+	f.source.bind(flags)
 	return cmd
 }
 
@@ -330,7 +334,7 @@ func forecastRolling(cmd *cobra.Command, s *history.Series, config forecaster.Co
 	return out.Flush()
 }
 
-// progress writes how far a long pass is, at most a hundred times.
+// progress writes how far a long pass is, at each twentieth of it.
 type progress struct {
 	out   io.Writer
 	total int

@@ -37,17 +37,17 @@ type historySource struct {
 
 // bind adds the flags of all sources but the file, whose flag or argument is the command's own.
 func (h *historySource) bind(flags *pflag.FlagSet) {
-	flags.StringVar(&h.column, "column", "", "name of the value column (default: the one after the time)")
-	flags.DurationVar(&h.step, "step", 0, "time between rows (default: the shortest distance between a file's rows, if most have it; 1m from a server)")
-	flags.StringVar(&h.prometheus, "prometheus", "", "address of a Prometheus server to take the history from")
-	flags.StringVar(&h.query, "query", "", "PromQL of the arrivals in records per second, with --prometheus")
-	flags.StringVar(&h.topic, "topic", "", "Kafka topic to take the history from, by the timestamps of its records")
-	flags.StringSliceVar(&h.brokers, "brokers", nil, "bootstrap addresses of the topic's cluster, host:port")
-	flags.StringVar(&h.kafkaConfig, "kafka-config", "", "YAML file with the cluster's brokers, tls and sasl, instead of --brokers")
-	flags.StringVar(&h.daemonConfig, "from-kafka", "", "configuration file of a daemon, to take from its event log what it recorded of a policy")
-	flags.StringVar(&h.name, "name", "", "that policy, as namespace/name")
-	flags.StringVar(&h.start, "start", "", "begin of the range from a server, RFC 3339, or how long ago, such as 336h (default 336h)")
-	flags.StringVar(&h.end, "end", "", "end of that range (default: now)")
+	flags.StringVar(&h.column, "column", "", "`NAME` of the value column (default: the one after the time)")
+	flags.DurationVar(&h.step, "step", 0, "time between rows (default: that of most; from a server 1m)")
+	flags.StringVar(&h.prometheus, "prometheus", "", "take the history from the Prometheus server at this `URL`")
+	flags.StringVar(&h.query, "query", "", "what to ask it: `PROMQL` of the arrivals in records per second")
+	flags.StringVar(&h.topic, "topic", "", "take it from the timestamps of this Kafka `TOPIC`'s records")
+	flags.StringSliceVar(&h.brokers, "brokers", nil, "`HOST:PORT` of the topic's cluster, a comma between several")
+	flags.StringVar(&h.kafkaConfig, "kafka-config", "", "instead of --brokers a YAML `FILE` of brokers, tls and sasl")
+	flags.StringVar(&h.daemonConfig, "from-kafka", "", "take it from the event log that this daemon's `FILE` names")
+	flags.StringVar(&h.name, "name", "", "the policy in that event log, `NAMESPACE/NAME`")
+	flags.StringVar(&h.start, "start", "", "where a server's begins: a `TIME`, or how long ago (default 336h)")
+	flags.StringVar(&h.end, "end", "", "where it ends, likewise a `TIME` (default: now)")
 }
 
 // read reads the history. Its errors are the user's to mend.

@@ -46,11 +46,12 @@ func newLagCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lag",
 		Short: "Show how far behind every consumer group is, in records and in seconds",
-		Long: `Show how far behind every consumer group is, in records and in seconds, with what arrives and what is consumed.
+		Long: `Show how far behind every consumer group is, in records and in seconds, with what arrives and what
+is consumed.
 
-Rates need two samples, so the answer takes one --interval. Values that are not known are shown as "?" (null in JSON),
-each with its reason; they are never zero. A cluster that cannot be asked is named with the reason on standard error; the
-others are shown, and the exit code is 1.`,
+Rates need two samples, so the answer takes one --interval. Values that are not known are shown as
+"?" (null in JSON), each with its reason; they are never zero. A cluster that cannot be asked is
+named with the reason on standard error; the others are shown, and the exit code is 1.`,
 		Example: `  prescale lag --brokers kafka:9092
   prescale lag --brokers kafka:9092 --group inference --group 'fl.*' -o json
   prescale lag --config prescale.yaml --watch`,
@@ -60,15 +61,15 @@ others are shown, and the exit code is 1.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVar(&o.brokers, "brokers", nil, "bootstrap addresses, host:port, of a cluster without authentication")
-	flags.StringVar(&o.config, "config", "", "the daemon's configuration file, whose clusters are asked")
-	flags.StringSliceVar(&o.clusters, "cluster", nil, "ask only these clusters of --config")
-	flags.StringArrayVar(&o.groups, "group", nil, "only groups of this name, or whose whole name matches this regular expression; may be repeated")
+	flags.StringSliceVar(&o.brokers, "brokers", nil, "`HOST:PORT` of a cluster without authentication, a comma between several")
+	flags.StringVar(&o.config, "config", "", "configuration `FILE` of a daemon, whose clusters are asked")
+	flags.StringSliceVar(&o.clusters, "cluster", nil, "ask only the clusters of --config with these `NAMES`")
+	flags.StringArrayVar(&o.groups, "group", nil, "only groups whose whole name is or matches this `REGEXP`; may be repeated")
 	flags.DurationVar(&o.interval, "interval", 2*time.Second, "time between samples")
 	flags.BoolVarP(&o.watch, "watch", "w", false, "go on sampling until Ctrl-C")
-	flags.StringVarP(&o.output, "output", "o", "table", "table or json; with --watch json prints one array a line")
-	flags.StringVar(&o.reset, "reset", string(collector.ResetEarliest), "the consumers' auto.offset.reset, for partitions that were never committed: earliest or latest")
-	flags.BoolVar(&o.readCommitted, "read-committed", false, "count lag to the last stable offset, as consumers that read committed records do")
+	flags.StringVarP(&o.output, "output", "o", "table", "table or json: with --watch one array a line")
+	flags.StringVar(&o.reset, "reset", string(collector.ResetEarliest), "where no commit is, begin: earliest or latest")
+	flags.BoolVar(&o.readCommitted, "read-committed", false, "count up to open transactions, as consumers may read")
 	return cmd
 }
 

@@ -52,17 +52,19 @@ func newLoadCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "load",
 		Short: "Replay recorded traffic into a Kafka topic, at its own pace or faster",
-		Long: `Replay recorded traffic into a Kafka topic: one record for each request of the trace, at the moment at which it came,
---speed times as fast. The key is the request's number from 0 on.
+		Long: `Replay recorded traffic into a Kafka topic: one record for each request of the trace, at the moment
+at which it came, --speed times as fast. The key is the request's number from 0 on.
 
---trace is a CSV file, gzip or not, with the column t_s (seconds since the start) and either one request a row or binned
-counts in the column requests; or ` + trace.AzureName + `, which is bundled (58 minutes of a chat service, CC-BY 4.0).
+--trace is a CSV file, gzip or not, with the column t_s (seconds since the start) and either one
+request a row or binned counts in the column requests; or ` + trace.AzureName + `, which is
+bundled (58 minutes of a chat service, CC-BY 4.0).
 
-In --value, {id} stands for the request's number, {millis} for the time in Unix milliseconds, {contextTokens} and
-{generatedTokens} for the request's sizes.`,
+In --value, {id} stands for the request's number, {millis} for the time in Unix milliseconds,
+{contextTokens} and {generatedTokens} for the request's sizes. By default it is a JSON object of
+them: id, sentAtMillis, contextTokens, generatedTokens.`,
 		Example: `  prescale load --brokers localhost:9092 --topic requests
   prescale load --brokers localhost:9092 --topic requests --speed 20 --duration 3m
-  prescale load --config prescale.yaml --cluster main --topic inference.requests --trace week.csv \
+  prescale load --config prescale.yaml --topic inference.requests --trace week.csv \
     --value '{"v":1,"id":"{id}","requestedAtMillis":{millis},"features":[0.1,0.2,0.3,0.4]}'`,
 		Args: positional(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -70,14 +72,15 @@ In --value, {id} stands for the request's number, {millis} for the time in Unix 
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringSliceVar(&o.brokers, "brokers", nil, "bootstrap addresses, host:port, of a cluster without authentication")
-	flags.StringVar(&o.config, "config", "", "the daemon's configuration file, of whose clusters --cluster is used")
-	flags.StringVar(&o.cluster, "cluster", "main", "cluster of --config")
-	flags.StringVar(&o.topic, "topic", "", "topic to write to; it must exist")
-	flags.StringVar(&o.trace, "trace", trace.AzureName, "trace to replay")
+	flags.StringSliceVar(&o.brokers, "brokers", nil, "`HOST:PORT` of a cluster without authentication, a comma between several")
+	flags.StringVar(&o.config, "config", "", "configuration `FILE` of a daemon, of whose clusters --cluster is used")
+	flags.StringVar(&o.cluster, "cluster", "main", "`NAME` of the cluster in --config")
+	flags.StringVar(&o.topic, "topic", "", "`TOPIC` to write to; it must exist")
+	flags.StringVar(&o.trace, "trace", trace.AzureName, "CSV `FILE`, or the bundled trace")
 	flags.Float64Var(&o.speed, "speed", 1, "seconds of the trace that pass in one second")
-	flags.DurationVar(&o.duration, "duration", 0, "how long to run; 0 runs to the end of the trace")
-	flags.StringVar(&o.value, "value", defaultValue, "value of each record")
+	flags.DurationVar(&o.duration, "duration", 0, "how long to run (default: to the end of the trace)")
+	flags.StringVar(&o.value, "value", defaultValue, "`TEXT` of each record (default: JSON, see above)")
+	flags.Lookup("value").DefValue = ""
 	flags.StringVarP(&o.output, "output", "o", "text", "text or json: one object at the end")
 	return cmd
 }

@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"github.com/spf13/pflag"
 
 	"github.com/prescale/prescale/cmd/internal/command"
 )
@@ -38,5 +42,42 @@ func TestUnknownFlagsAndMissingFilesAreTheUsersMistake(t *testing.T) {
 		if code := command.ExitCode(run(t.Context(), args, &out, &out)); code != 2 {
 			t.Errorf("%v: exit code %d, want 2", args, code)
 		}
+	}
+}
+
+// TestHelpIsReadableInATerminal: of every command, with a flag a line and examples at the end, none of which has a flag that is
+// unknown.
+func TestHelpIsReadableInATerminal(t *testing.T) {
+	for _, c := range append(newRootCommand().Commands(), newRootCommand()) {
+		var args []string
+		if c.HasParent() {
+			args = append(args, c.Name())
+		}
+		var out bytes.Buffer
+		if err := run(t.Context(), append(args, "--help"), &out, &out); err != nil {
+			t.Fatal(err)
+		}
+		help := out.String()
+		for _, line := range strings.Split(help, "\n") {
+			if n := utf8.RuneCountInString(line); n > 100 {
+				t.Errorf("%v: %d characters: %s", args, n, line)
+			}
+		}
+		_, examples, ok := strings.Cut(help[strings.Index(help, "\nFlags:"):], "\nExamples:\n")
+		if !ok {
+			t.Errorf("%v: no examples after the flags", args)
+		}
+		if c.HasParent() {
+			for _, flag := range regexp.MustCompile(`--([a-z0-9-]+)`).FindAllStringSubmatch(examples, -1) {
+				if c.Flags().Lookup(flag[1]) == nil {
+					t.Errorf("%v: an example has --%s, which is unknown", args, flag[1])
+				}
+			}
+		}
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if name, usage := pflag.UnquoteUsage(f); f.Name != "help" && (usage == "" || strings.HasSuffix(usage, ".") || strings.Contains(name, "Slice")) {
+				t.Errorf("%v: --%s %s: %q", args, f.Name, name, usage)
+			}
+		})
 	}
 }

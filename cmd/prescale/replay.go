@@ -27,22 +27,27 @@ func newReplayCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay --config FILE",
 		Short: "Decide recorded observations again and show what would differ now",
-		Long: "Reads the event log in Kafka, runs the observations of every policy through this program and its configuration, and shows\n" +
-			"each decision that differs from the recorded one, with the first rule that asked for another count. A policy that the file\n" +
-			"does not have, one of a cluster say, is taken as it was when the decision was made.\n\n" +
-			"With --check it reads the whole log and proves that nothing was lost or written twice, and that each decision follows from\n" +
-			"the observations before it under the policy of that time: it exits with 1 if not.",
+		Long: `Read the event log in Kafka, run the observations of every policy through this program and its
+configuration, and show each decision that differs from the recorded one, with the first rule that
+asked for another count. A policy that the file does not have, one of a cluster say, is taken as it
+was when the decision was made.
+
+With --check the whole log is read, to prove that nothing was lost or written twice, and that each
+decision follows from the observations before it under the policy of that time. The exit code is 1
+if not.`,
+		Example: `  prescale replay --config prescale.yaml --from 6h --policy ai/inference
+  prescale replay --config prescale.yaml --check`,
 		Args: positional(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return replay(cmd.Context(), o, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().StringVar(&o.config, "config", "", "configuration file of the daemon")
-	cmd.Flags().StringVar(&o.policy, "policy", "", "only this policy, as namespace/name; default: all")
-	cmd.Flags().StringVar(&o.from, "from", "", "first tick to show, as a time (2026-01-31T08:00:00Z) or a span before now (6h); default: all that is kept")
-	cmd.Flags().StringVar(&o.to, "to", "", "last tick to show, likewise; default: now")
+	cmd.Flags().StringVar(&o.config, "config", "", "configuration `FILE` of the daemon")
+	cmd.Flags().StringVar(&o.policy, "policy", "", "only this policy, `NAMESPACE/NAME` (default: all)")
+	cmd.Flags().StringVar(&o.from, "from", "", "first tick to show: a `TIME` or how long ago (6h) (default: all)")
+	cmd.Flags().StringVar(&o.to, "to", "", "last tick to show, likewise a `TIME` (default: now)")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "text", "text or json")
-	cmd.Flags().BoolVar(&o.check, "check", false, "verify the whole log")
+	cmd.Flags().BoolVar(&o.check, "check", false, "verify the whole log instead")
 	return cmd
 }
 

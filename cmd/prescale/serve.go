@@ -29,7 +29,13 @@ func newServeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve --config FILE",
 		Short: "Run the daemon: collect, forecast, decide and answer the HPA",
-		Args:  positional(cobra.NoArgs),
+		Long: `Run the daemon: collect, forecast, decide and answer the HPA, until SIGINT or SIGTERM.
+
+What was seen and decided is kept in a log. In Kafka it survives this process, and several share
+the work; in memory it is this process's alone and lost with it.`,
+		Example: `  prescale serve --config prescale.yaml
+  prescale serve --config prescale.yaml --log memory`,
+		Args: positional(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := required("config", path); err != nil {
 				return err
@@ -47,8 +53,8 @@ func newServeCommand() *cobra.Command {
 			return serve(cmd.Context(), cfg, cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().StringVar(&path, "config", "", "configuration file")
-	cmd.Flags().StringVar(&logFlag, "log", "", "where observations and decisions are kept: kafka (survives this process, and several share the work) or memory (this process alone, lost with it); default: as the file says, else kafka")
+	cmd.Flags().StringVar(&path, "config", "", "configuration `FILE`")
+	cmd.Flags().StringVar(&logFlag, "log", "", "where the log is kept: kafka or memory (default: as the file says)")
 	return cmd
 }
 
