@@ -217,7 +217,9 @@ func (d decider) run(now time.Time) {
 	}
 	d.planned = want
 	// In whole ticks, for those are not given to the millisecond.
-	if want > current && s.Increase > 0 && now.Sub(s.Changed).Round(config.Interval) < tunedInterval && want < panicRatio*current {
+	since := now.Sub(s.Changed).Round(config.Interval)
+	soon := since < tunedInterval && want < panicRatio*current || since <= config.Interval && float64(want) < littleMore*float64(current)
+	if want > current && s.Increase > 0 && soon {
 		want = current // the last increase was a moment ago, and another will know more
 		d.term("increased", want, 0)
 	}
@@ -276,6 +278,9 @@ func (d decider) run(now time.Time) {
 		d.verdict(VerdictLeadTimeTooLong)
 	}
 }
+
+// littleMore is the share of the present count below which an increase in the tick after another waits for one more.
+const littleMore = 1.25
 
 // behind returns the backlog that the group would have were all of it as far behind as its slowest consumer: that one's
 // records are late first, and its share of the whole backlog is small. It is 0 where the oldest record does not wait for a
