@@ -141,7 +141,10 @@ func (m *naive) quantiles(dst []float64, point float64, errs []float64) {
 	for i, tau := range m.config.Quantiles {
 		dst[i] = point
 		if n > 0 {
-			dst[i] = max(0, point+m.sorted[min(n-1, int(tau*float64(n+1)))])
+			// The error of conformal rank, ⌈τ(n+1)⌉ from 1; the hair is for products that rounding leaves above a whole number, such as
+			// 0.55 × 100.
+			rank := int(math.Ceil(tau*float64(n+1) - 1e-9))
+			dst[i] = max(0, point+m.sorted[max(1, min(n, rank))-1])
 		}
 	}
 }
