@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -301,12 +302,13 @@ func (f *backtestFlags) tryAll(ctx context.Context, s sim.Scenario, config scale
 		return nil, command.Input(err)
 	}
 	bar.begin("forecasting")
-	result.recorded = sim.Record(&s, model, steps, bar.share)
+	var recorded *sim.Forecasts
+	if err := command.Interruptible(ctx, func() { recorded = sim.Record(&s, model, steps, bar.share) }); err != nil {
+		return nil, err
+	}
+	result.recorded = recorded
 	contenders := f.contenders(config, result.recorded)
 	for i, c := range contenders {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
 		bar.begin(fmt.Sprintf("%d/%d %s", i+1, len(contenders), c.name))
 		policy, err := c.make(&s)
 		if err != nil {
@@ -314,7 +316,10 @@ func (f *backtestFlags) tryAll(ctx context.Context, s sim.Scenario, config scale
 		}
 		one := s
 		one.Keep = c.plot && f.html != ""
-		r, err := sim.Run(one, policy)
+		var r sim.Result
+		if stopped := command.Interruptible(ctx, func() { r, err = sim.Run(one, policy) }); stopped != nil {
+			return nil, stopped
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -400,10 +405,12 @@ func (r *backtestResult) print(w io.Writer, priced bool) error {
 	return err
 }
 
-// progressBar shows what is being done on a terminal, and nothing elsewhere.
+// progressBar shows what is being done on a terminal, and nothing elsewhere. Its methods may be called concurrently.
 type progressBar struct {
 	out   io.Writer
 	quiet bool
+
+	mu    sync.Mutex
 	task  string
 	shown bool
 }
@@ -418,11 +425,15 @@ func (b *progressBar) terminal() bool {
 }
 
 func (b *progressBar) begin(task string) {
+	b.mu.Lock()
 	b.task = task
+	b.mu.Unlock()
 	b.share(0)
 }
 
 func (b *progressBar) share(x float64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if !b.terminal() {
 		return
 	}
@@ -434,7 +445,11 @@ func (b *progressBar) share(x float64) {
 
 const bars = "##############################"
 
+// done takes the bar away. None comes after it.
 func (b *progressBar) done() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.quiet = true
 	if b.shown {
 		fmt.Fprint(b.out, "\r\x1b[K")
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -300,7 +301,9 @@ func forecastRolling(cmd *cobra.Command, s *history.Series, config forecaster.Co
 	}
 	out := bufio.NewWriterSize(cmd.OutOrStdout(), 1<<16)
 	fmt.Fprintf(out, "origin,step,%s\n", levelNames(config.Quantiles))
-	progress := newProgress(cmd.ErrOrStderr(), origins[len(origins)-1]+1)
+	rows := origins[len(origins)-1] + 1
+	progress := newProgress(cmd.ErrOrStderr(), "row", rows, rows >= manyRows)
+	defer progress.done()
 	var f forecaster.Forecast
 	var line []byte
 	next, n := 0, len(config.Quantiles)
@@ -330,30 +333,57 @@ func forecastRolling(cmd *cobra.Command, s *history.Series, config forecaster.Co
 			return err
 		}
 	}
-	progress.done()
 	return out.Flush()
 }
 
 // progress writes how far a long pass is, at each twentieth of it.
 type progress struct {
 	out   io.Writer
+	unit  string
 	total int
+	long  bool
+
+	mu    sync.Mutex
+	count int
 	shown int
 }
 
-func newProgress(out io.Writer, total int) *progress {
-	return &progress{out: out, total: total, shown: -1}
+// newProgress is of a pass over so many rows or the like; one that is not long shows nothing.
+func newProgress(out io.Writer, unit string, total int, long bool) *progress {
+	return &progress{out: out, unit: unit, total: total, long: long, shown: -1}
 }
 
+// manyRows is from how many rows on a pass over them takes long enough to show.
+const manyRows = 5000
+
+// at shows that n are done, if that is news. It may be called concurrently, as may the others.
 func (p *progress) at(n int) {
-	if share := 20 * n / max(1, p.total); p.total >= 5000 && share > p.shown {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.show(n)
+}
+
+func (p *progress) show(n int) {
+	if share := 20 * n / max(1, p.total); p.long && share > p.shown {
 		p.shown = share
-		fmt.Fprintf(p.out, "\rrow %d of %d (%d %%)", n, p.total, 5*share)
+		fmt.Fprintf(p.out, "\r%s %d of %d (%d %%)", p.unit, n, p.total, 5*share)
 	}
 }
 
+// one shows that one more is done.
+func (p *progress) one() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.count++
+	p.show(p.count)
+}
+
+// done ends the line, also of a pass that was cut short.
 func (p *progress) done() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.shown >= 0 {
+		p.long = false
 		fmt.Fprintln(p.out)
 	}
 }

@@ -20,8 +20,12 @@ func forecastEnd(cmd *cobra.Command, s *history.Series, config forecaster.Config
 	if err != nil {
 		return command.Input(err)
 	}
-	progress := newProgress(cmd.ErrOrStderr(), len(s.Times))
+	progress := newProgress(cmd.ErrOrStderr(), "row", len(s.Times), len(s.Times) >= manyRows)
 	for row := range s.Times {
+		if err := cmd.Context().Err(); err != nil {
+			progress.done()
+			return err
+		}
 		observe(model, s, row)
 		progress.at(row + 1)
 	}

@@ -1,18 +1,20 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
+	"runtime"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/prescale/prescale/cmd/internal/command"
 	"github.com/prescale/prescale/cmd/internal/history"
 	"github.com/prescale/prescale/forecaster/batch"
 )
 
-// forecastM4 reads one series a line and writes one line each: id,f1,…,fH and, where an interval is asked for, after them
+// forecastM4 reads one series a line, forecasts on every processor and writes one line each, in the order of the file: id,f1,…,fH and, where an interval is asked for, after them
 // l1,…,lH,u1,…,uH.
 func forecastM4(cmd *cobra.Command, f forecastFlags) error {
 	if f.interval != 0 && !(f.interval > 0 && f.interval < 1) {
@@ -46,22 +48,26 @@ func forecastM4(cmd *cobra.Command, f forecastFlags) error {
 	if err != nil {
 		return command.Input(err)
 	}
-	out := bufio.NewWriterSize(cmd.OutOrStdout(), 1<<16)
-	progress := newProgress(cmd.ErrOrStderr(), 100*len(lines))
-	var b []byte
+	progress := newProgress(cmd.ErrOrStderr(), "series", len(lines), len(lines) >= 50)
+	defer progress.done()
+	texts := make([][]byte, len(lines))
+	g, ctx := errgroup.WithContext(cmd.Context())
+	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, line := range lines {
-		if err := cmd.Context().Err(); err != nil {
-			return err
-		}
-		forecast := batch.Forecast(line.Values, batch.Config{Horizon: f.horizon, Seasons: seasons, Interval: f.interval})
-		b = appendValues(append(b[:0], line.ID...), forecast.Points)
-		b = appendValues(appendValues(b, forecast.Lower), forecast.Upper)
-		b = append(b, '\n')
-		if _, err := out.Write(b); err != nil {
-			return err
-		}
-		progress.at(100 * (i + 1))
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			forecast := batch.Forecast(line.Values, batch.Config{Horizon: f.horizon, Seasons: seasons, Interval: f.interval})
+			b := appendValues([]byte(line.ID), forecast.Points)
+			texts[i] = append(appendValues(appendValues(b, forecast.Lower), forecast.Upper), '\n')
+			progress.one()
+			return nil
+		})
 	}
-	progress.done()
-	return out.Flush()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	_, err = cmd.OutOrStdout().Write(bytes.Join(texts, nil))
+	return err
 }

@@ -25,11 +25,17 @@ func scoreHistory(cmd *cobra.Command, s *history.Series, config forecaster.Confi
 	if err != nil {
 		return command.Input(err)
 	}
-	progress := newProgress(cmd.ErrOrStderr(), len(s.Times))
+	progress := newProgress(cmd.ErrOrStderr(), "row", len(s.Times), len(s.Times) >= manyRows)
 	methods := []score.Method{{Name: "prescale", Model: model}}
 	methods = append(methods, score.Naive(config)...)
-	results := score.Compare(methods, config, s.Times, s.Values, progress.at)
+	var results []score.Result
+	err = command.Interruptible(cmd.Context(), func() {
+		results = score.Compare(methods, config, s.Times, s.Values, progress.at)
+	})
 	progress.done()
+	if err != nil {
+		return err
+	}
 	reference, best := results[1].Loss(), results[1]
 	if math.IsNaN(reference) || math.IsInf(reference, 0) {
 		return command.Inputf("%s: from row %d on, where forecasts are scored, nothing came; want a history with arrivals to its end", s.Name, score.First(len(s.Times)))

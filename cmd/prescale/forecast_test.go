@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -250,6 +251,50 @@ func TestM4LinesHoldPointsThenBounds(t *testing.T) {
 		}
 		if number(12+k) > number(k) || number(24+k) < number(k) {
 			t.Errorf("step %d: %v is not within %v to %v", k, number(k), number(12+k), number(24+k))
+		}
+	}
+}
+
+// TestM4KeepsTheOrderOfTheFile: whichever series is done first.
+func TestM4KeepsTheOrderOfTheFile(t *testing.T) {
+	var b strings.Builder
+	for i := range 60 {
+		fmt.Fprintf(&b, "H%d", i)
+		for k := range 20 + 400*(i%2) {
+			fmt.Fprintf(&b, ",%d", 100+i+(k*7919+i)%13)
+		}
+		b.WriteString("\n")
+	}
+	file := writeInput(t, "train.csv", b.String())
+	out, progress, err := forecastOf("--m4", file, "--horizon", "2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, line := range strings.Split(strings.TrimSpace(out), "\n") {
+		if !strings.HasPrefix(line, fmt.Sprintf("H%d,", i)) {
+			t.Fatalf("line %d is %.20q", i+1, line)
+		}
+	}
+	if again, _, err := forecastOf("--m4", file, "--horizon", "2"); err != nil || again != out {
+		t.Errorf("another run wrote something else (error %v)", err)
+	}
+	if !strings.HasSuffix(progress, "\rseries 60 of 60 (100 %)\n") {
+		t.Errorf("progress ended with %q", progress[max(0, len(progress)-40):])
+	}
+}
+
+// TestAnInterruptPrintsNothing in any mode.
+func TestAnInterruptPrintsNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	rows, series := writeInput(t, "in.csv", wavy(400)), writeInput(t, "train.csv", "H1,1,2,3,4\n")
+	for _, args := range [][]string{
+		{"forecast", rows}, {"forecast", rows, "--rolling"}, {"forecast", rows, "--score"}, {"forecast", "--m4", series},
+		{"backtest", "--input", rows},
+	} {
+		var out bytes.Buffer
+		if err := run(ctx, args, &out, io.Discard); !errors.Is(err, context.Canceled) || out.Len() > 0 {
+			t.Errorf("%v: error %v, printed %q", args, err, out.String())
 		}
 	}
 }

@@ -29,7 +29,7 @@ func Input(err error) error {
 func Inputf(format string, args ...any) error { return &InputError{Err: fmt.Errorf(format, args...)} }
 
 // Main runs one binary: it cancels the context on SIGINT or SIGTERM, prints the error, if any, on stderr and returns the
-// exit code: 0, 1 for a failure, 2 for an InputError. A second signal ends the process at once.
+// exit code: 0, 1 for a failure, 2 for an InputError, 130 for what a signal cut short. A second signal ends the process at once.
 func Main(name string, run func(ctx context.Context, args []string, stdout, stderr io.Writer) error) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -38,8 +38,34 @@ func Main(name string, run func(ctx context.Context, args []string, stdout, stde
 	if err == nil {
 		return 0
 	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, context.Cause(ctx)) // which signal it was
+		return interrupted
+	}
 	fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 	return ExitCode(err)
+}
+
+// interrupted is what shells have for a process that SIGINT ended.
+const interrupted = 130
+
+// Interruptible runs work that no context stops. Where ctx ends first it returns why and leaves the work to itself, for a process that
+// is about to end: what the work writes must not be read then.
+func Interruptible(ctx context.Context, work func()) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		work()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // ExitCode returns 0 for nil, 2 for an InputError anywhere in err's tree and 1 for all else.
