@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -65,7 +66,7 @@ Monday at 0:00 UTC. Progress is shown on standard error.`,
   prescale backtest --prometheus http://localhost:9090 --start 2026-01-01T00:00:00Z --step 1m \
     --end 2026-01-15T00:00:00Z --query 'sum(rate(kafka_topic_records_in_total[1m]))'
   prescale backtest --from-kafka prescale.yaml --name ai/inference --start 168h`,
-		Args: positional(cobra.NoArgs),
+		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), cmd.Flags().Changed)
 		},
@@ -137,9 +138,12 @@ func (f *backtestFlags) run(ctx context.Context, stdout, stderr io.Writer, chang
 	if f.output != "table" && f.output != "json" {
 		return command.Inputf("--output: %q: want table or json", f.output)
 	}
+	if err := f.check(); err != nil {
+		return command.Input(err)
+	}
 	h, err := f.history(ctx)
 	if err != nil {
-		return command.Input(err)
+		return err
 	}
 	trace, gaps, err := h.trace()
 	if err != nil {
@@ -170,6 +174,59 @@ func (f *backtestFlags) run(ctx context.Context, stdout, stderr io.Writer, chang
 	return result.print(stdout, f.price > 0)
 }
 
+// check says which flags cannot be, all of them at once.
+func (f *backtestFlags) check() error {
+	finite := func(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+	var errs []error
+	for _, flag := range []struct {
+		name  string
+		value any
+		ok    bool
+		want  string
+	}{
+		{"capacity", f.capacity, finite(f.capacity) && f.capacity >= 0, "more than 0 records per second"},
+		{"need", f.need, finite(f.need) && f.need > 0, "more than 0"},
+		{"noise", f.noise, f.noise >= 0 && f.noise < 1, "a share from 0 to below 1, such as 0.05"},
+		{"lead-time", f.lead, f.lead >= 0, "0 or more"},
+		{"node-replicas", f.nodeReplicas, f.nodeReplicas >= 0, "0 or more"},
+		{"node-lead-time", f.nodeLead, f.nodeLead >= 0, "0 or more"},
+		{"partitions", f.partitions, f.partitions >= 1, "1 or more"},
+		{"pause", f.pause, f.pause >= 0, "0 or more"},
+		{"objective", f.objective, f.objective > 0, "more than 0"},
+		{"violation-ratio", f.ratio, f.ratio > 0 && f.ratio < 1, "a share between 0 and 1, such as 0.001"},
+		{"min", f.minimum, f.minimum >= 0, "0 or more"},
+		{"max", f.maximum, f.maximum >= 0, "1 or more"},
+		{"price", f.price, finite(f.price) && f.price >= 0, "0 or more"},
+		{"interval", f.tick, f.tick > 0, "more than 0, such as 15s"},
+	} {
+		if !flag.ok {
+			errs = append(errs, fmt.Errorf("--%s: %v: want %s", flag.name, flag.value, flag.want))
+		}
+	}
+	if _, err := sim.ParseAssignor(f.assignor); err != nil {
+		errs = append(errs, fmt.Errorf("--%w", err))
+	}
+	if f.html != "" {
+		if err := writable(f.html); err != nil {
+			errs = append(errs, fmt.Errorf("--html: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// writable says why a file could not be written, before there is anything to write, and leaves it as it is.
+func writable(path string) error {
+	_, missing := os.Stat(path)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
+	}
+	if err = file.Close(); errors.Is(missing, os.ErrNotExist) {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
+}
+
 // start returns when the history began, and the zero Time for one that counts its seconds from a beginning of its own.
 func (h *arrivals) start() time.Time {
 	if h.begin < 1e8 {
@@ -183,7 +240,8 @@ func (f *backtestFlags) history(ctx context.Context) (*arrivals, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newArrivals(s)
+	h, err := newArrivals(s)
+	return h, command.Input(err)
 }
 
 // trace turns a history into arrivals; a gap keeps the rate before it, since nobody knows better.
@@ -243,22 +301,9 @@ func (f *backtestFlags) scenario(trace *sim.Trace, begin time.Time, changed func
 	s.Min, s.Max, s.CapacityNoise, s.Seed = config.MinReplicas, config.MaxReplicas, f.noise, f.seed
 	s.Initial = min(max(8, s.Min), s.Max)
 	s.Start = begin
-	if f.nodeReplicas < 0 || f.nodeLead < 0 {
-		return s, config, fmt.Errorf("--node-replicas and --node-lead-time: %d and %v: want 0 or more", f.nodeReplicas, f.nodeLead)
-	}
 	s.NodeReplicas, s.NodeLead = f.nodeReplicas, f.nodeLead.Seconds()
-	assignor, err := sim.ParseAssignor(f.assignor)
-	if err != nil {
-		return s, config, fmt.Errorf("--%w", err)
-	}
-	s.Assignor = assignor
-	if !(f.need > 0) {
-		return s, config, fmt.Errorf("--need: %v: want more than 0", f.need)
-	}
+	s.Assignor = sim.Assignor(f.assignor)
 	s.Capacity = trace.MeanRate() / f.need
-	if f.capacity < 0 {
-		return s, config, fmt.Errorf("--capacity: %v: want more than 0 records per second", f.capacity)
-	}
 	if f.capacity > 0 {
 		s.Capacity = f.capacity
 	}

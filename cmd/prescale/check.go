@@ -42,7 +42,7 @@ Exit code: 0 when all is well, 1 when something was found or the cluster cannot 
 mistake in the configuration or the flags.`,
 		Example: `  prescale check --config prescale.yaml
   prescale check --kubeconfig ~/.kube/config --namespace ai`,
-		Args: positional(cobra.NoArgs),
+		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
 	cmd.Flags().StringVar(&o.config, "config", "", "configuration `FILE` of a daemon")
@@ -64,8 +64,8 @@ func (o *checkOptions) run(cmd *cobra.Command) error {
 	var cfg config.Config
 	if o.config != "" {
 		var err error
-		if cfg, err = config.Load(o.config); err != nil {
-			return command.Input(fmt.Errorf("%s:\n%w", o.config, err))
+		if cfg, err = loadConfig(o.config); err != nil {
+			return err
 		}
 	}
 	if o.kubeconfig == "" {

@@ -57,7 +57,7 @@ is then 1.
 The policy file is a ScalePolicy or its spec. Where it states no interval, the first line's is
 taken. Its schedules and events count t from 1970-01-01 UTC.`,
 		Example: "  prescale decide --policy policy.yaml --history arrivals.csv < observations.jsonl",
-		Args:    positional(cobra.NoArgs),
+		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			p, config, err := readPolicy(policy)
 			if err != nil {

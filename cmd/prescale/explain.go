@@ -34,7 +34,7 @@ observations, as prescale decide takes them, are replayed up to --at.`,
 		Example: `  prescale explain ai/inference --server http://127.0.0.1:8080
   prescale explain ai/inference --config prescale.yaml --at 2026-01-31T08:00:00Z
   prescale explain --policy policy.yaml --observations observations.jsonl --at 1767225600`,
-		Args: positional(cobra.MaximumNArgs(1)),
+		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if output != "text" && output != "json" {
 				return command.Inputf("--output: %q: want text or json", output)
@@ -44,6 +44,10 @@ observations, as prescale decide takes them, are replayed up to --at.`,
 				return command.Inputf("--config: want a policy beside it, as NAMESPACE/NAME")
 			case daemonConfig != "":
 				return explainRecorded(cmd.Context(), cmd.OutOrStdout(), daemonConfig, args[0], cmp.Or(at, "0s"), output)
+			case len(args) == 1 && (policy != "" || observations != "" || history != ""):
+				return command.Inputf("--policy, --observations and --history: go without NAMESPACE/NAME, whose decision a daemon knows")
+			case len(args) == 0 && policy == "" && observations == "":
+				return command.Inputf("what to explain? want NAMESPACE/NAME of a daemon's policy, or --policy and --observations")
 			case len(args) == 1 && at != "":
 				return command.Inputf("--at: want --config beside it: a running daemon knows the newest decision only")
 			case len(args) == 1:
@@ -61,7 +65,7 @@ observations, as prescale decide takes them, are replayed up to --at.`,
 			}
 			until := math.Inf(1)
 			if at != "" {
-				if until, err = strconv.ParseFloat(at, 64); err != nil {
+				if until, err = strconv.ParseFloat(at, 64); err != nil || math.IsNaN(until) {
 					return command.Inputf("--at: %q: want a number, in the observations' seconds", at)
 				}
 			}
@@ -114,6 +118,7 @@ func (d *deciding) explain(path string, until float64) (*explanation, error) {
 	}
 	reader := bufio.NewReaderSize(in, 1<<16)
 	var found *explanation
+	first := math.Inf(1)
 	for number := 1; ; number++ {
 		line, readErr := reader.ReadBytes('\n')
 		if len(line) > 0 {
@@ -121,6 +126,7 @@ func (d *deciding) explain(path string, until float64) (*explanation, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s: line %d: %w", path, number, err)
 			}
+			first = min(first, t)
 			if t > until {
 				break
 			}
@@ -145,7 +151,10 @@ func (d *deciding) explain(path string, until float64) (*explanation, error) {
 		}
 	}
 	if found == nil {
-		return nil, fmt.Errorf("%s: no observation at or before the moment asked for", path)
+		if math.IsInf(first, 0) {
+			return nil, fmt.Errorf("%s: empty; want one JSON object a line, as prescale decide takes them", path)
+		}
+		return nil, fmt.Errorf("%s: its first observation is of %s; want --at then or later", path, moment(first))
 	}
 	return found, nil
 }

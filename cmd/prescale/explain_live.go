@@ -24,13 +24,16 @@ func askLive(ctx context.Context, server, policy string) (*readmodel.StatusMessa
 	}
 	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
 	defer cancel()
+	if !isURL(server) {
+		return nil, command.Inputf("--server: %q: want a URL such as http://127.0.0.1:8080", server)
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(server, "/")+"/api/v1/policies/"+policy, nil)
 	if err != nil {
-		return nil, command.Inputf("--server: %q: want a URL such as http://127.0.0.1:8080", server)
+		return nil, fmt.Errorf("ask the daemon: %w", err)
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("ask the daemon: %w", err)
+		return nil, fmt.Errorf("ask the daemon at --server: %w", err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 16<<20))

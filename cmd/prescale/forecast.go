@@ -59,7 +59,7 @@ forecasts. Progress is shown on standard error.`,
   prescale forecast requests.csv --rolling --from 20000 --every 60
   prescale forecast --topic orders --brokers kafka:9092 --step 1m --start 168h --score
   prescale forecast --m4 Hourly-train.csv --horizon 48 --season 24 --interval 0.95`,
-		Args: positional(cobra.MaximumNArgs(1)),
+		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				f.source.file = args[0]
@@ -91,9 +91,6 @@ func runForecast(cmd *cobra.Command, f forecastFlags) error {
 	if f.horizon < 1 || f.horizon > forecaster.MaxHorizonSteps {
 		return command.Inputf("--horizon: %d is not within 1 to %d", f.horizon, forecaster.MaxHorizonSteps)
 	}
-	if f.source.step < 0 {
-		return command.Inputf("--step: %v is negative", f.source.step)
-	}
 	if err := f.agree(cmd.Flags().Changed); err != nil {
 		return command.Input(err)
 	}
@@ -113,7 +110,7 @@ func runForecast(cmd *cobra.Command, f forecastFlags) error {
 	}
 	s, err := f.source.read(cmd.Context(), time.Now())
 	if err != nil {
-		return command.Input(err)
+		return err
 	}
 	seasons, err := parseSeasons(f.season, s.Step)
 	if err != nil {

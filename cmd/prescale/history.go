@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/prescale/prescale/cmd/internal/command"
 	"github.com/prescale/prescale/cmd/internal/history"
 	"github.com/prescale/prescale/cmd/internal/kafkaclient"
 	"github.com/prescale/prescale/scaler"
@@ -42,7 +44,7 @@ func (h *historySource) bind(flags *pflag.FlagSet) {
 	flags.StringVar(&h.prometheus, "prometheus", "", "take the history from the Prometheus server at this `URL`")
 	flags.StringVar(&h.query, "query", "", "what to ask it: `PROMQL` of the arrivals in records per second")
 	flags.StringVar(&h.topic, "topic", "", "take it from the timestamps of this Kafka `TOPIC`'s records")
-	flags.StringSliceVar(&h.brokers, "brokers", nil, "`HOST:PORT` of the topic's cluster, a comma between several")
+	flags.StringSliceVar(&h.brokers, "brokers", nil, "`HOST:PORT`,... of its cluster (default: localhost:9092)")
 	flags.StringVar(&h.kafkaConfig, "kafka-config", "", "instead of --brokers a YAML `FILE` of brokers, tls and sasl")
 	flags.StringVar(&h.daemonConfig, "from-kafka", "", "take it from the event log that this daemon's `FILE` names")
 	flags.StringVar(&h.name, "name", "", "the policy in that event log, `NAMESPACE/NAME`")
@@ -50,46 +52,26 @@ func (h *historySource) bind(flags *pflag.FlagSet) {
 	flags.StringVar(&h.end, "end", "", "where it ends, likewise a `TIME` (default: now)")
 }
 
-// read reads the history. Its errors are the user's to mend.
+// read reads the history. What the user can mend is an InputError; a server that does not answer is none.
 func (h *historySource) read(ctx context.Context, now time.Time) (*history.Series, error) {
-	sources := 0
-	for _, source := range []string{h.file, h.prometheus, h.topic, h.daemonConfig} {
-		if source != "" {
-			sources++
-		}
+	if err := h.check(); err != nil {
+		return nil, command.Input(err)
+	}
+	if h.file != "" {
+		s, err := history.ReadFile(h.file, history.Options{Column: h.column, Step: h.step, StepRow: h.stepRow})
+		return s, command.Input(err)
+	}
+	r, err := h.span(now)
+	if err != nil {
+		return nil, command.Input(err)
 	}
 	switch {
-	case sources > 1:
-		return nil, errors.New("a file, --prometheus, --topic and --from-kafka: want one of them")
-	case h.column != "" && h.file == "":
-		return nil, errors.New("--column: goes with a file")
-	case h.query != "" && h.prometheus == "":
-		return nil, errors.New("--query: goes with --prometheus, the server's address")
-	case h.name != "" && h.daemonConfig == "":
-		return nil, errors.New("--name: goes with --from-kafka")
-	case len(h.brokers) > 0 && h.topic == "" || h.kafkaConfig != "" && h.topic == "":
-		return nil, errors.New("--brokers and --kafka-config: go with --topic")
-	case h.file != "" && (h.start != "" || h.end != ""):
-		return nil, errors.New("--start and --end: go with a server's history; a file is read whole")
-	case h.file != "":
-		return history.ReadFile(h.file, history.Options{Column: h.column, Step: h.step, StepRow: h.stepRow})
 	case h.prometheus != "":
-		if h.query == "" {
-			return nil, errors.New("--query: is missing: want PromQL of the arrivals in records per second")
-		}
-		r, err := h.span(now)
-		if err != nil {
-			return nil, err
-		}
 		return history.Prometheus(ctx, http.DefaultClient, h.prometheus, h.query, r)
 	case h.topic != "":
-		r, err := h.span(now)
-		if err != nil {
-			return nil, err
-		}
 		cluster, err := kafkaclient.Flags(h.brokers, h.kafkaConfig)
 		if err != nil {
-			return nil, err
+			return nil, command.Input(err)
 		}
 		client, err := kgo.NewClient(cluster.Options()...)
 		if err != nil {
@@ -97,18 +79,50 @@ func (h *historySource) read(ctx context.Context, now time.Time) (*history.Serie
 		}
 		defer client.Close()
 		return history.Topics(ctx, client, []string{h.topic}, r, r.To.Sub(r.From))
-	case h.daemonConfig != "":
-		if h.name == "" {
-			return nil, errors.New("--name: is missing: want the policy as namespace/name")
-		}
-		r, err := h.span(now)
-		if err != nil {
-			return nil, err
-		}
-		return recordedArrivals(ctx, h.daemonConfig, h.name, r.From, r.To, h.step)
 	default:
-		return nil, errors.New("no history: name a CSV file, --prometheus and --query, --topic, or --from-kafka and --name")
+		return recordedArrivals(ctx, h.daemonConfig, h.name, r.From, r.To, h.step)
 	}
+}
+
+// check says which flags are missing, or would be passed over.
+func (h *historySource) check() error {
+	sources := 0
+	for _, source := range []string{h.file, h.prometheus, h.topic, h.daemonConfig} {
+		if source != "" {
+			sources++
+		}
+	}
+	switch {
+	case h.step < 0:
+		return fmt.Errorf("--step: %v is negative", h.step)
+	case sources > 1:
+		return errors.New("a file, --prometheus, --topic and --from-kafka: want one of them")
+	case h.column != "" && h.file == "":
+		return errors.New("--column: goes with a file")
+	case h.query != "" && h.prometheus == "":
+		return errors.New("--query: goes with --prometheus, the server's address")
+	case h.name != "" && h.daemonConfig == "":
+		return errors.New("--name: goes with --from-kafka")
+	case len(h.brokers) > 0 && h.topic == "" || h.kafkaConfig != "" && h.topic == "":
+		return errors.New("--brokers and --kafka-config: go with --topic")
+	case h.file != "" && (h.start != "" || h.end != ""):
+		return errors.New("--start and --end: go with a server's history; a file is read whole")
+	case sources == 0:
+		return errors.New("no history: name a CSV file, --prometheus and --query, --topic, or --from-kafka and --name")
+	case h.prometheus != "" && !isURL(h.prometheus):
+		return fmt.Errorf("--prometheus: %q: want a URL such as http://prometheus:9090", h.prometheus)
+	case h.prometheus != "" && h.query == "":
+		return errors.New("--query: is missing: want PromQL of the arrivals in records per second")
+	case h.daemonConfig != "" && h.name == "":
+		return errors.New("--name: is missing: want the policy as namespace/name")
+	}
+	return nil
+}
+
+// isURL reports whether text is the address of an HTTP server.
+func isURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https")
 }
 
 // defaultSpan is how far back a server is asked where nothing is said: two weeks show a weekly season twice.

@@ -21,7 +21,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/prescale/prescale/cmd/internal/command"
-	"github.com/prescale/prescale/cmd/internal/config"
 	"github.com/prescale/prescale/cmd/internal/kafkaclient"
 	"github.com/prescale/prescale/metrics/collector"
 	"github.com/prescale/prescale/metrics/collector/kafka"
@@ -55,7 +54,7 @@ named with the reason on standard error; the others are shown, and the exit code
 		Example: `  prescale lag --brokers kafka:9092
   prescale lag --brokers kafka:9092 --group inference --group 'fl.*' -o json
   prescale lag --config prescale.yaml --watch`,
-		Args: positional(cobra.NoArgs),
+		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -187,18 +186,21 @@ func (o *lagOptions) selection() (kafka.Selection, error) {
 // clusterConfigs returns the clusters to ask, by name.
 func (o *lagOptions) clusterConfigs() (map[string]kafkaclient.Config, error) {
 	if (len(o.brokers) > 0) == (o.config != "") {
-		return nil, command.Inputf("--brokers: give either it or --config")
+		return nil, command.Inputf("--brokers, --config: want one of them")
 	}
 	if len(o.brokers) > 0 {
+		if len(o.clusters) > 0 {
+			return nil, command.Inputf("--cluster: goes with --config")
+		}
 		cluster := kafkaclient.Config{Brokers: o.brokers}
 		if err := cluster.Validate(); err != nil {
 			return nil, command.Inputf("--%w", err)
 		}
 		return map[string]kafkaclient.Config{"default": cluster}, nil
 	}
-	file, err := config.Load(o.config)
+	file, err := loadConfig(o.config)
 	if err != nil {
-		return nil, command.Input(err)
+		return nil, err
 	}
 	if len(o.clusters) == 0 {
 		return file.Clusters, nil

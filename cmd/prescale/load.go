@@ -17,7 +17,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/prescale/prescale/cmd/internal/command"
-	"github.com/prescale/prescale/cmd/internal/config"
 	"github.com/prescale/prescale/cmd/internal/kafkaclient"
 	"github.com/prescale/prescale/cmd/internal/trace"
 )
@@ -66,7 +65,7 @@ them: id, sentAtMillis, contextTokens, generatedTokens.`,
   prescale load --brokers localhost:9092 --topic requests --speed 20 --duration 3m
   prescale load --config prescale.yaml --topic inference.requests --trace week.csv \
     --value '{"v":1,"id":"{id}","requestedAtMillis":{millis},"features":[0.1,0.2,0.3,0.4]}'`,
-		Args: positional(cobra.NoArgs),
+		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -132,7 +131,7 @@ func (o *loadOptions) validate() (kafkaclient.Config, *trace.Trace, error) {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	check(o.topic != "", "--topic: missing")
+	check(o.topic != "", "--topic: is missing: want the topic to write to")
 	check(o.speed > 0, "--speed: %v: want more than 0", o.speed)
 	check(o.duration >= 0, "--duration: %v: want 0 (the whole trace) or more", o.duration)
 	check(o.output == "text" || o.output == "json", "--output: %q: want text or json", o.output)
@@ -141,7 +140,7 @@ func (o *loadOptions) validate() (kafkaclient.Config, *trace.Trace, error) {
 	case (len(o.brokers) > 0) == (o.config != ""):
 		errs = append(errs, errors.New("--brokers, --config: want one of them"))
 	case o.config != "":
-		cfg, err := config.Load(o.config)
+		cfg, err := loadConfig(o.config)
 		if err != nil {
 			errs = append(errs, err)
 			break
@@ -151,7 +150,7 @@ func (o *loadOptions) validate() (kafkaclient.Config, *trace.Trace, error) {
 		check(ok, "--cluster: %q: --config names no such cluster", o.cluster)
 	default:
 		if err := cluster.Validate(); err != nil {
-			errs = append(errs, err)
+			errs = append(errs, fmt.Errorf("--%w", err))
 		}
 	}
 	played, err := trace.Open(o.trace)

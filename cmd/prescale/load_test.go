@@ -111,7 +111,7 @@ func TestLoadRefuses(t *testing.T) {
 		want []string
 		code int
 	}{
-		{"--brokers " + broker, []string{"--topic: missing"}, 2},
+		{"--brokers " + broker, []string{"--topic: is missing"}, 2},
 		{"--topic requests --speed 0 --duration -1s -o xml", []string{"--speed: 0", "--duration: -1s", `--output: "xml"`, "--brokers, --config: want one"}, 2},
 		{"--brokers " + broker + " --topic requests --trace missing.csv", []string{"--trace: open missing.csv"}, 2},
 		{"--brokers " + broker + " --topic other", []string{`--topic: "other": the cluster has no such topic`}, 2},

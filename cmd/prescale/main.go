@@ -3,12 +3,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/prescale/prescale/cmd/internal/command"
+	"github.com/prescale/prescale/cmd/internal/config"
 )
 
 func main() { os.Exit(command.Main("prescale", run)) }
@@ -40,7 +44,7 @@ func newRootCommand() *cobra.Command {
 			return cmd.Help()
 		},
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return command.Input(err) })
+	root.SetFlagErrorFunc(badFlag)
 	root.SetUsageTemplate(usageTemplate)
 	root.AddCommand(
 		newServeCommand(),
@@ -76,15 +80,49 @@ Examples:
 "{{.CommandPath}} COMMAND --help" tells more of a command.{{end}}
 `
 
-// positional makes a wrong number of arguments the user's mistake: exit code 2, like a wrong flag.
-func positional(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error { return command.Input(check(cmd, args)) }
+// atMost makes more than n arguments the user's mistake: exit code 2, like a wrong flag.
+func atMost(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > n {
+			return command.Inputf("unexpected argument %q; %s --help tells what it takes", args[n], cmd.CommandPath())
+		}
+		return nil
+	}
+}
+
+// badFlag says of a flag that cannot be read what is wanted.
+func badFlag(cmd *cobra.Command, err error) error {
+	var value *pflag.InvalidValueError
+	if !errors.As(err, &value) {
+		return command.Inputf("%w; %s --help lists the flags", err, cmd.CommandPath())
+	}
+	kind := value.GetFlag().Value.Type()
+	want, ok := map[string]string{
+		"duration": "a number with its unit, such as 90s, 5m or 24h", "int": "a whole number", "uint64": "a whole number from 0",
+		"float64": "a number", "float64Slice": "numbers with commas between", "bool": "true or false",
+	}[kind]
+	if !ok {
+		return command.Input(err)
+	}
+	return command.Inputf("--%s: %q: want %s", value.GetFlag().Name, value.GetValue(), want)
+}
+
+// loadConfig reads a daemon's configuration. Every mistake is told under the name of the file.
+func loadConfig(path string) (config.Config, error) {
+	cfg, err := config.Load(path)
+	if unread := (*fs.PathError)(nil); errors.As(err, &unread) && unread.Path == path {
+		return cfg, command.Input(err) // and names the file
+	}
+	if err != nil {
+		return cfg, command.Inputf("%s:\n%w", path, err)
+	}
+	return cfg, nil
 }
 
 // required checks a flag that has no default.
-func required(flag, value string) error {
+func required(flag, value, what string) error {
 	if value == "" {
-		return command.Inputf("--%s: missing", flag)
+		return command.Inputf("--%s: is missing: want a %s", flag, what)
 	}
 	return nil
 }

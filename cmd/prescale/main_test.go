@@ -2,6 +2,10 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -36,12 +40,107 @@ func TestCheckReportsEveryMistakeAndExitsWithTwo(t *testing.T) {
 	}
 }
 
-func TestUnknownFlagsAndMissingFilesAreTheUsersMistake(t *testing.T) {
-	for _, args := range [][]string{{"check", "--nope"}, {"check", "--config", "nope.yaml"}, {"check"}, {"nope"}} {
-		var out bytes.Buffer
-		if code := command.ExitCode(run(t.Context(), args, &out, &out)); code != 2 {
-			t.Errorf("%v: exit code %d, want 2", args, code)
+// TestTheUsersMistakes are told with the flag, its value and what is wanted, before anything is asked, tried or written.
+func TestTheUsersMistakes(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
 		}
+		return path
+	}
+	rows, empty := write("rows.csv", wavy(50)), write("empty.yaml", "")
+	policy := write("policy.yaml", "kafka: {group: g, topics: [t]}\nreplicas: {min: 1, max: 4}\nobjective: {lagSeconds: 30}\n")
+	ticks := write("ticks.jsonl", `{"t": 90, "intervalSeconds": 15, "arrivalRecords": 1}`+"\n")
+	none := filepath.Join(dir, "none")
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"nope"}, `unknown command "nope"`},
+		{[]string{"check"}, "want --config FILE, --kubeconfig FILE or both"},
+		{[]string{"check", "--nope"}, "unknown flag: --nope; prescale check --help lists the flags"},
+		{[]string{"check", "more"}, `unexpected argument "more"; prescale check --help`},
+		{[]string{"check", "--config", none}, none + ": no such file"},
+		{[]string{"check", "--config", empty}, empty + ":\nclusters: none"},
+		{[]string{"lag", "--config", empty}, empty + ":\nclusters: none"},
+		{[]string{"lag"}, "--brokers, --config: want one of them"},
+		{[]string{"lag", "--brokers", "a:1", "--cluster", "main"}, "--cluster: goes with --config"},
+		{[]string{"load", "--topic", "t", "--brokers", "a"}, `--brokers[0]: "a": want host:port`},
+		{[]string{"load", "--topic", "t", "--config", empty}, empty + ":\nclusters: none"},
+		{[]string{"serve"}, "--config: is missing: want a configuration file"},
+		{[]string{"replay", "--config", empty, "--from", "1h", "--to", "2h"}, "--from and --to: "},
+		{[]string{"forecast", rows, "more"}, `unexpected argument "more"; prescale forecast --help`},
+		{[]string{"forecast", rows, "--step", "60"}, `--step: "60": want a number with its unit, such as 90s`},
+		{[]string{"forecast", rows, "--step", "-60s"}, "--step: -1m0s is negative"},
+		{[]string{"forecast", rows, "--horizon", "ten"}, `--horizon: "ten": want a whole number`},
+		{[]string{"forecast", rows, "--quantiles", "half"}, `--quantiles: "half": want numbers with commas between`},
+		{[]string{"forecast", "--prometheus", "prometheus:9090", "--query", "up"}, `--prometheus: "prometheus:9090": want a URL such as http://`},
+		{[]string{"forecast", "--prometheus", "http://prometheus:9090"}, "--query: is missing: want PromQL"},
+		{[]string{"forecast", "--from-kafka", empty}, "--name: is missing: want the policy"},
+		{[]string{"forecast", "--topic", "t", "--start", "1h", "--end", "2h"}, "which is not after its begin"},
+		{[]string{"backtest"}, "no history: name a CSV file"},
+		{[]string{"backtest", "--input", rows, "--step", "-60s"}, "--step: -1m0s is negative"},
+		{[]string{"backtest", "--input", rows, "--lead-time", "-1s"}, "--lead-time: -1s: want 0 or more"},
+		{[]string{"backtest", "--input", rows, "--pause", "-1s"}, "--pause: -1s: want 0 or more"},
+		{[]string{"backtest", "--input", rows, "--partitions", "0"}, "--partitions: 0: want 1 or more"},
+		{[]string{"backtest", "--input", rows, "--price", "-3"}, "--price: -3: want 0 or more"},
+		{[]string{"backtest", "--input", rows, "--noise", "5"}, "--noise: 5: want a share from 0 to below 1"},
+		{[]string{"backtest", "--input", rows, "--capacity", "NaN"}, "--capacity: NaN: want more than 0"},
+		{[]string{"backtest", "--input", rows, "--violation-ratio", "3", "--need", "0"}, "such as 0.001"},
+		{[]string{"backtest", "--input", rows, "--assignor", "best"}, `--assignor: "best": want range`},
+		{[]string{"backtest", "--input", rows, "--html", filepath.Join(none, "page.html")}, "--html: open " + none},
+		{[]string{"backtest", "--input", rows, "--html", dir}, "--html: open " + dir + ": is a directory"},
+		{[]string{"explain"}, "want NAMESPACE/NAME of a daemon's policy, or --policy and --observations"},
+		{[]string{"explain", "a/b", "--policy", policy}, "go without NAMESPACE/NAME"},
+		{[]string{"explain", "a/b", "--server", "127.0.0.1:8080"}, `--server: "127.0.0.1:8080": want a URL`},
+		{[]string{"explain", "--policy", policy, "--observations", ticks, "--at", "NaN"}, `--at: "NaN": want a number`},
+		{[]string{"explain", "--policy", policy, "--observations", ticks, "--at", "60"}, "its first observation is of t = 90; want --at then or later"},
+		{[]string{"explain", "--policy", policy, "--observations", empty}, "empty; want one JSON object a line"},
+	} {
+		var out, errs bytes.Buffer
+		err := run(t.Context(), tt.args, &out, &errs)
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%v: got %v, want %q", tt.args, err, tt.want)
+		}
+		if code := command.ExitCode(err); code != 2 {
+			t.Errorf("%v: exit code %d, want 2", tt.args, code)
+		}
+		if out.Len() > 0 {
+			t.Errorf("%v: printed %q", tt.args, out.String())
+		}
+	}
+}
+
+// TestAServerThatDoesNotAnswerIsNoMistake: it exits with 1, whoever asks.
+func TestAServerThatDoesNotAnswerIsNoMistake(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	server.Close() // and nothing listens at its address
+	broker := strings.TrimPrefix(server.URL, "http://")
+	for _, args := range [][]string{
+		{"forecast", "--prometheus", server.URL, "--query", "up"},
+		{"backtest", "--prometheus", server.URL, "--query", "up"},
+		{"backtest", "--topic", "t", "--brokers", broker, "--start", "1h"},
+		{"explain", "ai/inference", "--server", server.URL},
+		{"lag", "--brokers", broker},
+	} {
+		var out bytes.Buffer
+		err := run(t.Context(), args, &out, io.Discard)
+		if command.ExitCode(err) != 1 || !strings.Contains(err.Error(), broker) || out.Len() > 0 {
+			t.Errorf("%v: got %v and %q, want exit code 1 and the address", args, err, out.String())
+		}
+	}
+}
+
+// TestAReportThatCannotBeMadeLeavesNoFile: that it can be written is tried before the work.
+func TestAReportThatCannotBeMadeLeavesNoFile(t *testing.T) {
+	page := filepath.Join(t.TempDir(), "page.html")
+	if err := run(t.Context(), []string{"backtest", "--input", "none.csv", "--html", page}, io.Discard, io.Discard); err == nil {
+		t.Fatal("a history that is not there was read")
+	}
+	if _, err := os.Stat(page); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the report: %v, want none", err)
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/prescale/prescale/cmd/internal/command"
-	"github.com/prescale/prescale/cmd/internal/config"
 	"github.com/prescale/prescale/cmd/internal/history"
 	"github.com/prescale/prescale/cmd/internal/pipeline"
 	"github.com/prescale/prescale/metrics/eventlog"
@@ -27,9 +26,9 @@ type recorded struct {
 
 // openRecorded connects to the event log of the daemon with the configuration file. The caller closes it.
 func openRecorded(path string) (*recorded, error) {
-	cfg, err := config.Load(path)
+	cfg, err := loadConfig(path)
 	if err != nil {
-		return nil, command.Input(fmt.Errorf("%s:\n%w", path, err))
+		return nil, err
 	}
 	policies, err := cfg.PipelinePolicies()
 	if err != nil {

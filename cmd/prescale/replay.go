@@ -37,7 +37,7 @@ decision follows from the observations before it under the policy of that time. 
 if not.`,
 		Example: `  prescale replay --config prescale.yaml --from 6h --policy ai/inference
   prescale replay --config prescale.yaml --check`,
-		Args: positional(cobra.NoArgs),
+		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return replay(cmd.Context(), o, cmd.OutOrStdout())
 		},
@@ -52,7 +52,7 @@ if not.`,
 }
 
 func replay(ctx context.Context, o replayOptions, stdout io.Writer) error {
-	if err := required("config", o.config); err != nil {
+	if err := required("config", o.config, "configuration file of the daemon"); err != nil {
 		return err
 	}
 	if o.output != "text" && o.output != "json" {
@@ -70,6 +70,9 @@ func replay(ctx context.Context, o replayOptions, stdout io.Writer) error {
 		if to, err = history.ParseMoment(o.to, now); err != nil {
 			return command.Inputf("--to: %w", err)
 		}
+	}
+	if !to.After(from) {
+		return command.Inputf("--from and --to: %s is not before %s", from.UTC().Format(time.RFC3339), to.UTC().Format(time.RFC3339))
 	}
 	r, err := openRecorded(o.config)
 	if err != nil {

@@ -35,14 +35,14 @@ What was seen and decided is kept in a log. In Kafka it survives this process, a
 the work; in memory it is this process's alone and lost with it.`,
 		Example: `  prescale serve --config prescale.yaml
   prescale serve --config prescale.yaml --log memory`,
-		Args: positional(cobra.NoArgs),
+		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := required("config", path); err != nil {
+			if err := required("config", path, "configuration file"); err != nil {
 				return err
 			}
-			cfg, err := config.Load(path)
+			cfg, err := loadConfig(path)
 			if err != nil {
-				return command.Input(fmt.Errorf("%s:\n%w", path, err))
+				return err
 			}
 			if logFlag != "" {
 				cfg.Log = config.Log(logFlag)
