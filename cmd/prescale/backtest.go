@@ -129,6 +129,9 @@ type backtestResult struct {
 	OracleUpper    float64       `json:"oracleCostRatioAtMost"`
 	Rows           []backtestRow `json:"policies"`
 	Gaps           int           `json:"gapSteps"`
+	// LateAtMost is what comes late with MostReplicas, as many as are allowed, all the time.
+	MostReplicas int     `json:"mostReplicas"`
+	LateAtMost   float64 `json:"lateRatioWithMostReplicas"`
 
 	scenario sim.Scenario
 	recorded *sim.Forecasts
@@ -376,6 +379,12 @@ func (f *backtestFlags) tryAll(ctx context.Context, s sim.Scenario, config scale
 			KnowsCapacity: !c.learns, KnowsTheFuture: c.future, points: r.Points,
 		})
 	}
+	bar.begin("most replicas")
+	most, err := sim.Run(s, sim.Fixed(s.Max))
+	if err != nil {
+		return nil, err
+	}
+	result.MostReplicas, result.LateAtMost = s.Max, most.LateRatio
 	bar.begin("clairvoyant")
 	o, err := sim.ClairvoyantCost(s)
 	if err != nil {
@@ -446,7 +455,8 @@ func (r *backtestResult) print(w io.Writer, priced bool) error {
 		return err
 	}
 	fmt.Fprintf(w, "cost is in multiples of arrivals ÷ capacity, the least any rule can pay; a clairvoyant who knows the partitions pays %.3f to %.3f\n", r.OracleLower, r.OracleUpper)
-	_, err := fmt.Fprintln(w, "prescale learns the capacity and the lead time; the other rules are told the capacity")
+	fmt.Fprintln(w, "prescale learns the capacity and the lead time; the other rules are told the capacity")
+	_, err := fmt.Fprintln(w, r.Promised())
 	return err
 }
 

@@ -58,7 +58,7 @@ func TestBacktestTableAndReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"<svg", "prescale", "HPA on rate", "<path d=\"M"} {
+	for _, want := range []string{"<svg", "prescale", "HPA on rate", "<path d=\"M", result.Promised()} {
 		if !bytes.Contains(page, []byte(want)) {
 			t.Errorf("the report lacks %q", want)
 		}
