@@ -281,7 +281,11 @@ func (d *deciding) run(ctx context.Context, in io.Reader, out io.Writer) error {
 	writer := bufio.NewWriter(out)
 	lines := 0
 	for number := 1; ; number++ {
-		line, readErr := reader.ReadBytes('\n')
+		var line []byte
+		var readErr error
+		if command.Interruptible(ctx, func() { line, readErr = reader.ReadBytes('\n') }) != nil {
+			return nil
+		}
 		if len(line) > 0 || readErr == nil {
 			lines++
 			if number == 1 {
@@ -317,8 +321,6 @@ func (d *deciding) run(ctx context.Context, in io.Reader, out io.Writer) error {
 			return nil
 		case readErr != nil:
 			return fmt.Errorf("line %d: %w", number, readErr)
-		case ctx.Err() != nil:
-			return nil
 		}
 	}
 }

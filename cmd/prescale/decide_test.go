@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -232,6 +233,30 @@ func TestDecideAnswersBeforeTheNextLine(t *testing.T) {
 }
 
 // TestDecideHeedsWhatItIsTold gives keys that change the answer.
+// TestDecideEndsWhileItWaits for a line that never comes.
+func TestDecideEndsWhileItWaits(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	in, write := io.Pipe()
+	defer write.Close()
+	p, config, err := readPolicy(writeFile(t, "policy.yaml", testPolicy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, answers := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- (&deciding{policy: p, config: config, stderr: io.Discard}).run(ctx, in, answers)
+	}()
+	fmt.Fprintln(write, tick(0, 100, 2))
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("ended with %v", err)
+	}
+}
+
 func TestDecideHeedsWhatItIsTold(t *testing.T) {
 	last := func(policy string, from int, more, after string) map[string]any {
 		t.Helper()

@@ -214,7 +214,7 @@ func (f *forecastFlags) readOrigins() (*origins, error) {
 		return nil, err
 	}
 	defer in.Close()
-	out := &origins{file: f.origins}
+	out := &origins{file: history.Name(f.origins)}
 	scanner := bufio.NewScanner(in)
 	for line := 1; scanner.Scan(); line++ {
 		text := strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(strings.TrimPrefix(scanner.Text(), "\ufeff")), ","))
@@ -224,17 +224,17 @@ func (f *forecastFlags) readOrigins() (*origins, error) {
 		o, err := strconv.Atoi(text)
 		switch n := len(out.rows); {
 		case err != nil || o < 0:
-			return nil, fmt.Errorf("%s: line %d: %q is no row index; want a whole number from 0", f.origins, line, text)
+			return nil, fmt.Errorf("%s: line %d: %q is no row index; want a whole number from 0", out.file, line, text)
 		case n > 0 && o <= out.rows[n-1]:
-			return nil, fmt.Errorf("%s: line %d: origin %d does not rise above %d", f.origins, line, o, out.rows[n-1])
+			return nil, fmt.Errorf("%s: line %d: origin %d does not rise above %d", out.file, line, o, out.rows[n-1])
 		}
 		out.rows, out.lines = append(out.rows, o), append(out.lines, line)
 	}
 	if err := scanner.Err(); err != nil {
-		return nil, fmt.Errorf("%s: %w", f.origins, err)
+		return nil, fmt.Errorf("%s: %w", out.file, err)
 	}
 	if len(out.rows) == 0 {
-		return nil, fmt.Errorf("%s: no origins; want one row index a line", f.origins)
+		return nil, fmt.Errorf("%s: no origins; want one row index a line", out.file)
 	}
 	return out, nil
 }

@@ -44,7 +44,7 @@ func forecastM4(cmd *cobra.Command, f forecastFlags) error {
 		return command.Input(err)
 	}
 	defer in.Close()
-	lines, err := history.ReadM4(in, f.source.file, 3)
+	lines, err := history.ReadM4(in, history.Name(f.source.file), 3)
 	if err != nil {
 		return command.Input(err)
 	}

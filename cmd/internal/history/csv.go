@@ -34,7 +34,7 @@ func ReadFile(path string, o Options) (*Series, error) {
 		return nil, err
 	}
 	defer in.Close()
-	return ReadCSV(in, path, o)
+	return ReadCSV(in, Name(path), o)
 }
 
 // ReadCSV reads rows of a time and values, separated by commas, semicolons or tabs. A header line may name them: the time is the

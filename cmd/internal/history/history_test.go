@@ -82,6 +82,8 @@ func TestReadCSVSaysWhatItWants(t *testing.T) {
 		{"beyond numbers", "t_s,n\n0,1\n60,1e400\n", 0, `line 3 (row 1): n: "1e400" is infinite`},
 		{"too large", "t_s,n\n0,1\n60,1e30\n", 0, `line 3 (row 1): n: "1e30" is too large; want at most 1e+18`},
 		{"microseconds", "t_s,n\n1767225600000000,1\n1767225660000000,2\n", 0, "is out of range; want seconds, or milliseconds since 1970"},
+		{"no text", "PK\x03\x04\x14\x00\x06", 0, "is not text; want a table"},
+		{"carriage returns alone", "t_s,n\r0,1\r60,2\r", 0, "ends its lines with carriage returns alone"},
 		{"two bytes a character", "\xff\xfet\x00", 0, "is UTF-16; want UTF-8"},
 		{"half the step", "t_s,n\n0,1\n60,2\n180,2\n", 30 * time.Second, "rows are 1m0s apart at least, and the step is said to be 30s; want --step 1m0s"},
 		{"twice the step", "t_s,n\n0,1\n60,2\n120,2\n", 2 * time.Minute, "line 3 (row 1): 1m0s after the row before; want a multiple of the step of 2m0s"},

@@ -41,6 +41,14 @@ type unpacked struct {
 
 func (u *unpacked) Close() error { return errors.Join(u.Reader.Close(), u.file.Close()) }
 
+// Name is what messages call a path that Open takes.
+func Name(path string) string {
+	if path == "-" {
+		return "standard input"
+	}
+	return path
+}
+
 // longestHeader is how much of a file is looked at for what separates its fields.
 const longestHeader = 1 << 16
 
@@ -58,6 +66,10 @@ func table(r io.Reader) (io.Reader, rune, error) {
 		head = head[len("\ufeff"):]
 	case bytes.HasPrefix(head, []byte{0xff, 0xfe}), bytes.HasPrefix(head, []byte{0xfe, 0xff}):
 		return nil, 0, errors.New("is UTF-16; want UTF-8, such as a spreadsheet's \"CSV UTF-8\"")
+	case bytes.IndexByte(head, 0) >= 0:
+		return nil, 0, errors.New("is not text; want a table with commas between its fields, as a spreadsheet exports as \"CSV UTF-8\"")
+	case bytes.IndexByte(head, '\r') >= 0 && bytes.IndexByte(head, '\n') < 0:
+		return nil, 0, errors.New("ends its lines with carriage returns alone; want newlines")
 	}
 	counts := map[byte]int{}
 	quoted := false
