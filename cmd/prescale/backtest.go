@@ -306,6 +306,10 @@ func (f *backtestFlags) scenario(trace *sim.Trace, begin time.Time, changed func
 	s.Start = begin
 	s.NodeReplicas, s.NodeLead = f.nodeReplicas, f.nodeLead.Seconds()
 	s.Assignor = sim.Assignor(f.assignor)
+	if steps := forecastSteps(&s); steps > forecaster.MaxHorizonSteps {
+		return s, config, fmt.Errorf("--interval: %v: to see past a lead time takes %d of them, and %d can be forecast; want a longer one, or a shorter --lead-time",
+			config.Interval, steps, forecaster.MaxHorizonSteps)
+	}
 	s.Capacity = trace.MeanRate() / f.need
 	if f.capacity > 0 {
 		s.Capacity = f.capacity
@@ -331,17 +335,22 @@ type contender struct {
 	learns  bool
 }
 
+// forecastSteps returns how many steps are forecast: a lead time, when it is longer than said, and some beyond it.
+func forecastSteps(s *sim.Scenario) int {
+	longest := s.Lead
+	if s.NodeReplicas > 0 {
+		longest += s.NodeLead
+	}
+	return max(int(math.Ceil(1.3*longest/s.Tick))+6, 4)
+}
+
 // tryAll runs every rule over the history.
 func (f *backtestFlags) tryAll(ctx context.Context, s sim.Scenario, config scaler.Config, bar *progressBar) (*backtestResult, error) {
 	result := &backtestResult{
 		Trace: s.Trace.Name, Days: s.Trace.Duration() / 86400, MeanRate: s.Trace.MeanRate(), Capacity: s.Capacity,
 		LeadSeconds: s.Lead, Partitions: s.Partitions, Objective: s.Objective, ViolationRatio: config.ViolationRatio, scenario: s,
 	}
-	longest := s.Lead
-	if s.NodeReplicas > 0 {
-		longest += s.NodeLead
-	}
-	steps := max(int(math.Ceil(1.3*longest/s.Tick))+6, 4)
+	steps := forecastSteps(&s)
 	model, err := catalog.New(forecaster.Config{
 		Step: config.Interval, MaxSteps: steps, Quantiles: forecaster.DefaultQuantiles(),
 		Seasons: f.stated.Seasons(), Events: f.stated.Events(),

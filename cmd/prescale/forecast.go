@@ -118,7 +118,7 @@ func runForecast(cmd *cobra.Command, f forecastFlags) error {
 	}
 	config := forecaster.Config{Step: s.Step, MaxSteps: f.horizon, Quantiles: f.quantiles, Seasons: seasons}
 	if err := config.Validate(); err != nil {
-		return command.Input(err)
+		return command.Inputf("--%s", strings.ReplaceAll(err.Error(), "\n", "\n--")) // its fields are called as the flags are
 	}
 	first := slices.IndexFunc(s.Values, func(v float64) bool { return !math.IsNaN(v) })
 	if first < 0 {
@@ -176,6 +176,9 @@ func parseSeasons(texts []string, step time.Duration) ([]time.Duration, error) {
 	for _, text := range texts {
 		text = strings.TrimSpace(text)
 		if n, err := strconv.Atoi(text); err == nil && n > 0 {
+			if n > int(math.MaxInt64/step) {
+				return nil, fmt.Errorf("--season: %q steps of %v: too long; want a number of steps such as 24", text, step)
+			}
 			out = append(out, time.Duration(n)*step)
 			continue
 		}

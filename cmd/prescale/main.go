@@ -31,6 +31,10 @@ func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "prescale",
 		Short: "Scale Kafka-fed services on Kubernetes before the lag arrives",
+		Long: `Scale Kafka-fed services on Kubernetes before the lag arrives.
+
+Exit codes: 0 when all went well; 1 when something failed, or was found by check, replay or decide;
+2 for a mistake in flags or files, of which nothing was carried out; 130 when a signal cut it short.`,
 		Example: `  prescale lag --brokers kafka:9092
   prescale forecast requests.csv --score
   prescale serve --config prescale.yaml`,
