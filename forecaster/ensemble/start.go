@@ -10,11 +10,13 @@ import (
 
 // start is what the quantiles of the experts' errors are taken to be until outcomes tell: those of a normal distribution, wider the
 // further ahead. How much wider is seen sooner than those quantiles: noise moves as far in thirty steps as in one, a random walk
-// further by the root of thirty.
+// further by the root of thirty. And few outcomes do not tell how heavy the tail is: a Laplace distribution is assumed at first, and the
+// normal one by degrees.
 type start struct {
 	move   []float64 // mean of |z - z h steps before|, for h from 1
 	count  []int     // how many are in it
 	growth []float64 // by target: what the quantiles were multiplied by
+	doubt  float64   // how much of the way to the Laplace distribution they are
 }
 
 // Where a number says no more it was chosen on the quantile loss of first forecasts from 30 to 200 samples, of traces that the
@@ -25,6 +27,7 @@ const (
 	// mostGrowth bounds that power: below the half of a walk, since what moves far is foreseen in part.
 	mostGrowth   = 0.35
 	startSamples = 100 // values until the start has no more say
+	laplaceScale = 0.8 // gives the Laplace distribution the normal one's 0.9 quantile
 )
 
 func (p *start) init(b *bank) {
@@ -37,10 +40,24 @@ func (p *start) init(b *bank) {
 // normal returns the quantile of a target's errors in units of the scale, before they grow: of a normal distribution for a step, and
 // for a window of the largest of as many normal variables as the root of its length, as its steps are neither independent nor equal.
 func (b *bank) normal(t int, level float64) float64 {
-	if t >= b.reach {
-		level = math.Pow(level, 1/math.Sqrt(float64(b.span(t))))
+	return math.Sqrt2 * math.Erfinv(2*b.alone(t, level)-1)
+}
+
+// laplace is normal of a distribution with heavier tails.
+func (b *bank) laplace(t int, level float64) float64 {
+	level = b.alone(t, level)
+	if level < 0.5 {
+		return laplaceScale * math.Log(2*level)
 	}
-	return math.Sqrt2 * math.Erfinv(2*level-1)
+	return -laplaceScale * math.Log(2*(1-level))
+}
+
+// alone returns the level of one of the variables whose largest a target is.
+func (b *bank) alone(t int, level float64) float64 {
+	if t < b.reach {
+		return level
+	}
+	return math.Pow(level, 1/math.Sqrt(float64(b.span(t))))
 }
 
 // worth is how many outcomes of a target its start is worth. Outcomes of forecasts made far ahead overlap and tell less.
@@ -70,6 +87,7 @@ func (b *bank) begin(s *signal.Signal) {
 	if s.Known() > startSamples {
 		return
 	}
+	doubt := 1 - float64(s.Known())/startSamples
 	move := s.Scale()
 	for i, mean := range b.start.move {
 		if i > 0 {
@@ -78,20 +96,23 @@ func (b *bank) begin(s *signal.Signal) {
 			move += n / (n + startPrior) * (mean - move)
 		}
 		growth := max(1, min(math.Pow(float64(i+1), mostGrowth), move/s.Scale()))
-		b.grow(i, growth)
+		b.grow(i, growth, doubt)
 		if w := slices.Index(b.windows, i+1); w >= 0 {
-			b.grow(b.reach+w, growth)
+			b.grow(b.reach+w, growth, doubt)
 		}
 	}
+	b.start.doubt = doubt
 }
 
 // grow moves a target's quantiles by what is left of their start after the outcomes that it has seen.
-func (b *bank) grow(t int, growth float64) {
-	more := growth - b.start.growth[t]
+func (b *bank) grow(t int, growth, doubt float64) {
+	wide, doubted := b.start.growth[t], b.start.doubt
 	b.start.growth[t] = growth
 	left := b.worth(t) / (b.worth(t) + float64(b.count[t]))
 	for i, level := range b.levels {
-		move := float32(more * left * b.normal(t, level))
+		normal := b.normal(t, level)
+		tail := b.laplace(t, level) - normal
+		move := float32(left * (growth*(normal+doubt*tail) - wide*(normal+doubted*tail)))
 		offset := b.offset[(t*len(b.levels)+i)*b.k:][:b.k]
 		for e := range offset {
 			offset[e] += move
@@ -105,4 +126,5 @@ func (p *start) visit(c *checkpoint.Codec) {
 		c.Int(&p.count[i])
 	}
 	c.Float64s("growths", p.growth)
+	c.Float64(&p.doubt)
 }
