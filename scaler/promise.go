@@ -34,9 +34,10 @@ const (
 	// maxWeight bounds how much a busy tick counts for against an average one.
 	maxWeight = 3.0
 	// episodeShare is the share of late records within an hour, as a multiple of the promise, at which a further late tick
-	// counts half. With 5, promises below 0.3 % on bursty arrivals were missed by two to five times; 25 costs a little more and
-	// overshoots after one burst.
-	episodeShare = 15.0
+	// counts half: a burst that nobody foresaw must not set the price for days. With 15, bursts that return every day left twice
+	// the promise late; were each late tick counted in full, a burst in a week would make the rest of it a tenth dearer. What is
+	// late on the first day comes of not having seen a day, and there it is firstDayShare.
+	episodeShare, firstDayShare = 40.0, 15.0
 )
 
 // startPrice is the price before anything was seen. At the optimum the last replica-second bought saves 1/price late
@@ -50,9 +51,9 @@ func (p *promise) price(violationRatio float64) float64 {
 // atMost reports whether the price has risen as far as it may.
 func (p *promise) atMost() bool { return p.LogPrice >= maxRise }
 
-// observe learns from one interval: what was consumed and what arrived in it, and the most that could have been consumed with as
-// many replicas as are allowed, 0 where that is not known, in records per second.
-func (p *promise) observe(config *Config, o *series.Observation, consumedRate, arrivalRate series.Value, most float64) {
+// observe learns from one interval, the ticks-th: what was consumed and what arrived in it, and the most that could have been
+// consumed with as many replicas as are allowed, 0 where that is not known, in records per second.
+func (p *promise) observe(config *Config, o *series.Observation, consumedRate, arrivalRate series.Value, most float64, ticks int) {
 	late, known := p.lateShare(config, o, consumedRate)
 	interval := o.Interval.Seconds()
 	late = max(0, late-p.hopelessShare(config, interval, arrivalRate, most))
@@ -71,9 +72,12 @@ func (p *promise) observe(config *Config, o *series.Observation, consumedRate, a
 	}
 	ratio := config.ViolationRatio
 	eta := min(dailyDecay/(ratio*ticksDay), 0.3)
-	// One long episode, which no price would have prevented, must not set the price for days: its later ticks count less.
-	calm := 1 / (1 + p.lateLately()/(episodeShare*ratio))
-	p.LogPrice += eta * weight * (late*calm - ratio)
+	half := episodeShare * ratio
+	if float64(ticks) < ticksDay {
+		half = firstDayShare * ratio
+	}
+	counts := 1 / (1 + p.lateLately()/half)
+	p.LogPrice += eta * weight * (late*counts - ratio)
 	p.LogPrice = min(max(p.LogPrice, -maxFall), maxRise)
 	p.Late += (late*records - p.Late) / ticksDay
 	p.Total += (records - p.Total) / ticksDay

@@ -1,6 +1,7 @@
 package scaler
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -18,18 +19,49 @@ func TestPriceStopsWhereThePromiseCannotBeKept(t *testing.T) {
 	}
 	late := config.ObjectiveLag.Seconds() * 4
 	var p promise
-	for range days * 24 * int(time.Hour/interval) {
-		p.observe(&config, tick(late), series.Of(100), series.Of(100), 0)
+	for i := range days * 24 * int(time.Hour/interval) {
+		p.observe(&config, tick(late), series.Of(100), series.Of(100), 0, i)
 	}
 	start := startPrice(config.ViolationRatio)
 	if got := p.price(config.ViolationRatio) / start; got < 4 || got > 5 || !p.atMost() {
 		t.Errorf("after %d days of late records: got %.2f times the first price, at most: %v; want 4 to 5, and true", days, got, p.atMost())
 	}
-	for range 2 * 24 * int(time.Hour/interval) {
-		p.observe(&config, tick(0), series.Of(100), series.Of(100), 0)
+	for i := range 2 * 24 * int(time.Hour/interval) {
+		p.observe(&config, tick(0), series.Of(100), series.Of(100), 0, days*24*int(time.Hour/interval)+i)
 	}
 	if got := p.price(config.ViolationRatio) / start; got > 1 || p.atMost() {
 		t.Errorf("after two days without: got %.2f times the first price, at most: %v; want 1 or less, and false", got, p.atMost())
+	}
+}
+
+// One burst a day, in which the fewer ticks are late the higher the price. The days after the first must about keep the promise:
+// that a burst's later ticks count less must not come to twice of it.
+func TestBurstsThatReturnEveryDayKeepThePromise(t *testing.T) {
+	const interval, days = 15 * time.Second, 10
+	config := testConfig()
+	config.ViolationRatio = 0.003
+	ticksDay := 24 * int(time.Hour/interval)
+	var p promise
+	late := 0
+	for day := range days {
+		burst := 0
+		for i := range ticksDay {
+			age := 0.0
+			// At the first price 40 of the day's 5,760 ticks, 2.3 times the promise.
+			if began := i - ticksDay/2; began >= 0 && float64(began) < 40/math.Exp(p.LogPrice) {
+				age = 4 * config.ObjectiveLag.Seconds()
+				burst++
+			}
+			o := &series.Observation{Interval: interval, ArrivalRecords: series.Of(1500), ConsumedRecords: series.Of(1500), LagRecords: series.Of(100 * age), LagSeconds: series.Of(age)}
+			p.observe(&config, o, series.Of(100), series.Of(100), 0, day*ticksDay+i)
+		}
+		if day > 0 {
+			late += burst
+		}
+	}
+	got := float64(late) / float64((days-1)*ticksDay)
+	if got < 0.7*config.ViolationRatio || got > 1.5*config.ViolationRatio {
+		t.Errorf("a burst a day: got %.4f of the ticks late, want 0.7 to 1.5 times %.4f", got, config.ViolationRatio)
 	}
 }
 
@@ -46,7 +78,7 @@ func TestPriceIsNotMovedByWhatNoCountPrevents(t *testing.T) {
 				age = 120
 			}
 			o := &series.Observation{Interval: interval, ArrivalRecords: series.Of(15 * arrivals), ConsumedRecords: series.Of(15 * rate), LagRecords: series.Of(arrivals * age), LagSeconds: series.Of(age)}
-			p.observe(&config, o, series.Of(rate), series.Of(arrivals), most)
+			p.observe(&config, o, series.Of(rate), series.Of(arrivals), most, i)
 		}
 		return p.LogPrice
 	}
