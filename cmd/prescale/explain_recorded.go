@@ -20,7 +20,7 @@ func explainRecorded(ctx context.Context, w io.Writer, path, policy, at, output 
 	if err != nil {
 		return command.Inputf("--at: %w", err)
 	}
-	r, err := openRecorded(path)
+	r, err := openRecorded(ctx, path)
 	if err != nil {
 		return err
 	}

@@ -198,7 +198,7 @@ func TestANewProcessCountsWhatArrivedWhileNobodyLooked(t *testing.T) {
 		r.decided("ai/a", time.Now())
 		stop()
 	}
-	recorded, err := openRecorded(r.file)
+	recorded, err := openRecorded(t.Context(), r.file)
 	if err != nil {
 		t.Fatal(err)
 	}

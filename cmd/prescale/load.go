@@ -166,8 +166,8 @@ func (o *loadOptions) validate() (kafkaclient.Config, *trace.Trace, error) {
 func (o *loadOptions) reach(ctx context.Context, client *kgo.Client, cluster kafkaclient.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, reachWithin)
 	defer cancel()
-	if err := client.Ping(ctx); err != nil {
-		return fmt.Errorf("reach %s: %w", strings.Join(cluster.Brokers, ", "), err)
+	if err := ping(ctx, client, cluster.Brokers); err != nil {
+		return err
 	}
 	topics, err := kadm.NewClient(client).ListTopics(ctx, o.topic)
 	if err != nil {
@@ -178,6 +178,14 @@ func (o *loadOptions) reach(ctx context.Context, client *kgo.Client, cluster kaf
 		return fmt.Errorf("look up topic %s: %w", o.topic, err)
 	case err != nil || !topics.Has(o.topic):
 		return command.Inputf("--topic: %q: the cluster has no such topic; create it first", o.topic)
+	}
+	return nil
+}
+
+// ping says why no broker answers.
+func ping(ctx context.Context, client *kgo.Client, brokers []string) error {
+	if err := client.Ping(ctx); err != nil {
+		return fmt.Errorf("reach %s: %w", strings.Join(brokers, ", "), err)
 	}
 	return nil
 }

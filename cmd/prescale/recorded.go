@@ -24,8 +24,9 @@ type recorded struct {
 	policies []pipeline.Policy
 }
 
-// openRecorded connects to the event log of the daemon with the configuration file. The caller closes it.
-func openRecorded(path string) (*recorded, error) {
+// openRecorded connects to the event log of the daemon with the configuration file. The caller closes it. What reads the log asks for
+// ever, as a daemon must, so that there is one is made sure of here.
+func openRecorded(ctx context.Context, path string) (*recorded, error) {
 	cfg, err := loadConfig(path)
 	if err != nil {
 		return nil, err
@@ -39,6 +40,19 @@ func openRecorded(path string) (*recorded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the client of cluster %s: %w", cluster, err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, reachWithin)
+	defer cancel()
+	err = ping(ctx, client, cfg.Clusters[cluster].Brokers)
+	if err == nil {
+		err = eventlog.VerifyTopics(ctx, client, lc)
+	}
+	if err != nil {
+		client.Close()
+		if wrong := (*eventlog.TopicError)(nil); errors.As(err, &wrong) {
+			err = command.Input(err)
+		}
+		return nil, fmt.Errorf("%s: the event log on cluster %s: %w", path, cluster, err)
+	}
 	return &recorded{client, lc, policies}, nil
 }
 
@@ -47,7 +61,7 @@ func (r *recorded) close() { r.client.Close() }
 // recordedArrivals reads the arrivals of a policy ("namespace/name") from the event log of the daemon with the configuration
 // file, as far as they are kept and lie between the times. A step of 0 means the policy's own interval.
 func recordedArrivals(ctx context.Context, path, policy string, from, to time.Time, step time.Duration) (*history.Series, error) {
-	r, err := openRecorded(path)
+	r, err := openRecorded(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +94,7 @@ func evenSteps(ticks iter.Seq2[eventlog.Tick, error], step time.Duration) (*hist
 		}
 	}
 	if len(spans) < 2 {
-		return nil, errors.New("fewer than two with arrivals: want a history")
+		return nil, command.Inputf("fewer than two tell of arrivals; want a policy that the daemon watched (--name), and a --start before it did")
 	}
 	if step == 0 {
 		slices.Sort(lengths)

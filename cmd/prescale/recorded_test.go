@@ -5,8 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,10 +77,37 @@ policies:
 	}
 	for _, args := range [][]string{
 		{"explain", "ai/a", "--at", "2026-01-31T07:00:00Z", "--config"}, {"explain", "ai/nobody", "--config"}, {"explain", "--config"},
+		{"replay", "--policy", "ai/nobody", "--config"}, {"forecast", "--name", "ai/nobody", "--from-kafka"},
 		{"explain", "ai/a", "--at", "noon", "--config"}, {"replay", "--from", "noon", "--config"}, {"backtest", "--from-kafka"},
 	} {
 		if got, err := ask(args...); command.ExitCode(err) != 2 {
 			t.Errorf("%v: got %v, want the user's mistake; it said:\n%s", args, err, got)
+		}
+	}
+}
+
+// TestALogThatIsNotThere is told at once, by whatever would read it: what reads a log waits for it else, as a daemon must.
+func TestALogThatIsNotThere(t *testing.T) {
+	broker := fake(t, "work")
+	silent := httptest.NewServer(http.NotFoundHandler())
+	silent.Close() // and nothing listens at its address
+	for _, tt := range []struct {
+		broker, want string
+		code         int
+	}{
+		{broker, "the event log on cluster main: topic prescale.observations: it does not exist; a daemon whose log is in Kafka creates it", 2},
+		{silent.Listener.Addr().String(), "the event log on cluster main: reach " + silent.Listener.Addr().String(), 1},
+	} {
+		file := writeInput(t, "prescale.yaml", "clusters: {main: {brokers: [\""+tt.broker+"\"]}}\n")
+		for _, args := range [][]string{
+			{"replay", "--config"}, {"replay", "--check", "--config"}, {"explain", "ai/a", "--config"},
+			{"backtest", "--name", "ai/a", "--from-kafka"}, {"forecast", "--name", "ai/a", "--from-kafka"},
+		} {
+			var out bytes.Buffer
+			err := run(t.Context(), append(args, file), &out, io.Discard)
+			if err == nil || !strings.Contains(err.Error(), tt.want) || command.ExitCode(err) != tt.code || out.Len() > 0 {
+				t.Errorf("%v: got %v, exit code %d and %q, want %q and %d", args, err, command.ExitCode(err), out.String(), tt.want, tt.code)
+			}
 		}
 	}
 }

@@ -74,7 +74,7 @@ func replay(ctx context.Context, o replayOptions, stdout io.Writer) error {
 	if !to.After(from) {
 		return command.Inputf("--from and --to: %s is not before %s", from.UTC().Format(time.RFC3339), to.UTC().Format(time.RFC3339))
 	}
-	r, err := openRecorded(o.config)
+	r, err := openRecorded(ctx, o.config)
 	if err != nil {
 		return err
 	}
@@ -92,11 +92,13 @@ func replay(ctx context.Context, o replayOptions, stdout io.Writer) error {
 		}
 	}
 	out := replayOutput{json: o.output == "json", to: stdout}
+	known := false
 	for _, shard := range shards {
 		for e, err := range eventlog.History(ctx, r.client, r.log, shard, o.policy) {
 			if err != nil {
 				return err
 			}
+			known = true
 			if e.Tick.Seq != 0 && e.Tick.At.After(to) {
 				continue
 			}
@@ -111,6 +113,9 @@ func replay(ctx context.Context, o replayOptions, stdout io.Writer) error {
 				return err
 			}
 		}
+	}
+	if o.policy != "" && !known {
+		return command.Inputf("--policy: %q: the log tells nothing of it; want the NAMESPACE/NAME of one that was decided for", o.policy)
 	}
 	return out.summary()
 }

@@ -138,6 +138,31 @@ func EnsureTopics(ctx context.Context, client *kgo.Client, cfg Config) error {
 	return errors.Join(errs...)
 }
 
+// VerifyTopics asks once whether the log is there to be read, creates nothing and looks at no settings. A topic that is missing, or has
+// another number of partitions than the configuration has shards, is a *TopicError (several are joined).
+func VerifyTopics(ctx context.Context, client *kgo.Client, cfg Config) error {
+	var names []string
+	for _, spec := range cfg.topics() {
+		names = append(names, spec.name)
+	}
+	existing, err := kadm.NewClient(client).ListTopics(ctx, names...)
+	if err != nil {
+		return fmt.Errorf("list the log's topics: %w", err)
+	}
+	var errs []error
+	for _, spec := range cfg.topics() {
+		switch detail, ok := existing[spec.name]; {
+		case !ok || errors.Is(detail.Err, kerr.UnknownTopicOrPartition):
+			errs = append(errs, &TopicError{spec.name, "it does not exist", "a daemon whose log is in Kafka creates it: has one run with this configuration?"})
+		case detail.Err != nil:
+			errs = append(errs, fmt.Errorf("list topic %s: %w", spec.name, detail.Err))
+		default:
+			errs = append(errs, verifyPartitions(spec, len(detail.Partitions), cfg.Shards))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 func create(ctx context.Context, adm *kadm.Client, cfg Config, spec topicSpec) error {
 	replication := cfg.Replication
 	if replication == 0 {
