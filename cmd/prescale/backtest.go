@@ -389,7 +389,10 @@ func (f *backtestFlags) tryAll(ctx context.Context, s sim.Scenario, config scale
 		})
 	}
 	bar.begin("most replicas")
-	most, err := sim.Run(s, sim.Fixed(s.Max))
+	var most sim.Result
+	if stopped := command.Interruptible(ctx, func() { most, err = sim.Run(s, sim.Fixed(s.Max)) }); stopped != nil {
+		return nil, stopped
+	}
 	if err != nil {
 		return nil, err
 	}
