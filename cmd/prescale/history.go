@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/prescale/prescale/cmd/internal/command"
@@ -78,7 +79,11 @@ func (h *historySource) read(ctx context.Context, now time.Time) (*history.Serie
 			return nil, err
 		}
 		defer client.Close()
-		return history.Topics(ctx, client, []string{h.topic}, r, r.To.Sub(r.From))
+		s, err := history.Topics(ctx, client, []string{h.topic}, r, r.To.Sub(r.From))
+		if errors.Is(err, kerr.UnknownTopicOrPartition) {
+			return nil, command.Inputf("--topic: %q: the cluster has no such topic", h.topic)
+		}
+		return s, err
 	default:
 		return recordedArrivals(ctx, h.daemonConfig, h.name, r.From, r.To, h.step)
 	}

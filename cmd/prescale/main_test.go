@@ -54,6 +54,7 @@ func TestTheUsersMistakes(t *testing.T) {
 	policy := write("policy.yaml", "kafka: {group: g, topics: [t]}\nreplicas: {min: 1, max: 4}\nobjective: {lagSeconds: 30}\n")
 	ticks := write("ticks.jsonl", `{"t": 90, "intervalSeconds": 15, "arrivalRecords": 1}`+"\n")
 	none := filepath.Join(dir, "none")
+	broker := fake(t, "requests")
 	for _, tt := range []struct {
 		args []string
 		want string
@@ -83,6 +84,7 @@ func TestTheUsersMistakes(t *testing.T) {
 		{[]string{"forecast", "--prometheus", "http://prometheus:9090"}, "--query: is missing: want PromQL"},
 		{[]string{"forecast", "--from-kafka", empty}, "--name: is missing: want the policy"},
 		{[]string{"forecast", "--topic", "t", "--start", "1h", "--end", "2h"}, "which is not after its begin"},
+		{[]string{"forecast", "--topic", "none", "--brokers", broker}, `--topic: "none": the cluster has no such topic`},
 		{[]string{"backtest"}, "no history: name a CSV file"},
 		{[]string{"backtest", "--input", rows, "--step", "-60s"}, "--step: -1m0s is negative"},
 		{[]string{"backtest", "--input", rows, "--lead-time", "-1s"}, "--lead-time: -1s: want 0 or more"},
