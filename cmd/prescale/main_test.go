@@ -167,7 +167,8 @@ func TestHelpIsReadableInATerminal(t *testing.T) {
 				t.Errorf("%v: %d characters: %s", args, n, line)
 			}
 		}
-		_, examples, ok := strings.Cut(help[strings.Index(help, "\nFlags:"):], "\nExamples:\n")
+		_, flags, _ := strings.Cut(help, "\nFlags:\n")
+		_, examples, ok := strings.Cut(flags, "\nExamples:\n")
 		if !ok {
 			t.Errorf("%v: no examples after the flags", args)
 		}
