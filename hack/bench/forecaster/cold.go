@@ -14,7 +14,7 @@ import (
 // bursts decide: where they begin moves a trace's ratio by a fifth and more.
 const (
 	coldSamples = 30
-	coldStarts  = 400
+	coldStarts  = 2000
 )
 
 // cold starts a fresh model at many points of each trace, and after 30 samples compares its forecast with those of the last
