@@ -8,7 +8,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -470,54 +469,4 @@ func (r *backtestResult) print(w io.Writer, priced bool) error {
 	fmt.Fprintln(w, "prescale learns the capacity and the lead time; the other rules are told the capacity")
 	_, err := fmt.Fprintln(w, r.Promised())
 	return err
-}
-
-// progressBar shows what is being done on a terminal, and nothing elsewhere. Its methods may be called concurrently.
-type progressBar struct {
-	out   io.Writer
-	quiet bool
-
-	mu    sync.Mutex
-	task  string
-	shown bool
-}
-
-func (b *progressBar) terminal() bool {
-	f, ok := b.out.(*os.File)
-	if !ok || b.quiet {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
-func (b *progressBar) begin(task string) {
-	b.mu.Lock()
-	b.task = task
-	b.mu.Unlock()
-	b.share(0)
-}
-
-func (b *progressBar) share(x float64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.terminal() {
-		return
-	}
-	b.shown = true
-	const width = 30
-	full := int(x * width)
-	fmt.Fprintf(b.out, "\r\x1b[K[%-*s] %3.0f %% %s", width, bars[:full], 100*x, b.task)
-}
-
-const bars = "##############################"
-
-// done takes the bar away. None comes after it.
-func (b *progressBar) done() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.quiet = true
-	if b.shown {
-		fmt.Fprint(b.out, "\r\x1b[K")
-	}
 }

@@ -3,12 +3,10 @@ package main
 import (
 	"bufio"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -334,58 +332,6 @@ func forecastRolling(cmd *cobra.Command, s *history.Series, config forecaster.Co
 		}
 	}
 	return out.Flush()
-}
-
-// progress writes how far a long pass is, at each twentieth of it.
-type progress struct {
-	out   io.Writer
-	unit  string
-	total int
-	long  bool
-
-	mu    sync.Mutex
-	count int
-	shown int
-}
-
-// newProgress is of a pass over so many rows or the like; one that is not long shows nothing.
-func newProgress(out io.Writer, unit string, total int, long bool) *progress {
-	return &progress{out: out, unit: unit, total: total, long: long, shown: -1}
-}
-
-// manyRows is from how many rows on a pass over them takes long enough to show.
-const manyRows = 5000
-
-// at shows that n are done, if that is news. It may be called concurrently, as may the others.
-func (p *progress) at(n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.show(n)
-}
-
-func (p *progress) show(n int) {
-	if share := 20 * n / max(1, p.total); p.long && share > p.shown {
-		p.shown = share
-		fmt.Fprintf(p.out, "\r%s %d of %d (%d %%)", p.unit, n, p.total, 5*share)
-	}
-}
-
-// one shows that one more is done.
-func (p *progress) one() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.count++
-	p.show(p.count)
-}
-
-// done ends the line, also of a pass that was cut short.
-func (p *progress) done() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.shown >= 0 {
-		p.long = false
-		fmt.Fprintln(p.out)
-	}
 }
 
 // finite replaces what JSON cannot hold.

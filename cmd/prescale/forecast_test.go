@@ -278,7 +278,7 @@ func TestM4KeepsTheOrderOfTheFile(t *testing.T) {
 	if again, _, err := forecastOf("--m4", file, "--horizon", "2"); err != nil || again != out {
 		t.Errorf("another run wrote something else (error %v)", err)
 	}
-	if !strings.HasSuffix(progress, "\rseries 60 of 60 (100 %)\n") {
+	if !strings.HasSuffix(progress, "\nseries 60 of 60 (100 %)\n") {
 		t.Errorf("progress ended with %q", progress[max(0, len(progress)-40):])
 	}
 }

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+)
+
+// isTerminal reports whether somebody may be looking at w.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// progress writes how far a long pass is, at each twentieth of it: over the line before on a terminal, else on lines of their own.
+type progress struct {
+	out   io.Writer
+	unit  string
+	total int
+	long  bool
+	over  bool
+
+	mu    sync.Mutex
+	count int
+	shown int
+}
+
+// newProgress is of a pass over so many rows or the like; one that is not long shows nothing.
+func newProgress(out io.Writer, unit string, total int, long bool) *progress {
+	return &progress{out: out, unit: unit, total: total, long: long, over: isTerminal(out), shown: -1}
+}
+
+// manyRows is from how many rows on a pass over them takes long enough to show.
+const manyRows = 5000
+
+// at shows that n are done, if that is news. It may be called concurrently, as may the others.
+func (p *progress) at(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.show(n)
+}
+
+func (p *progress) show(n int) {
+	if share := 20 * n / max(1, p.total); p.long && share > p.shown {
+		p.shown = share
+		line := fmt.Sprintf("%s %d of %d (%d %%)", p.unit, n, p.total, 5*share)
+		if p.over {
+			fmt.Fprint(p.out, "\r"+line)
+			return
+		}
+		fmt.Fprintln(p.out, line)
+	}
+}
+
+// one shows that one more is done.
+func (p *progress) one() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.count++
+	p.show(p.count)
+}
+
+// done ends the line, also of a pass that was cut short.
+func (p *progress) done() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.long = false
+	if p.shown >= 0 && p.over {
+		fmt.Fprintln(p.out)
+	}
+}
+
+// progressBar shows what is being done on a terminal, and nothing elsewhere. Its methods may be called concurrently.
+type progressBar struct {
+	out   io.Writer
+	quiet bool
+
+	mu    sync.Mutex
+	task  string
+	shown bool
+}
+
+func (b *progressBar) begin(task string) {
+	b.mu.Lock()
+	b.task = task
+	b.mu.Unlock()
+	b.share(0)
+}
+
+func (b *progressBar) share(x float64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.quiet || !isTerminal(b.out) {
+		return
+	}
+	b.shown = true
+	const width = 30
+	full := int(x * width)
+	fmt.Fprintf(b.out, "\r\x1b[K[%-*s] %3.0f %% %s", width, bars[:full], 100*x, b.task)
+}
+
+const bars = "##############################"
+
+// done takes the bar away. None comes after it.
+func (b *progressBar) done() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.quiet = true
+	if b.shown {
+		fmt.Fprint(b.out, "\r\x1b[K")
+	}
+}
