@@ -12,7 +12,6 @@ import (
 type promise struct {
 	LogPrice    float64 // relative to startPrice
 	Rate        float64 // exponentially weighted records a tick, the weight of one tick
-	Late, Total float64 // exponentially weighted, over about a day
 	Late1, Sum1 float64 // the same over about an hour
 	Age         float64 // of the oldest record at the last tick, in seconds
 	// Hopeless is the backlog that the most replicas allowed would have, had they been there all along, in ticks of what they do.
@@ -79,8 +78,6 @@ func (p *promise) observe(config *Config, o *series.Observation, consumedRate, a
 	counts := 1 / (1 + p.lateLately()/half)
 	p.LogPrice += eta * weight * (late*counts - ratio)
 	p.LogPrice = min(max(p.LogPrice, -maxFall), maxRise)
-	p.Late += (late*records - p.Late) / ticksDay
-	p.Total += (records - p.Total) / ticksDay
 	p.Late1 += (late*records - p.Late1) * 24 / ticksDay
 	p.Sum1 += (records - p.Sum1) * 24 / ticksDay
 }
