@@ -243,8 +243,11 @@ func (d decider) run(now time.Time) {
 	}
 
 	if config.ObjectiveLatency > 0 {
+		if s.Latency.Unreachable {
+			d.verdict(VerdictLatencyUnreachable)
+		}
 		load := demand
-		n := int(math.Ceil(latencyReplicas(load, latencyMargin(config.ViolationRatio, s.LatencyMore)) - 1e-9))
+		n := int(math.Ceil(latencyReplicas(load, latencyMargin(config.ViolationRatio, s.Latency.More)) - 1e-9))
 		n = min(n, highest)
 		if parts.Count > 0 {
 			n = min(n, parts.Count)

@@ -26,16 +26,88 @@ func latencyMargin(violationRatio, learned float64) float64 {
 	return math.Sqrt(2*math.Log(1/max(min(violationRatio, 0.5), 1e-6))) * (0.5 + learned)
 }
 
-// observeLatency moves the learned factor: up fast while the latency objective is missed, down slowly while it is kept.
-func (s *State) observeLatency(config *Config, o *series.Observation) {
+// latencyLoop learns how much more than the square-root rule's margin a latency objective takes, or that no margin keeps it.
+type latencyLoop struct {
+	More   float64 // factor on the margin, beside a half
+	Recent float64 // running mean of the latency, in seconds
+	// From is More at the beginning of a trial, Highest the highest Recent since, until there are the replicas that it asks for, and
+	// Proof for how many ticks in a row there have been.
+	From, Highest float64
+	Proof         int
+	// Within counts ticks in a row within the objective.
+	Within int
+	// Unreachable says that a trial lowered the latency by next to nothing: it is not queueing that takes it.
+	Unreachable bool
+}
+
+const (
+	// A trial is over when More has grown by latencyTrial and the replicas have been there for latencyProof ticks: where queueing
+	// made the latency, so many more have all but ended that. It helped where the latency fell below latencyHelped of what it was.
+	latencyTrial  = 1.0
+	latencyProof  = 10
+	latencyHelped = 0.9
+	// So many ticks in a row within the objective, or a latency that many times what it was, say that things have changed since.
+	latencyWithin  = 10
+	latencyChanged = 1.5
+	latencyMean    = 5 // ticks of the running mean
+)
+
+// observe moves More: up fast while the objective is missed, down slowly while it is kept. staffed tells whether there are as many
+// replicas as a margin of so much asks for.
+func (l *latencyLoop) observe(latency, objective float64, staffed func(more float64) bool) {
+	if l.Recent == 0 {
+		l.Recent = latency
+	}
+	l.Recent += (latency - l.Recent) / latencyMean
+	if latency <= objective {
+		l.Within++
+		l.More = max(l.More-0.001, -0.4)
+		if l.Within >= latencyWithin {
+			l.Unreachable = false
+			l.begin()
+		}
+		return
+	}
+	l.Within = 0
+	if l.Unreachable {
+		if l.Recent < latencyChanged*l.Highest {
+			return
+		}
+		l.Unreachable = false
+		l.begin()
+	}
+	if end := l.From + latencyTrial; l.More < end {
+		l.More = min(l.More+0.05*min(latency/objective-1, 1)+0.02, end)
+	}
+	if l.More < l.From+latencyTrial || !staffed(l.More) {
+		l.Highest, l.Proof = max(l.Highest, l.Recent), 0
+		return
+	}
+	if l.Proof++; l.Proof < latencyProof {
+		return
+	}
+	if l.Recent > latencyHelped*l.Highest {
+		l.More, l.Unreachable, l.Highest = l.From, true, l.Recent
+		return
+	}
+	l.begin()
+}
+
+// begin begins a trial.
+func (l *latencyLoop) begin() {
+	l.From, l.Highest, l.Proof = min(l.More, mostLatencyMore-latencyTrial), l.Recent, 0
+}
+
+// mostLatencyMore bounds the factor.
+const mostLatencyMore = 4
+
+func (s *State) observeLatency(config *Config, o *series.Observation, ready float64) {
 	objective := config.ObjectiveLatency.Seconds()
 	latency, ok := o.LatencySeconds.Get()
 	if objective <= 0 || !ok {
 		return
 	}
-	if latency > objective {
-		s.LatencyMore = min(s.LatencyMore+0.05*min(latency/objective-1, 1)+0.02, 4)
-	} else {
-		s.LatencyMore = max(s.LatencyMore-0.001, -0.4)
-	}
+	s.Latency.observe(latency, objective, func(more float64) bool {
+		return ready >= math.Ceil(latencyReplicas(s.load(), latencyMargin(config.ViolationRatio, more)))-1
+	})
 }

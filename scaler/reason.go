@@ -66,6 +66,9 @@ const (
 	// VerdictLeadTimeTooLong: replicas take longer to start than the objective allows to wait, and the forecast is not
 	// sure enough to make up for it: the promise was broken lately for that.
 	VerdictLeadTimeTooLong Verdict = "LeadTimeTooLong"
+	// VerdictLatencyUnreachable: many more replicas than queueing explains did not lower the latency, and were given up: what takes
+	// it is the service itself, or what it calls.
+	VerdictLatencyUnreachable Verdict = "LatencyUnreachable"
 	// VerdictForecastUntrusted: the forecast left its band, or does not follow a step of the arrivals, and is relied on less.
 	VerdictForecastUntrusted Verdict = "ForecastUntrusted"
 	// VerdictWarmingUp: the forecast or the capacity is not known yet.
@@ -78,6 +81,6 @@ const (
 func Verdicts() []Verdict {
 	return []Verdict{
 		VerdictPartitionBound, VerdictHotPartition, VerdictMaxBound, VerdictBudgetBound, VerdictUnschedulable,
-		VerdictIneffective, VerdictLeadTimeTooLong, VerdictForecastUntrusted, VerdictWarmingUp, VerdictStale,
+		VerdictIneffective, VerdictLeadTimeTooLong, VerdictLatencyUnreachable, VerdictForecastUntrusted, VerdictWarmingUp, VerdictStale,
 	}
 }

@@ -42,11 +42,11 @@ type State struct {
 	LastLag    series.Value
 	// Broken says that the last observation did not follow on the one before it: the next may cover no more than the rest of an
 	// interval.
-	Broken      bool
-	PanicUntil  time.Time
-	Wanted      [wantedKept]int // the latest counts that were enough, for the window before a decrease
-	WantedAt    int
-	LatencyMore float64 // learned factor on the latency rule's margin
+	Broken     bool
+	PanicUntil time.Time
+	Wanted     [wantedKept]int // the latest counts that were enough, for the window before a decrease
+	WantedAt   int
+	Latency    latencyLoop `json:",omitzero"`
 	// NoArrivals and NoLag count ticks in a row in which arrivals and backlog were not known; LagSeen says that a backlog ever was.
 	NoArrivals, NoLag int
 	LagSeen           bool
@@ -312,7 +312,7 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 		most = highestWork(&s.Partitions) * s.Capacity.perReplica().Or(0) * s.Pace.factor(1-tune.Margin)
 	}
 	s.Promise.observe(config, o, consumed, arrivals, most, s.Ticks)
-	s.observeLatency(config, o)
+	s.observeLatency(config, o, ready)
 	s.observeEffect(consumed, o.StartingReplicas.Or(0), behind, behind && o.LagRecords.Or(0) >= lagBefore.Or(0), at, config.Interval)
 
 	if a, ok := arrivals.Get(); ok && a == 0 && o.LagRecords.Or(0) == 0 {

@@ -54,6 +54,8 @@ func (v Verdict) Text() string {
 		return "replicas were added and the group did not get faster: look for what its consumers wait for, such as a database"
 	case VerdictLeadTimeTooLong:
 		return "replicas take longer to start than records may wait, and what comes is not foreseen well enough: start them faster, or keep more"
+	case VerdictLatencyUnreachable:
+		return "many more replicas did not lower the latency: it is the service itself that takes longer than the objective, or what it calls"
 	case VerdictForecastUntrusted:
 		return "the forecast has left its band, and is relied on less"
 	case VerdictWarmingUp:
