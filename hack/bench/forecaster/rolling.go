@@ -236,15 +236,17 @@ func rolling(data string, names []string) error {
 			return err
 		}
 		rel := s.wql() / base[name]
-		bad := ""
+		bad, ties := "", ""
 		for l := 1; l < 4; l++ {
 			allowed := tolerance(levels[l], s.peaks)
 			judge := func(what string, cover, under float64) {
-				if math.Abs(cover-levels[l]) > allowed {
+				switch {
+				case math.Abs(cover-levels[l]) <= allowed:
+				case under < levels[l] && levels[l] < cover:
+					// Many outcomes are equal to the quantile, so that no value would cover a share nearer to the level.
+					ties += fmt.Sprintf(" (%s%g: ties, %.1f under it)", what, 100*levels[l], 100*under)
+				default:
 					bad += fmt.Sprintf("%s%g ", what, 100*levels[l])
-					if under < levels[l] {
-						bad += fmt.Sprintf("(ties: %.1f under it) ", 100*under)
-					}
 				}
 			}
 			judge("c", s.cover[l]/float64(s.points), s.under[l]/float64(s.points))
@@ -268,7 +270,7 @@ func rolling(data string, names []string) error {
 		}
 		fmt.Printf("%-22s %7.3f %7.4f | %5.1f %5.1f %5.1f | %5.1f %5.1f %5.1f | %7.2f %6.1f %6.0f  %s\n", name, s.wql(), rel, c(s.cover[1], s.points), c(s.cover[2], s.points),
 			c(s.cover[3], s.points), c(s.peakCover[1], s.peaks), c(s.peakCover[2], s.peaks), c(s.peakCover[3], s.peaks), mx,
-			float64(took.Microseconds())/float64(len(t.y)), 100*share, strings.TrimSpace(bad))
+			float64(took.Microseconds())/float64(len(t.y)), 100*share, strings.TrimSpace(bad)+ties)
 		shares += share
 		logs += math.Log(rel)
 		maxLogs += math.Log(mx)
