@@ -43,9 +43,11 @@ type latencyLoop struct {
 const (
 	// A trial is over when More has grown by latencyTrial and the replicas have been there for latencyProof ticks: where queueing
 	// made the latency, so many more have all but ended that. It helped where the latency fell below latencyHelped of what it was.
-	latencyTrial  = 1.0
-	latencyProof  = 10
-	latencyHelped = 0.9
+	latencyTrial = 1.0
+	// mostLatencyMore bounds the factor.
+	mostLatencyMore = 4.0
+	latencyProof    = 10
+	latencyHelped   = 0.9
 	// So many ticks in a row within the objective, or a latency that many times what it was, say that things have changed since.
 	latencyWithin  = 10
 	latencyChanged = 1.5
@@ -76,10 +78,12 @@ func (l *latencyLoop) observe(latency, objective float64, staffed func(more floa
 		l.Unreachable = false
 		l.begin()
 	}
-	if end := l.From + latencyTrial; l.More < end {
-		l.More = min(l.More+0.05*min(latency/objective-1, 1)+0.02, end)
+	end := min(l.From+latencyTrial, mostLatencyMore)
+	if l.From == end {
+		return // each trial helped, and there is none left
 	}
-	if l.More < l.From+latencyTrial || !staffed(l.More) {
+	l.More = min(l.More+0.05*min(latency/objective-1, 1)+0.02, end)
+	if l.More < end || !staffed(l.More) {
 		l.Highest, l.Proof = max(l.Highest, l.Recent), 0
 		return
 	}
@@ -95,12 +99,10 @@ func (l *latencyLoop) observe(latency, objective float64, staffed func(more floa
 
 // begin begins a trial.
 func (l *latencyLoop) begin() {
-	l.From, l.Highest, l.Proof = min(l.More, mostLatencyMore-latencyTrial), l.Recent, 0
+	l.From, l.Highest, l.Proof = l.More, l.Recent, 0
 }
 
-// mostLatencyMore bounds the factor.
-const mostLatencyMore = 4
-
+// observeLatency learns from the latency that the ready replicas had.
 func (s *State) observeLatency(config *Config, o *series.Observation, ready float64) {
 	objective := config.ObjectiveLatency.Seconds()
 	latency, ok := o.LatencySeconds.Get()

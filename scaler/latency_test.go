@@ -99,4 +99,15 @@ func TestALatencyThatReplicasDoNotLower(t *testing.T) {
 	}
 }
 
+// TestALatencyThatEachTrialLowersIsNotGivenUp, at the highest factor either.
+func TestALatencyThatEachTrialLowersIsNotGivenUp(t *testing.T) {
+	var l latencyLoop
+	for range 1000 {
+		l.observe(10/(1+l.More), 0.2, func(float64) bool { return true })
+	}
+	if l.More != mostLatencyMore || l.Unreachable {
+		t.Errorf("got a factor of %v, unreachable %v; want %v, and that it is not", l.More, l.Unreachable, mostLatencyMore)
+	}
+}
+
 func seconds(x float64) time.Duration { return time.Duration(x * float64(time.Second)) }
