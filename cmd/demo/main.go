@@ -35,10 +35,5 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // wantsColour reports whether w is a terminal whose owner has not said no (https://no-color.org).
 func wantsColour(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && command.IsTerminal(w)
 }

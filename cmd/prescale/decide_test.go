@@ -232,7 +232,6 @@ func TestDecideAnswersBeforeTheNextLine(t *testing.T) {
 	}
 }
 
-// TestDecideHeedsWhatItIsTold gives keys that change the answer.
 // TestDecideEndsWhileItWaits for a line that never comes.
 func TestDecideEndsWhileItWaits(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
@@ -257,6 +256,7 @@ func TestDecideEndsWhileItWaits(t *testing.T) {
 	}
 }
 
+// TestDecideHeedsWhatItIsTold gives keys that change the answer.
 func TestDecideHeedsWhatItIsTold(t *testing.T) {
 	last := func(policy string, from int, more, after string) map[string]any {
 		t.Helper()

@@ -3,19 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"sync"
-)
 
-// isTerminal reports whether somebody may be looking at w.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
+	"github.com/prescale/prescale/cmd/internal/command"
+)
 
 // progress writes how far a long pass is, at each twentieth of it: over the line before on a terminal, else on lines of their own.
 type progress struct {
@@ -32,7 +23,7 @@ type progress struct {
 
 // newProgress is of a pass over so many rows or the like; one that is not long shows nothing.
 func newProgress(out io.Writer, unit string, total int, long bool) *progress {
-	return &progress{out: out, unit: unit, total: total, long: long, over: isTerminal(out), shown: -1}
+	return &progress{out: out, unit: unit, total: total, long: long, over: command.IsTerminal(out), shown: -1}
 }
 
 // manyRows is from how many rows on a pass over them takes long enough to show.
@@ -95,7 +86,7 @@ func (b *progressBar) begin(task string) {
 func (b *progressBar) share(x float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.quiet || !isTerminal(b.out) {
+	if b.quiet || !command.IsTerminal(b.out) {
 		return
 	}
 	b.shown = true

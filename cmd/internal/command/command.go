@@ -1,4 +1,4 @@
-// Package command holds what every main shares: how an error becomes an exit code.
+// Package command holds what every main shares: how an error becomes an exit code, and whether somebody looks at what it writes.
 package command
 
 import (
@@ -66,6 +66,16 @@ func Interruptible(ctx context.Context, work func()) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// IsTerminal reports whether somebody may be looking at w.
+func IsTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // ExitCode returns 0 for nil, 2 for an InputError anywhere in err's tree and 1 for all else.

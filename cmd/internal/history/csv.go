@@ -39,8 +39,8 @@ func ReadFile(path string, o Options) (*Series, error) {
 
 // ReadCSV reads rows of a time and values, separated by commas, semicolons or tabs. A header line may name them: the time is the
 // column t, t_s, time or timestamp, else the first. Times are seconds, milliseconds since 1970, RFC 3339 or "2006-01-02 15:04:05"
-// with a zone or in UTC, and must rise; their distances must be multiples of the step (a row that is missing is a gap). A value is a number of 0 or more, or a gap:
-// an empty field, NaN, NA, none or null.
+// with a zone or in UTC, and must rise; their distances must be multiples of the step (a row that is missing is a gap). A value is a
+// number of 0 or more, or a gap: an empty field, NaN, NA, none or null.
 func ReadCSV(r io.Reader, name string, o Options) (*Series, error) {
 	r, separator, err := table(r)
 	if err != nil {

@@ -32,10 +32,7 @@ func cold(data string, names []string) error {
 		}
 		var s [3]coldScore
 		starts := 0
-		byTime := make(map[float64]int, len(t.at))
-		for i, at := range t.at {
-			byTime[at] = i
-		}
+		byTime := t.rows()
 		h := horizonFor(t.step)
 		stride := max(1, (len(t.y)-coldSamples-h)/coldStarts)
 		for begin := 0; begin+coldSamples+h <= len(t.y); begin += stride {

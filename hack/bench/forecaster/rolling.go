@@ -49,6 +49,15 @@ type trace struct {
 	step float64
 }
 
+// rows returns the row of each time.
+func (t *trace) rows() map[float64]int {
+	rows := make(map[float64]int, len(t.at))
+	for i, at := range t.at {
+		rows[at] = i
+	}
+	return rows
+}
+
 func readTrace(data, name string) (*trace, error) {
 	file, err := os.Open(filepath.Join(data, "traces", name+".csv.gz"))
 	if err != nil {
@@ -130,10 +139,7 @@ func evaluate(t *trace, byRow bool) (*score, time.Duration, error) {
 		return nil, 0, err
 	}
 	start := time.Unix(0, 0).UTC()
-	byTime := make(map[float64]int, len(t.at))
-	for i, at := range t.at {
-		byTime[at] = i
-	}
+	byTime := t.rows()
 	at := origins(len(t.y), h)
 	s := &score{origins: len(at)}
 	var f forecaster.Forecast
@@ -260,7 +266,8 @@ func rolling(data string, names []string) error {
 			mx += s.peakPinball[l]
 		}
 		mx = 100 * 2 * mx / 4 / float64(s.peaks) / (s.sum / float64(s.points))
-		share := exact(origins(len(t.y), horizonFor(t.step)), horizonFor(t.step))
+		h := horizonFor(t.step)
+		share := exact(origins(len(t.y), h), h)
 		c := func(x float64, n int) float64 { return 100 * x / float64(n) }
 		if bad == "" {
 			bad = "ok"
