@@ -107,6 +107,9 @@ func TestAStepWithAForecast(t *testing.T) {
 				case i >= at && counts[i] > counts[i-1]:
 					ups++
 				}
+				if before := counts[i-1]; i >= at && counts[i] > before && before > counts[i-2] && float64(counts[i]) < 1.25*float64(before) {
+					t.Errorf("%d replicas in the tick after an increase to %d: want a quarter more, or that it waits", counts[i], before)
+				}
 			}
 			most := 2
 			if c.partitions > 48 && !c.noise {
