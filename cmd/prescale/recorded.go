@@ -48,7 +48,7 @@ func openRecorded(ctx context.Context, path string) (*recorded, error) {
 	}
 	if err != nil {
 		client.Close()
-		if wrong := (*eventlog.TopicError)(nil); errors.As(err, &wrong) {
+		if wrong := (*eventlog.SetupError)(nil); errors.As(err, &wrong) {
 			err = command.Input(err)
 		}
 		return nil, fmt.Errorf("%s: the event log on cluster %s: %w", path, cluster, err)

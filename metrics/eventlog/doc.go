@@ -22,6 +22,23 @@
 // The read side is the Follower, which every replica runs: it reads committed decisions only and knows per shard whether
 // it keeps up. Memory has the same shape as an Owner and keeps nothing.
 //
+// # Rights
+//
+// The client's user needs Read, Write and DescribeConfigs on the three topics, Create where they are not there yet, Read on the group
+// of owners and Write with the shards' transactional ids. With the tools that come with Kafka, for a user "prescale" and
+// the default Config.Prefix:
+//
+//	acl="kafka-acls.sh --bootstrap-server kafka:9092 --add --allow-principal User:prescale"
+//	for op in Create DescribeConfigs Read Write; do
+//	  $acl --operation $op --topic prescale. --resource-pattern-type prefixed
+//	done
+//	$acl --operation Read --group prescale.owners
+//	$acl --operation Write --transactional-id prescale.shard- --resource-pattern-type prefixed
+//
+// AlterConfigs on the group lets ProtocolAuto take the protocol of KIP-848 where brokers allow so short a session; without it the
+// classic one is used. Who only reads (History, Check, a Follower) needs Read on the topics. TestRights holds this to be true, and
+// Inspect tells what is missing. The collector's rights are in its own package.
+//
 // The package stores states and decisions as opaque bytes: it knows nothing of forecasters and scalers. It collects and
 // decides nothing.
 package eventlog

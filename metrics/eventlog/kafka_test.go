@@ -32,8 +32,8 @@ func TestOnARealBroker(t *testing.T) {
 	t.Run("wrong settings", func(t *testing.T) {
 		other := cfg
 		other.Shards = 4
-		var topicErr *TopicError
-		if err := EnsureTopics(t.Context(), client, other); !errors.As(err, &topicErr) || !strings.Contains(err.Error(), "it has 3 partitions") {
+		var setupErr *SetupError
+		if err := EnsureTopics(t.Context(), client, other); !errors.As(err, &setupErr) || !strings.Contains(err.Error(), "it has 3 partitions") {
 			t.Errorf("other shards: got %v", err)
 		}
 		other = cfg
@@ -44,7 +44,7 @@ func TestOnARealBroker(t *testing.T) {
 		}, other.decisions()); err != nil {
 			t.Fatal(err)
 		}
-		if err := EnsureTopics(t.Context(), client, other); !errors.As(err, &topicErr) || !strings.Contains(err.Error(), "--add-config cleanup.policy=compact") {
+		if err := EnsureTopics(t.Context(), client, other); !errors.As(err, &setupErr) || !strings.Contains(err.Error(), "--add-config cleanup.policy=compact") {
 			t.Errorf("wrong cleanup policy: got %v", err)
 		}
 	})

@@ -47,7 +47,7 @@ func NewOwner(cfg Config, opts []kgo.Opt, log *slog.Logger, registerer prometheu
 }
 
 // Run makes sure of the topics, joins the group and runs serve for every shard it is given, until ctx ends: then it hands
-// its shards over, leaves the group and returns nil. A topic with the wrong settings ends it with a *TopicError; brokers
+// its shards over, leaves the group and returns nil. A topic with the wrong settings ends it with a *SetupError; brokers
 // that cannot be reached do not: it tries again.
 func (o *Owner) Run(ctx context.Context, serve ShardFunc) error {
 	o.serve = serve
@@ -83,8 +83,8 @@ func (o *Owner) prepare(ctx context.Context) (Protocol, error) {
 		if err == nil {
 			return chooseProtocol(ctx, client, o.cfg, o.log), nil
 		}
-		var topicErr *TopicError
-		if errors.As(err, &topicErr) {
+		var setupErr *SetupError
+		if errors.As(err, &setupErr) {
 			return "", err
 		}
 		if !warned {

@@ -16,13 +16,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// TopicError says that a topic of the log is not as it must be, and how to mend it.
-type TopicError struct {
-	Topic, Problem, Mend string
+// SetupError says that something in Kafka is not as the log needs it, and how to mend it.
+type SetupError struct {
+	// Subject is what is meant, as in "topic prescale.decisions".
+	Subject, Problem, Mend string
 }
 
-func (e *TopicError) Error() string {
-	return fmt.Sprintf("topic %s: %s; %s", e.Topic, e.Problem, e.Mend)
+func (e *SetupError) Error() string {
+	return fmt.Sprintf("%s: %s; %s", e.Subject, e.Problem, e.Mend)
+}
+
+func aboutTopic(name, problem, mend string) *SetupError {
+	return &SetupError{"topic " + name, problem, mend}
 }
 
 // topicSpec is what one topic must be like.
@@ -77,7 +82,7 @@ const (
 func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
 // EnsureTopics creates the topics that are missing and verifies those that exist. A topic that is there with other settings
-// is left as it is: that is a *TopicError (several are joined).
+// is left as it is: that is a *SetupError (several are joined).
 func EnsureTopics(ctx context.Context, client *kgo.Client, cfg Config) error {
 	adm := kadm.NewClient(client)
 	specs := cfg.topics()
@@ -93,7 +98,7 @@ func EnsureTopics(ctx context.Context, client *kgo.Client, cfg Config) error {
 		if existing.Has(spec.name) {
 			continue
 		}
-		if err := create(ctx, adm, cfg, spec); err != nil {
+		if err := create(ctx, adm, cfg, spec, false); err != nil {
 			return err
 		}
 	}
@@ -129,17 +134,13 @@ func EnsureTopics(ctx context.Context, client *kgo.Client, cfg Config) error {
 			errs = append(errs, fmt.Errorf("read the settings of topic %s: %w", spec.name, err))
 			continue
 		}
-		settings := map[string]string{}
-		for _, c := range resource.Configs {
-			settings[c.Key] = c.MaybeValue()
-		}
-		errs = append(errs, verifySettings(spec, settings)...)
+		errs = append(errs, verifySettings(spec, settingsOf(resource))...)
 	}
 	return errors.Join(errs...)
 }
 
 // VerifyTopics asks once whether the log is there to be read, creates nothing and looks at no settings. A topic that is missing, or has
-// another number of partitions than the configuration has shards, is a *TopicError (several are joined).
+// another number of partitions than the configuration has shards, is a *SetupError (several are joined).
 func VerifyTopics(ctx context.Context, client *kgo.Client, cfg Config) error {
 	var names []string
 	for _, spec := range cfg.topics() {
@@ -153,7 +154,7 @@ func VerifyTopics(ctx context.Context, client *kgo.Client, cfg Config) error {
 	for _, spec := range cfg.topics() {
 		switch detail, ok := existing[spec.name]; {
 		case !ok || errors.Is(detail.Err, kerr.UnknownTopicOrPartition):
-			errs = append(errs, &TopicError{spec.name, "it does not exist", "a daemon whose log is in Kafka creates it: has one run with this configuration?"})
+			errs = append(errs, aboutTopic(spec.name, "it does not exist", "a daemon whose log is in Kafka creates it: has one run with this configuration?"))
 		case detail.Err != nil:
 			errs = append(errs, fmt.Errorf("list topic %s: %w", spec.name, detail.Err))
 		default:
@@ -163,15 +164,13 @@ func VerifyTopics(ctx context.Context, client *kgo.Client, cfg Config) error {
 	return errors.Join(errs...)
 }
 
-func create(ctx context.Context, adm *kadm.Client, cfg Config, spec topicSpec) error {
-	replication := cfg.Replication
-	if replication == 0 {
-		brokers, err := adm.ListBrokers(ctx)
-		if err != nil {
-			return fmt.Errorf("count the brokers: %w", err)
-		}
-		replication = min(3, len(brokers))
+// create makes a topic, or with tryOnly asks whether it could be made.
+func create(ctx context.Context, adm *kadm.Client, cfg Config, spec topicSpec, tryOnly bool) error {
+	brokers, err := adm.ListBrokers(ctx)
+	if err != nil {
+		return fmt.Errorf("count the brokers: %w", err)
 	}
+	replication := cfg.replication(len(brokers))
 	configs := map[string]*string{"cleanup.policy": &spec.cleanup}
 	for k, v := range spec.configs {
 		configs[k] = &v
@@ -179,21 +178,33 @@ func create(ctx context.Context, adm *kadm.Client, cfg Config, spec topicSpec) e
 	if replication >= 3 {
 		configs["min.insync.replicas"] = kadm.StringPtr("2")
 	}
-	resp, err := adm.CreateTopic(ctx, int32(cfg.Shards), int16(replication), configs, spec.name)
+	ask := adm.CreateTopics
+	if tryOnly {
+		ask = adm.ValidateCreateTopics
+	}
+	responses, err := ask(ctx, int32(cfg.Shards), int16(replication), configs, spec.name)
 	if err == nil {
-		err = resp.Err
+		err = responses.Error()
 	}
 	switch {
 	case err == nil, errors.Is(err, kerr.TopicAlreadyExists):
 		return nil
 	case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
-		return &TopicError{spec.name, "it does not exist and may not be created: " + err.Error(),
-			fmt.Sprintf("create it with %d partitions and %s, or allow this user to Create it", cfg.Shards, spec)}
+		return aboutTopic(spec.name, "it does not exist and may not be created: "+err.Error(),
+			fmt.Sprintf("create it with %d partitions and %s, or allow this user to Create it", cfg.Shards, spec))
 	case errors.Is(err, kerr.InvalidReplicationFactor):
 		return fmt.Errorf("create topic %s with replication factor %d: %w: are brokers down?", spec.name, replication, err)
 	default:
 		return fmt.Errorf("create topic %s: %w", spec.name, err)
 	}
+}
+
+// replication is the replication factor of topics that are created on a cluster of so many brokers.
+func (c Config) replication(brokers int) int {
+	if c.Replication > 0 {
+		return c.Replication
+	}
+	return min(3, brokers)
 }
 
 // String lists the settings as kafka-topics.sh takes them.
@@ -206,21 +217,31 @@ func (s topicSpec) String() string {
 	return b.String()
 }
 
+// alter returns the command that sets one setting.
+func (s topicSpec) alter(key, value string) string {
+	return fmt.Sprintf("run kafka-configs.sh --alter --entity-type topics --entity-name %s --add-config %s=%s", s.name, key, value)
+}
+
 func verifyPartitions(spec topicSpec, got, want int) error {
 	if got == want {
 		return nil
 	}
-	return &TopicError{spec.name, fmt.Sprintf("it has %d partitions, the configuration says %d shards", got, want),
-		fmt.Sprintf("set log.shards to %d, or choose another log.prefix and start with an empty log: policies cannot move between shards", got)}
+	return aboutTopic(spec.name, fmt.Sprintf("it has %d partitions, the configuration says %d shards", got, want),
+		fmt.Sprintf("set eventLog.shards to %d, or choose another eventLog.prefix and start with an empty log: policies cannot move between shards", got))
+}
+
+func settingsOf(resource kadm.ResourceConfig) map[string]string {
+	settings := map[string]string{}
+	for _, c := range resource.Configs {
+		settings[c.Key] = c.MaybeValue()
+	}
+	return settings
 }
 
 func verifySettings(spec topicSpec, settings map[string]string) []error {
 	var errs []error
-	alter := func(key, value string) string {
-		return fmt.Sprintf("run kafka-configs.sh --alter --entity-type topics --entity-name %s --add-config %s=%s", spec.name, key, value)
-	}
 	if got := settings["cleanup.policy"]; got != spec.cleanup {
-		errs = append(errs, &TopicError{spec.name, fmt.Sprintf("cleanup.policy is %q, it must be %q", got, spec.cleanup), alter("cleanup.policy", spec.cleanup)})
+		errs = append(errs, aboutTopic(spec.name, fmt.Sprintf("cleanup.policy is %q, it must be %q", got, spec.cleanup), spec.alter("cleanup.policy", spec.cleanup)))
 	}
 	for _, key := range spec.atLeast {
 		want, err := strconv.ParseInt(spec.configs[key], 10, 64)
@@ -232,7 +253,7 @@ func verifySettings(spec topicSpec, settings map[string]string) []error {
 		case err != nil:
 			errs = append(errs, fmt.Errorf("read the settings of topic %s: %s is %q", spec.name, key, settings[key]))
 		case got < want && (key != "retention.ms" || got != -1):
-			errs = append(errs, &TopicError{spec.name, fmt.Sprintf("%s is %d, it must be at least %d", key, got, want), alter(key, spec.configs[key])})
+			errs = append(errs, aboutTopic(spec.name, fmt.Sprintf("%s is %d, it must be at least %d", key, got, want), spec.alter(key, spec.configs[key])))
 		}
 	}
 	return errs
