@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -12,6 +14,7 @@ import (
 	"github.com/prescale/prescale/cmd/internal/command"
 	"github.com/prescale/prescale/cmd/internal/config"
 	"github.com/prescale/prescale/cmd/internal/kube"
+	"github.com/prescale/prescale/cmd/internal/pipeline"
 	"github.com/prescale/prescale/scaler/v1alpha1"
 )
 
@@ -20,32 +23,43 @@ var errFindings = errors.New("not every policy is followed: see the findings")
 
 type checkOptions struct {
 	config, kubeconfig, namespace, output string
+	connect                               bool
 }
 
-// newCheckCommand validates a configuration without opening a connection, and looks at the HPAs of a cluster where one is given.
+// newCheckCommand validates a configuration, and looks at what it names where that is asked for: the Kafka clusters, the HPAs of a
+// Kubernetes cluster.
 func newCheckCommand() *cobra.Command {
 	var o checkOptions
 	cmd := &cobra.Command{
-		Use:   "check [--config FILE] [--kubeconfig FILE]",
-		Short: "Find mistakes in a configuration, and HPAs that will not follow their policy",
-		Long: `Find mistakes in a daemon's configuration, and HPAs of a cluster that will not follow their policy.
+		Use:   "check [--config FILE [--connect]] [--kubeconfig FILE]",
+		Short: "Find what is wrong with a configuration, its Kafka clusters and the HPAs that read it",
+		Long: `Find mistakes in a daemon's configuration, what its Kafka clusters lack, and HPAs of a Kubernetes
+cluster that will not follow their policy.
 
 With --config, every problem of the configuration is reported with its key path. No connection is
 opened.
 
+With --connect, the clusters of the configuration are asked too, as the daemon would ask: whether
+they answer with its security, whether groups and topics of the policies are there, whether its user
+has the rights, and whether the topics of the event log are kept as they should be: partitions,
+cleanup.policy, retention, replicas, min.insync.replicas. Nothing is changed or created.
+
 With --kubeconfig, the cluster's ScalePolicies and HPAs are read, and what keeps an HPA from doing
 what its policy says is reported: its tolerance, a target of the wrong type, bounds, more replicas
-than partitions, several controllers on one target. These are the rules of the policy's conditions
-Accepted and HPA. With both, the policies of the file are looked at too.
+than partitions, several controllers on one target, a metrics API that does not answer. These are
+the rules of the policy's conditions Accepted and HPA. With --config, the policies of the file are
+looked at too, and with --connect what the cluster's policies need of Kafka.
 
 Exit code: 0 when all is well, 1 when something was found or the cluster cannot be asked, 2 for a
 mistake in the configuration or the flags.`,
 		Example: `  prescale check --config prescale.yaml
+  prescale check --config prescale.yaml --connect
   prescale check --kubeconfig ~/.kube/config --namespace ai`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
 	cmd.Flags().StringVar(&o.config, "config", "", "configuration `FILE` of a daemon")
+	cmd.Flags().BoolVar(&o.connect, "connect", false, "ask the Kafka clusters of --config too")
 	cmd.Flags().StringVar(&o.kubeconfig, "kubeconfig", "", "cluster to look at: a kubeconfig `FILE`, or in-cluster")
 	cmd.Flags().StringVarP(&o.namespace, "namespace", "n", "", "look at this `NAMESPACE` only")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "text", "text or json")
@@ -58,6 +72,8 @@ func (o *checkOptions) run(cmd *cobra.Command) error {
 		return command.Inputf("want --config FILE, --kubeconfig FILE or both")
 	case o.output != "text" && o.output != "json":
 		return command.Inputf("--output: %q; want text or json", o.output)
+	case o.connect && o.config == "":
+		return command.Inputf("--connect: want --config with it")
 	case o.namespace != "" && o.kubeconfig == "":
 		return command.Inputf("--namespace: want --kubeconfig with it")
 	}
@@ -68,54 +84,114 @@ func (o *checkOptions) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
-	if o.kubeconfig == "" {
-		return o.printConfig(cmd.OutOrStdout(), cfg)
+	var report *kube.Report
+	if o.kubeconfig != "" {
+		clients, err := kube.Connect(o.kubeconfig)
+		if err != nil {
+			return command.Input(err)
+		}
+		var file []*v1alpha1.ScalePolicy
+		for i := range cfg.Policies {
+			file = append(file, &cfg.Policies[i])
+		}
+		if report, err = kube.Look(cmd.Context(), clients, o.namespace, file); err != nil {
+			return err
+		}
 	}
-	clients, err := kube.Connect(o.kubeconfig)
-	if err != nil {
-		return command.Input(err)
+	var found []kafkaFinding // nil where nobody asked
+	if o.connect {
+		policies, err := checkedPolicies(cfg, report)
+		if err != nil {
+			return err
+		}
+		if found, err = lookAtKafka(cmd.Context(), cfg, policies); err != nil {
+			return err
+		}
 	}
-	var file []*v1alpha1.ScalePolicy
-	for i := range cfg.Policies {
-		file = append(file, &cfg.Policies[i])
-	}
-	report, err := kube.Look(cmd.Context(), clients, o.namespace, file)
-	if err != nil {
+	if err := o.print(cmd.OutOrStdout(), cfg, report, found); err != nil {
 		return err
 	}
-	if err := o.print(cmd.OutOrStdout(), report); err != nil {
-		return err
-	}
-	if !report.Good() {
+	if len(found) > 0 || report != nil && !report.Good() {
 		return errFindings
 	}
 	return nil
 }
 
-func (o *checkOptions) printConfig(w io.Writer, cfg config.Config) error {
-	if o.output == "json" {
-		return json.NewEncoder(w).Encode(struct {
-			Config   string `json:"config"`
-			Clusters int    `json:"clusters"`
-			Policies int    `json:"policies"`
-		}{o.config, len(cfg.Clusters), len(cfg.Policies)})
+// checkedPolicies returns the policies of the file and those of the Kubernetes cluster that can run with this configuration; of
+// the others the cluster tells by itself, in their condition Accepted.
+func checkedPolicies(cfg config.Config, report *kube.Report) ([]pipeline.Policy, error) {
+	policies, err := cfg.PipelinePolicies()
+	if err != nil || report == nil {
+		return policies, err
 	}
-	_, err := fmt.Fprintf(w, "%s: ok: %d clusters, %d policies\n", o.config, len(cfg.Clusters), len(cfg.Policies))
-	return err
+	one := cfg
+	for _, p := range report.Accepted {
+		one.Policies = []v1alpha1.ScalePolicy{*p}
+		if usable, err := one.PipelinePolicies(); err == nil && !slices.ContainsFunc(policies, func(q pipeline.Policy) bool { return q.Name() == p.PolicyName() }) {
+			policies = append(policies, usable...)
+		}
+	}
+	return policies, nil
 }
 
-func (o *checkOptions) print(w io.Writer, report *kube.Report) error {
+// print writes the report of a Kubernetes cluster where there is one, else what the configuration holds, and what was found on Kafka.
+func (o *checkOptions) print(w io.Writer, cfg config.Config, report *kube.Report, found []kafkaFinding) error {
 	if o.output == "json" {
 		encoder := json.NewEncoder(w)
 		encoder.SetIndent("", "  ")
-		return encoder.Encode(report)
+		if report != nil {
+			return encoder.Encode(struct {
+				*kube.Report
+				Kafka []kafkaFinding `json:"kafka,omitzero"`
+			}{report, found})
+		}
+		return encoder.Encode(struct {
+			Config   string         `json:"config"`
+			Clusters int            `json:"clusters"`
+			Policies int            `json:"policies"`
+			Kafka    []kafkaFinding `json:"kafka,omitzero"`
+		}{o.config, len(cfg.Clusters), len(cfg.Policies), found})
 	}
+	if report == nil {
+		fmt.Fprintf(w, "%s: ok: %d clusters, %d policies\n", o.config, len(cfg.Clusters), len(cfg.Policies))
+	} else if err := printReport(w, report); err != nil {
+		return err
+	}
+	if o.connect {
+		return printKafka(w, cfg, found)
+	}
+	return nil
+}
+
+// printKafka prints a line for each finding, and one for each cluster without.
+func printKafka(w io.Writer, cfg config.Config, found []kafkaFinding) error {
+	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(table, "CLUSTER\tFOUND")
+	for _, name := range slices.Sorted(maps.Keys(cfg.Clusters)) {
+		well := true
+		for _, f := range found {
+			if f.Cluster == name {
+				well = false
+				fmt.Fprintf(table, "%s\t%s\n", name, f)
+			}
+		}
+		if well {
+			fmt.Fprintf(table, "%s\tok\n", name)
+		}
+	}
+	return table.Flush()
+}
+
+func printReport(w io.Writer, report *kube.Report) error {
 	if len(report.Policies) == 0 {
 		_, err := fmt.Fprintf(w, "Kubernetes %s: no policies\n", report.Version)
 		return err
 	}
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(table, "POLICY\tFOUND\tKubernetes %s\n", report.Version)
+	for _, f := range report.Findings {
+		fmt.Fprintf(table, "all\t%s\t%s\n", f.Severity, f)
+	}
 	for _, p := range report.Policies {
 		switch {
 		case p.Refused != "":

@@ -15,21 +15,35 @@ import (
 	"github.com/prescale/prescale/cmd/internal/kube"
 )
 
+// unavailable is an API server's answer for an aggregated API whose server is down.
+const unavailable = `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "ServiceUnavailable", "message": "error trying to reach service", "code": 503}`
+
 // apiServer serves what check asks of an API server, and returns the kubeconfig for it. An empty answer is a 404.
 func apiServer(t *testing.T, policies, hpas string) string {
+	t.Helper()
+	return apiServerWith(t, policies, hpas, `{"kind": "APIResourceList", "resources": []}`)
+}
+
+// apiServerWith is apiServer with another answer of the metrics API.
+func apiServerWith(t *testing.T, policies, hpas, metricsAPI string) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := ""
 		switch r.URL.Path {
 		case "/version":
 			answer = `{"major": "1", "minor": "34+", "gitVersion": "v1.34.1"}`
+		case "/apis/external.metrics.k8s.io/v1beta1":
+			answer = metricsAPI
 		case "/apis/prescale.dev/v1alpha1/scalepolicies", "/apis/prescale.dev/v1alpha1/namespaces/shop/scalepolicies":
 			answer = policies
 		case "/apis/autoscaling/v2/horizontalpodautoscalers", "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers":
 			answer = hpas
 		}
 		w.Header().Set("Content-Type", "application/json")
-		if answer == "" {
+		switch {
+		case answer == unavailable:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case answer == "":
 			w.WriteHeader(http.StatusNotFound)
 			answer = `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": 404}`
 		}
@@ -91,6 +105,15 @@ func TestCheckLooksAtACluster(t *testing.T) {
 		}
 		if code := command.ExitCode(err); code != test.code || !strings.Contains(text, test.words) {
 			t.Errorf("%s: exit code %d, want %d with %q:\n%s", test.name, code, test.code, test.words, text)
+		}
+	}
+
+	followed, sixteen := policyList(strings.Replace(orders, `"max": 24`, `"max": 16`, 1)), hpaList(hpaItem("orders", 16, good))
+	for name, answer := range map[string]string{"which the cluster does not serve. Deploy": "", "which does not answer: ": unavailable} {
+		var stdout, stderr bytes.Buffer
+		err := run(t.Context(), []string{"check", "--kubeconfig", apiServerWith(t, followed, sixteen, answer)}, &stdout, &stderr)
+		if code := command.ExitCode(err); code != 1 || !strings.Contains(stdout.String(), "NoMetricsAPI: HPA orders: it reads external.metrics.k8s.io/v1beta1, "+name) {
+			t.Errorf("metrics API: exit code %d, want 1 with %q:\n%s", code, name, stdout.String())
 		}
 	}
 

@@ -48,6 +48,8 @@ type Code string
 const (
 	// NoHPA means that no HPA reads the policy's metrics.
 	NoHPA Code = "NoHPA"
+	// NoMetricsAPI means that the API through which the HPA reads does not answer. It takes a cluster to find, so Check does not.
+	NoMetricsAPI Code = "NoMetricsAPI"
 	// ToleranceTrap means that changes of one replica are ignored above a count, because they are within the tolerance.
 	ToleranceTrap Code = "ToleranceTrap"
 	// TargetType means that the metric's target does not fit what the metric means.

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,8 +21,12 @@ import (
 type Report struct {
 	// Version is the cluster's, such as v1.36.3.
 	Version string `json:"version"`
+	// Findings are of no single policy: a metrics API that HPAs read and that does not answer.
+	Findings []hpacheck.Finding `json:"findings,omitempty"`
 	// Policies are sorted by name.
 	Policies []PolicyReport `json:"policies"`
+	// Accepted are the policies that are not refused, in no order.
+	Accepted []*v1alpha1.ScalePolicy `json:"-"`
 }
 
 // PolicyReport is what was found for one policy.
@@ -36,7 +41,7 @@ type PolicyReport struct {
 
 // Good reports whether nothing at all was found.
 func (r *Report) Good() bool {
-	return !slices.ContainsFunc(r.Policies, func(p PolicyReport) bool { return p.Refused != "" || len(p.Findings) > 0 })
+	return len(r.Findings) == 0 && !slices.ContainsFunc(r.Policies, func(p PolicyReport) bool { return p.Refused != "" || len(p.Findings) > 0 })
 }
 
 // Look reads the ScalePolicies and HPAs of a namespace (empty: all) once and checks them as a Controller does for the
@@ -70,8 +75,8 @@ func Look(ctx context.Context, clients Clients, namespace string, file []*v1alph
 	for i := range list.Items {
 		hpas[i] = &list.Items[i]
 	}
-	report := &Report{Version: version.GitVersion, Policies: []PolicyReport{}}
 	accepted, refused := accept(policies)
+	report := &Report{Version: version.GitVersion, Findings: metricsAPIs(ctx, clients, hpas), Policies: []PolicyReport{}, Accepted: accepted}
 	names := map[string][]string{}
 	for _, p := range accepted {
 		names[p.Namespace] = append(names[p.Namespace], p.Name)
@@ -92,6 +97,39 @@ func Look(ctx context.Context, clients Clients, namespace string, file []*v1alph
 	}
 	slices.SortFunc(report.Policies, func(a, b PolicyReport) int { return strings.Compare(a.Policy, b.Policy) })
 	return report, nil
+}
+
+// metricsAPIs asks the API server for each metrics API through which one of the HPAs reads a value of ours.
+func metricsAPIs(ctx context.Context, clients Clients, hpas []*autoscalingv2.HorizontalPodAutoscaler) []hpacheck.Finding {
+	readers := map[string]string{} // an HPA by API
+	for _, hpa := range hpas {
+		for _, m := range hpa.Spec.Metrics {
+			switch {
+			case m.External != nil && strings.Contains(m.External.Metric.Name, hpacheck.DesiredReplicas):
+				readers["external.metrics.k8s.io/v1beta1"] = hpa.Name
+			case m.Object != nil && m.Object.DescribedObject.Kind == v1alpha1.Kind:
+				readers["custom.metrics.k8s.io/v1beta2"] = hpa.Name
+			}
+		}
+	}
+	var found []hpacheck.Finding
+	for _, api := range slices.Sorted(maps.Keys(readers)) {
+		_, err := clients.Kubernetes.Discovery().RESTClient().Get().AbsPath("/apis/" + api).DoRaw(ctx)
+		group, version, _ := strings.Cut(api, "/")
+		f := hpacheck.Finding{Severity: hpacheck.Broken, Code: hpacheck.NoMetricsAPI, HPA: readers[api]}
+		switch {
+		case err == nil:
+			continue
+		case apierrors.IsNotFound(err):
+			f.Message = fmt.Sprintf("it reads %s, which the cluster does not serve", api)
+			f.Remedy = "Deploy the daemon with its APIServices: kubectl apply -k manifests/base"
+		default:
+			f.Message = fmt.Sprintf("it reads %s, which does not answer: %v", api, err)
+			f.Remedy = fmt.Sprintf("See whether the daemon is ready, and what kubectl get apiservice %s.%s says", version, group)
+		}
+		found = append(found, f)
+	}
+	return found
 }
 
 // listPolicies returns the cluster's policies. Where the cluster does not know the type that is an error, if it is wanted.

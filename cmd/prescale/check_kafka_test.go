@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/prescale/prescale/cmd/internal/command"
+)
+
+func TestCheckConnects(t *testing.T) {
+	fake, err := kfake.NewCluster(kfake.NumBrokers(3), kfake.SeedTopics(2, "orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fake.Close()
+	client, err := kgo.NewClient(kgo.SeedBrokers(fake.ListenAddrs()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	adm := kadm.NewClient(client)
+	at := kadm.Offsets{}
+	at.AddOffset("orders", 0, 0, -1)
+	at.AddOffset("orders", 1, 0, -1)
+	if err := adm.CommitAllOffsets(t.Context(), "workers", at); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, policy, rest string
+		code               int
+		want               []string
+	}{
+		{"all is well", "kafka: {group: workers, topics: [orders]}", "", 0, []string{"CLUSTER  FOUND\nmain     ok\n"}},
+		{"a group that is not there", "kafka: {group: nobody, topics: [orders]}", "", 1, []string{"main     policy shop/orders: group nobody is not on cluster main", "; start the group's consumers"}},
+		{"a topic that is not there", "kafka: {group: workers, topics: [odrers]}", "", 1, []string{"main     policy shop/orders: ", "topic odrers"}},
+		{"headers of no topic", "kafka: {group: workers, topics: [orders]}, sources: {headers: {topic: answers, header: at}}", "", 1,
+			[]string{"main     topic answers: it does not exist, so the latency of policy shop/orders is not known; create it"}},
+		{"other shards than the log's", "kafka: {group: workers, topics: [orders]}", "eventLog: {prefix: old, shards: 4}", 1,
+			[]string{"main     topic old.observations: it has 3 partitions, the configuration says 4 shards; set eventLog.shards to 3"}},
+		{"a log in memory needs no topics", "kafka: {group: workers, topics: [orders]}", "log: memory\neventLog: {prefix: old, shards: 4}", 0, []string{"main     ok"}},
+		{"a cluster that is down", "kafka: {group: workers, topics: [orders]}", "", 1, []string{"down     brokers: ", "nothing listens there"}},
+	} {
+		if tt.rest != "" {
+			if _, err := adm.CreateTopic(t.Context(), 3, 3, nil, "old.observations"); err != nil && !strings.Contains(err.Error(), "TOPIC_ALREADY_EXISTS") {
+				t.Fatal(err)
+			}
+		}
+		clusters := fmt.Sprintf("main: {brokers: [%q]}", fake.ListenAddrs()[0])
+		if strings.Contains(tt.name, "down") {
+			clusters += ", down: {brokers: ['127.0.0.1:1']}"
+			tt.rest = "eventLog: {cluster: main}"
+		}
+		file := filepath.Join(t.TempDir(), "prescale.yaml")
+		content := fmt.Sprintf("clusters: {%s}\n%s\npolicies: [{metadata: {name: orders, namespace: shop}, spec: {%s, objective: {lagSeconds: 3}, replicas: {max: 4}}}]\n", clusters, tt.rest, tt.policy)
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var stdout, stderr bytes.Buffer
+		err := run(t.Context(), []string{"check", "--config", file, "--connect"}, &stdout, &stderr)
+		if code := command.ExitCode(err); code != tt.code {
+			t.Errorf("%s: exit code %d, want %d: %v\n%s", tt.name, code, tt.code, err, stdout.String())
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(stdout.String(), want) {
+				t.Errorf("%s: want %q in:\n%s", tt.name, want, stdout.String())
+			}
+		}
+		if tt.name != "headers of no topic" {
+			continue
+		}
+		stdout.Reset()
+		_ = run(t.Context(), []string{"check", "--config", file, "--connect", "-o", "json"}, &stdout, &stderr)
+		var report struct{ Kafka []kafkaFinding }
+		if err := json.Unmarshal(stdout.Bytes(), &report); err != nil || len(report.Kafka) != 1 || report.Kafka[0].Subject != "topic answers" || report.Kafka[0].Remedy == "" {
+			t.Errorf("as JSON: %v, %s", err, stdout.String())
+		}
+	}
+	// Nothing was created.
+	topics, err := adm.ListTopics(t.Context())
+	if err != nil || topics.Has("prescale.observations") || topics.Has("answers") {
+		t.Errorf("topics: %v, %v", topics.Names(), err)
+	}
+}
