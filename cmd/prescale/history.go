@@ -144,7 +144,6 @@ func (h *historySource) span(now time.Time) (history.Range, error) {
 			return r, fmt.Errorf("--end: %w", err)
 		}
 	}
-	r.To = r.To.Truncate(r.Step)
 	start := h.start
 	if start == "" {
 		start = defaultSpan
@@ -152,7 +151,9 @@ func (h *historySource) span(now time.Time) (history.Range, error) {
 	if r.From, err = history.ParseMoment(start, now); err != nil {
 		return r, fmt.Errorf("--start: %w", err)
 	}
-	r.From = r.From.Truncate(r.Step)
+	if h.daemonConfig == "" { // which has ticks of its own, and all of them are wanted
+		r.From, r.To = r.From.Truncate(r.Step), r.To.Truncate(r.Step)
+	}
 	return r, r.Validate()
 }
 

@@ -64,6 +64,8 @@ policies:
 		}},
 		{[]string{"explain", "ai/a", "--config"}, []string{"tick 100 of"}},
 		{[]string{"backtest", "--name", "ai/a", "--start", "2026-01-31T08:00:00Z", "--quiet", "--from-kafka"}, []string{"ai/a"}},
+		// The last of its ticks is that of 08:24:45, and the ends of ticks are no minutes.
+		{[]string{"forecast", "--name", "ai/a", "--start", "2026-01-31T08:00:00Z", "--end", "2026-01-31T08:24:50Z", "--horizon", "1", "--from-kafka"}, []string{"\n1,2026-01-31T08:24:45Z,"}},
 	} {
 		got, err := ask(tt.args...)
 		if err != nil {

@@ -39,11 +39,12 @@ type plotLine struct {
 }
 
 type plotDot struct {
-	X, Y, R     float64
-	Name, Color string
-	Label       string // shown when pointed at
-	Text        string // shown beside it
-	Under, Left bool   // where
+	X, Y, R      float64
+	Name, Color  string
+	Label        string  // shown when pointed at
+	Text         string  // shown beside it
+	TextX, TextY float64 // where it begins, or with Left ends
+	Left         bool
 }
 
 type plotRule struct {
@@ -461,12 +462,19 @@ func (r *backtestResult) paretoPlot() plot {
 			}
 			dot := plotDot{X: x, Y: y, Name: name, Color: color, R: 5, Label: fmt.Sprintf("%s: cost %.3f, late %.4f %%", rowName(row), row.CostRatio, 100*row.LateRatio)}
 			if mark := best.Marks(row); mark == "ours" || mark == "rival" {
-				// The two may lie close together, and at the edge.
-				dot.R, dot.Text, dot.Under, dot.Left = 8, rowName(row), mark == "rival", x > 0.8*plotWidth
+				dot.R, dot.Text = 8, rowName(row)
 			}
 			p.Dots = append(p.Dots, dot)
 		}
 		p.Lines = append(p.Lines, line)
 	}
+	var standing []box
+	for _, rule := range p.Rules {
+		standing = append(standing, textBox(rule.Text, plotWidth, rule.Y-4, true))
+	}
+	for _, post := range p.Posts {
+		standing = append(standing, textBox(post.Text, post.X+4, 12, false))
+	}
+	placeLabels(p.Dots, standing)
 	return p
 }

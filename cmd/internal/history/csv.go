@@ -95,9 +95,9 @@ func ReadCSV(r io.Reader, name string, o Options) (*Series, error) {
 	return s, nil
 }
 
-// columns are where a file's time and values stand.
+// columns are where a file's time and values stand, and how many the first line has.
 type columns struct {
-	time, value         int
+	time, value, count  int
 	timeName, valueName string
 }
 
@@ -114,12 +114,12 @@ func newColumns(first []string, column string) (*columns, bool, error) {
 		if column != "" {
 			return nil, false, fmt.Errorf("no value column %q: %q is a time, so there is no header line; want one such as t_s,%s first", column, names[0], column)
 		}
-		return &columns{time: 0, value: 1, timeName: "time", valueName: "value"}, false, nil
+		return &columns{time: 0, value: 1, count: len(names), timeName: "time", valueName: "value"}, false, nil
 	}
 	if _, err := strconv.ParseFloat(names[1], 64); err == nil {
 		return nil, false, fmt.Errorf("%q is no time and %q no name of a column; want a header line such as t_s,value, or a time and a value", names[0], names[1])
 	}
-	t := &columns{time: max(0, slices.IndexFunc(names, isTimeName))}
+	t := &columns{time: max(0, slices.IndexFunc(names, isTimeName)), count: len(names)}
 	if t.value = t.time + 1; t.value == len(names) {
 		t.value = 0
 	}
@@ -166,6 +166,10 @@ func valueColumn(names []string, time int, column string) (int, error) {
 func (t *columns) read(s *Series, fields []string) (column string, err error) {
 	if len(fields) <= max(t.time, t.value) {
 		return t.valueName, fmt.Errorf("the row has %d fields, want at least %d", len(fields), max(t.time, t.value)+1)
+	}
+	if len(fields) > t.count && strings.Join(fields[t.count:], "") != "" {
+		// 1,234 without quotes would be taken for 1.
+		return t.valueName, fmt.Errorf("the row has %d fields, the first line %d; want as many, a decimal point, and nothing between thousands", len(fields), t.count)
 	}
 	text := strings.TrimSpace(fields[t.time])
 	at, dated, err := parseTime(text)

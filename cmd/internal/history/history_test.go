@@ -78,6 +78,7 @@ func TestReadCSVSaysWhatItWants(t *testing.T) {
 		want       string
 	}{
 		{"decimal comma", "t_s;n\n0;1\n60;2,5\n", 0, `line 3 (row 1): n: "2,5" is no number; want a decimal point`},
+		{"comma between thousands", "t_s,n\n0,1\n60,1,234\n", 0, "line 3 (row 1): n: the row has 3 fields, the first line 2; want as many"},
 		{"infinite", "t_s,n\n0,1\n60,inf\n", 0, `line 3 (row 1): n: "inf" is infinite`},
 		{"beyond numbers", "t_s,n\n0,1\n60,1e400\n", 0, `line 3 (row 1): n: "1e400" is infinite`},
 		{"too large", "t_s,n\n0,1\n60,1e30\n", 0, `line 3 (row 1): n: "1e30" is too large; want at most 1e+18`},
