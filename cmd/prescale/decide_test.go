@@ -168,6 +168,8 @@ func TestDecideRefusesBadPolicies(t *testing.T) {
 	for _, tt := range []struct{ policy, want string }{
 		{"", "empty"},
 		{"kafka: {group: g}\nreplica: {max: 3}\n", "replica"},
+		{"kafka: {group: g}\nreplicas: {max: 3}\n", "objective.lagSeconds: is missing"},
+		{"kafka: {group: g}\nobjective: {lagSeconds: 30}\n", "replicas.max: is missing"},
 		{"kafka: {group: g}\nobjective: {lagSeconds: -1}\nreplicas: {max: 3}\n", "objective.lagSeconds"},
 		{"kafka: {group: g}\nobjective: {lagSeconds: 30}\nreplicas: {max: 0}\n", "replicas.max"},
 		{"kafka: {group: g}\nobjective: {lagSeconds: soon}\nreplicas: {max: 3}\n", "objective.lagSeconds"},
