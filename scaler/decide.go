@@ -208,10 +208,10 @@ func (d decider) run(now time.Time) {
 	if s.Promise.atMost() {
 		d.term("price", want, price)
 	}
-	if fewer := parts.below(current); want == current && s.Capacity.explorable() && fewer >= max(lowest, 1) && float64(s.QuietTicks)*interval >= max(exploreSeconds, 2*lead) {
+	if fewer := parts.below(current); want == current && s.Capacity.explorable() && fewer >= max(lowest, 1, s.TooFew.under(s.load(), d.At)+1) && float64(s.QuietTicks)*interval >= max(exploreSeconds, 2*lead) {
 		want, d.exploring = fewer, true
 		d.term("explore", want, 0)
-	} else if want > current && s.Capacity.guessed() && s.TriedTicks > 0 && sc.backlog <= s.Arrivals.Level {
+	} else if want > current && s.Capacity.guessed() && s.TriedTicks > 0 && sc.backlog <= s.Arrivals.Level*min(triedBacklog+s.Rebalance.seconds(), config.ObjectiveLag.Seconds()/2) {
 		want = current // what was tried has not been seen yet
 		d.term("tried", want, 0)
 	}
@@ -308,6 +308,10 @@ const mostBehind = 1.5
 // exploreSeconds is for how long replicas of unknown capacity must have kept up before one step fewer is tried. Only less can
 // teach what they can do where nobody reports how busy they are.
 const exploreSeconds = 600
+
+// triedBacklog is how many seconds of arrivals may wait, besides those of the pause that the change took, until what is tried has been
+// seen at work. More means that it is too few.
+const triedBacklog = 1.0
 
 func highestWork(p *partitions) float64 {
 	if len(p.effective) == 0 {

@@ -56,6 +56,9 @@ type State struct {
 	QuietTicks int
 	// TriedTicks counts down the ticks in which a count that is tried is left alone to be seen at work.
 	TriedTicks int
+	// Tried is the count that was gone down to by a guess of what replicas can do, until it was seen without a backlog worth the name
+	// or was too few; 0 where there is none.
+	Tried int `json:",omitzero"`
 	// DrainTicks counts ticks in a row in which a backlog or a rebalance was in the way of a decrease.
 	DrainTicks int
 	// EffectBefore is the throughput before the last increase and EffectGain the share by which it should have grown when
@@ -95,7 +98,8 @@ func (f *tooFew) under(load float64, at time.Time) int {
 
 const wantedKept = 64
 
-// triedTicks spans the decrease, its rebalance and two whole intervals after it.
+// A trial lasts triedTicks, which span the decrease, its rebalance and two whole intervals after it, and no less than three times
+// tunedInterval.
 const triedTicks = 5
 
 // recent keeps the latest arrival rates, for the rules that need no forecaster.
@@ -323,6 +327,7 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	if lag, ok := o.LagRecords.Get(); ok && o.ReadyReplicas.Known() && !disturbed && lag <= max(arrivals.Or(0), 1) {
 		s.QuietTicks++
 		s.Settled = true
+		s.Tried = 0
 	} else {
 		s.QuietTicks = 0
 		s.Settled = s.Settled && !changed
@@ -349,8 +354,14 @@ func (s *State) age(o *series.Observation) series.Value {
 	return o.LagRecords.Times(1 / s.Arrivals.Level)
 }
 
-// load returns the recent arrivals in replicas.
-func (s *State) load() float64 { return s.Arrivals.Level / max(s.Capacity.perReplica().Or(0), 1e-12) }
+// load returns the recent arrivals in replicas; where one's capacity is a guess, in those that do what was shown.
+func (s *State) load() float64 {
+	perReplica := s.Capacity.perReplica().Or(0)
+	if s.Capacity.guessed() {
+		perReplica = s.Capacity.LowerBound
+	}
+	return s.Arrivals.Level / max(perReplica, 1e-12)
+}
 
 // observeEffect compares the throughput some time after an increase with that before it, while there is a backlog, and says that
 // the increase was ineffective when little of what it should have given came and the backlog still grows: that is on partitions
@@ -402,9 +413,14 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 			s.EffectDue = time.Time{}
 		}
 	}
+	current, currentKnown := d.CurrentReplicas.Get()
+	failed := s.Tried > 0 && currentKnown && s.Tried == int(current) && d.DesiredReplicas > s.Tried
 	s.TriedTicks = max(0, s.TriedTicks-1)
-	if d.exploring {
-		s.TriedTicks = triedTicks
+	if s.Capacity.guessed() && d.DesiredReplicas < int(current) {
+		s.Tried = d.DesiredReplicas
+	}
+	if d.exploring && d.DesiredReplicas < int(current) {
+		s.TriedTicks = max(triedTicks, int(3*tunedInterval/max(o.Interval, time.Second)))
 	}
 	if d.draining {
 		s.DrainTicks++
@@ -415,8 +431,12 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 		s.PanicUntil = at.Add(panicSpan)
 	}
 	// A backlog from before they were ready says nothing of whether they are enough.
-	if current, ok := d.CurrentReplicas.Get(); ok && s.Settled && d.Reason == ReasonBacklog && d.DesiredReplicas > int(current) && o.ReadyReplicas.Or(0) >= current && s.load() <= s.Partitions.work(int(current)) {
-		s.TooFew = tooFew{int(current), s.load(), at}
+	settled := currentKnown && s.Settled && d.Reason == ReasonBacklog && d.DesiredReplicas > int(current) && o.ReadyReplicas.Or(0) >= current && s.load() <= s.Partitions.work(int(current))
+	if failed || settled {
+		s.TooFew, s.Tried = tooFew{int(current), s.load(), at}, 0
+		if failed {
+			s.Tried = d.DesiredReplicas // no less a guess
+		}
 	}
 	if d.horizon > 0 {
 		s.Wanted[s.WantedAt%wantedKept] = d.planned

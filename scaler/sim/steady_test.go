@@ -17,6 +17,7 @@ type stepCase struct {
 	interval, lead, factor float64 // seconds, seconds, times
 	partitions             int
 	noise                  bool // as counts of independent events vary
+	hidden                 bool // nobody tells how busy the replicas are, of which there are too many at first
 }
 
 func (c stepCase) String() string {
@@ -51,6 +52,9 @@ func (c stepCase) run(t testing.TB) (counts []int, at int) {
 	s := sim.DefaultScenario(trace)
 	s.Tick, s.Capacity, s.Lead, s.Partitions, s.Initial, s.Keep = c.interval, capacity, c.lead, c.partitions, 1, true
 	s.Max, s.Objective = min(96, c.partitions), math.Max(30, 2*c.interval)
+	if c.hidden {
+		s.HideBusy, s.Initial = true, int(need*2)
+	}
 	config := s.Config(0.001)
 	model, err := catalog.New(forecaster.Config{Step: time.Duration(c.interval * float64(time.Second)), MaxSteps: config.ForecastSteps(), Quantiles: forecaster.DefaultQuantiles()})
 	if err != nil {
@@ -81,7 +85,7 @@ func stepCases() []stepCase {
 			}
 			for _, factor := range []float64{1.3, 2, 5} {
 				for _, partitions := range []int{12, 48, 480} {
-					cases = append(cases, stepCase{interval, lead, factor, partitions, true}, stepCase{interval, lead, factor, partitions, false})
+					cases = append(cases, stepCase{interval, lead, factor, partitions, true, false}, stepCase{interval, lead, factor, partitions, false, false})
 				}
 			}
 		}
@@ -122,5 +126,28 @@ func TestAStepWithAForecast(t *testing.T) {
 				t.Errorf("%d increases after the step, want %d at most: %v", ups, most, counts[at-1:])
 			}
 		})
+	}
+}
+
+// TestATrialIsNotRepeated runs a constant rate where nobody tells how busy the replicas are. Then only fewer can teach what they can
+// do; but a count that failed is not tried again. Where two steps were one too many the way back is two.
+func TestATrialIsNotRepeated(t *testing.T) {
+	for _, interval := range []float64{5, 15, 60} {
+		for _, partitions := range []int{12, 48} {
+			c := stepCase{interval: interval, lead: 10, factor: 1, partitions: partitions, hidden: true}
+			t.Run(c.String(), func(t *testing.T) {
+				t.Parallel()
+				counts, _ := c.run(t)
+				failed := 0
+				for i := 9; i < len(counts); i++ {
+					if counts[i] > counts[i-1] {
+						failed++
+					}
+				}
+				if failed > 2 {
+					t.Errorf("%d increases, want two at most: %v", failed, counts)
+				}
+			})
+		}
 	}
 }
