@@ -144,47 +144,6 @@ func (r *recent) observe(v series.Value) {
 	r.Noise += max(noiseGain, 1/float64(r.Count)) * (math.Abs(err) - r.Noise)
 }
 
-// rebalances learns how long a rebalance stops the group.
-type rebalances struct {
-	Seconds float64
-	Samples int
-	Run     int // ticks in a row that were seen rebalancing
-}
-
-// assumedPause is the pause of a rebalance until one was measured: three seconds is the default delay of Kafka's
-// coordinator for a new group (group.initial.rebalance.delay.ms), and about what an eager rebalance takes.
-const assumedPause = 3.0
-
-func (r *rebalances) seconds() float64 {
-	if r.Samples == 0 {
-		return assumedPause
-	}
-	return r.Seconds
-}
-
-func (r *rebalances) add(seconds float64) {
-	if !(seconds >= 0) || seconds > 600 {
-		return
-	}
-	r.Samples = min(r.Samples+1, 10)
-	r.Seconds += (seconds - r.Seconds) / float64(r.Samples)
-}
-
-// observe learns from one interval: a rebalance that is still on at a later tick has lasted at least so long, and one whose
-// interval began and ended with a backlog shows in what was not consumed.
-func (r *rebalances) observe(rebalancing bool, interval, consumedRate, possibleRate float64, behind, changed bool) {
-	if rebalancing {
-		r.Run++
-		return
-	}
-	if r.Run > 1 {
-		r.add((float64(r.Run) - 0.5) * interval)
-	} else if changed && behind && possibleRate > 0 && consumedRate > 0 && consumedRate < possibleRate {
-		r.add((1 - consumedRate/possibleRate) * interval)
-	}
-	r.Run = 0
-}
-
 // follows reports whether o's interval begins at the last observation, give or take half of it. It does not where ticks were
 // lost, where counts could not be read at the last one, or where a new process begins to count. It must be asked before Learn.
 func (s *State) follows(o *series.Observation) bool {
@@ -297,7 +256,7 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 		s.Pace.observe(s.age(o), interval, &s.Calibration, expected, 1-tune.Margin, disturbed || s.Partitions.hot > 0 || s.Capacity.doubted())
 		possible := s.Capacity.perReplica().Or(0) * ready
 		// Any backlog will do for what a change takes: the slowest consumer has to get through it as well.
-		s.Rebalance.observe(o.Rebalancing, interval, consumed.Or(0), possible, behind, changed && !partial && !s.Capacity.doubted())
+		s.Rebalance.observe(o.Rebalancing, interval, consumed.Or(0), possible, behind, changed, !partial && !s.Capacity.doubted())
 		s.Spending.observe(at, interval, ready+o.StartingReplicas.Or(0))
 	}
 	for i := range config.Pools {
