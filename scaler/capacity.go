@@ -40,16 +40,24 @@ const (
 	lowerBoundKept = 1 - 0.693/40320
 	// refutedKept is what remains of Refuted: half after a day, so that less is tried again, but not every ten minutes.
 	refutedKept = 1 - 0.693/5760
-	// resetRatio and resetRun: so far off, so many times in a row, the workload has changed and the past is forgotten.
+	// resetRatio and resetRun: so far off, so many times in a row, the workload has changed and the past is forgotten. quickRun is
+	// enough where replicas tell how busy they are, and what they do lies further off than chance puts it: a partition that stands
+	// still does not lower that as it does throughput under a backlog.
 	resetRatio = 0.3
 	resetRun   = 6
+	quickRun   = 3
 	// exploreRatio is how far above the lower bound the capacity is assumed to be while nothing was ever saturated.
 	exploreRatio = 1.25
 )
 
-func (c *capacity) add(x float64) {
+// add learns from one direct sample; told says that the replicas' busy ratio is behind it.
+func (c *capacity) add(x float64, told bool) {
 	if !(x > 0) || math.IsInf(x, 0) {
 		return
+	}
+	run := resetRun
+	if told && math.Abs(x-c.Mean) > beyondNoise*c.Deviation {
+		run = quickRun
 	}
 	few := c.Samples < samplesNeeded
 	least := c.Mean
@@ -64,7 +72,7 @@ func (c *capacity) add(x float64) {
 	default:
 		c.Above, c.Below = 0, 0
 	}
-	if c.Above >= resetRun || c.Below >= resetRun {
+	if max(c.Above, c.Below) >= run {
 		*c = capacity{}
 	} else if c.Above+c.Below > 0 {
 		return // an outlier until it has lasted
@@ -90,7 +98,7 @@ func (c *capacity) observe(consumedRate, busy series.Value, ready, effective flo
 	if b, ok := busy.Get(); ok {
 		switch {
 		case b >= minBusyRatio && b <= MaxBusyRatio:
-			c.add(rate / (ready * min(b, 1)))
+			c.add(rate/(ready*min(b, 1)), true)
 		case b >= leastBusyRatio && b < minBusyRatio && !disturbed:
 			x := rate / (ready * b)
 			if c.Rough == 0 {
@@ -105,7 +113,7 @@ func (c *capacity) observe(consumedRate, busy series.Value, ready, effective flo
 		return
 	}
 	if saturated && effective >= 0.98*ready {
-		c.add(rate / ready)
+		c.add(rate/ready, false)
 		return
 	}
 	c.LowerBound = max(c.LowerBound*lowerBoundKept, rate/ready)

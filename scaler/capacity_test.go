@@ -92,6 +92,36 @@ func TestASlowerWorkloadIsLearned(t *testing.T) {
 	}
 }
 
+// A release that halves what a replica does is believed at the third sample where the replicas tell how busy they are; two may be
+// anything, as may any that are no further off than samples are wont to be.
+func TestAHalvedCapacityIsBelievedSoon(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		told   bool
+		spread float64 // of the samples before
+		half   int     // samples of the half
+		want   float64
+	}{
+		{"two samples", true, 2, 2, 100},
+		{"three samples", true, 2, 3, 50},
+		{"three, as far off as some before", true, 15, 3, 100},
+		{"six, as far off as some before", true, 15, 6, 50},
+		{"three of throughput under a backlog", false, 2, 3, 100},
+		{"six of throughput under a backlog", false, 2, 6, 50},
+	} {
+		var c capacity
+		for i := range 60 {
+			c.add(100+test.spread*(2*float64(i%2)-1), test.told)
+		}
+		for range test.half {
+			c.add(50, test.told)
+		}
+		if got := c.perReplica().Or(0); math.Abs(got-test.want) > 0.02*test.want {
+			t.Errorf("%s: a replica can %.1f/s, want %g", test.name, got, test.want)
+		}
+	}
+}
+
 // Traffic falls off and some lag remains, as it does between commits: the less is consumed, the more seconds that lag is worth.
 func TestLittleLagIsNoSaturation(t *testing.T) {
 	u := settledUnbusy(t)
