@@ -277,7 +277,7 @@ func (d decider) run(now time.Time) {
 	d.settle(want, reason)
 	// Where something else keeps the count down or from helping, a sooner start would not keep the promise either.
 	free := len(d.Verdicts) == verdicts && !config.Paused && !config.Observe
-	if free && lead > config.ObjectiveLag.Seconds() && s.Promise.lateLately() > 10*config.ViolationRatio {
+	if times, lately := s.Promise.broken(config.ViolationRatio, d.At, time.Duration(lead*float64(time.Second))); free && lately && times > 10 && lead > config.ObjectiveLag.Seconds() {
 		d.verdict(VerdictLeadTimeTooLong)
 	}
 }

@@ -2,6 +2,7 @@ package scaler
 
 import (
 	"math"
+	"time"
 
 	"github.com/prescale/prescale/metrics/series"
 )
@@ -16,6 +17,8 @@ type promise struct {
 	Age         float64 // of the oldest record at the last tick, in seconds
 	// Hopeless is the backlog that the most replicas allowed would have, had they been there all along, in ticks of what they do.
 	Hopeless float64 `json:",omitempty"`
+	// LateAt is the last tick of which more was late than is promised.
+	LateAt time.Time `json:",omitzero"`
 }
 
 const (
@@ -70,6 +73,9 @@ func (p *promise) observe(config *Config, o *series.Observation, consumedRate, a
 		weight = min(records/p.Rate, maxWeight)
 	}
 	ratio := config.ViolationRatio
+	if late > ratio {
+		p.LateAt = o.At.Round(0).UTC()
+	}
 	eta := min(dailyDecay/(ratio*ticksDay), 0.3)
 	half := episodeShare * ratio
 	if float64(ticks) < ticksDay {
@@ -135,4 +141,12 @@ func (p *promise) lateLately() float64 {
 		return 0
 	}
 	return p.Late1 / p.Sum1
+}
+
+// lateSpan is for how long after records were late that is the news, where lead times are short.
+const lateSpan = 5 * time.Minute
+
+// broken reports whether the promise is being broken or was within two lead times or lateSpan, and by how many times over an hour.
+func (p *promise) broken(violationRatio float64, at time.Time, lead time.Duration) (float64, bool) {
+	return p.lateLately() / violationRatio, !p.LateAt.IsZero() && at.Sub(p.LateAt) <= max(2*lead, lateSpan)
 }

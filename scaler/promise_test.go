@@ -2,6 +2,8 @@ package scaler
 
 import (
 	"math"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -110,5 +112,33 @@ func TestDecisionSaysThatThePriceIsAtMost(t *testing.T) {
 	w.a.state.Promise.LogPrice = maxRise + 0.5
 	if !says() {
 		t.Error("a price at its highest: want a term that says so")
+	}
+}
+
+// That replicas start too slowly is told while records are late for it, and not for an hour after it.
+func TestALeadTimeTooLongIsNoLongerTheNewsWhenNothingIsLate(t *testing.T) {
+	w := &world{a: newTest(t, testConfig()), lead: 8, partitions: 48, ready: 5, random: rand.New(rand.NewPCG(1, 7))}
+	for range 240 {
+		w.step(300)
+	}
+	told, last, late := false, 0, 0
+	for i := range 240 {
+		rate := 300.0
+		if i < 40 {
+			rate = 1500
+		}
+		d := w.step(rate)
+		if slices.Contains(d.Verdicts, VerdictLeadTimeTooLong) {
+			told, last = true, i
+		}
+		if d.LagSeconds.Or(0) > 30 {
+			late = i
+		}
+	}
+	if !told {
+		t.Fatal("five times as much arrived, and replicas start in two minutes: want the verdict")
+	}
+	if most := late + 21; last > most {
+		t.Errorf("the last record was late at tick %d: the verdict was there until %d, want until %d at most", late, last, most)
 	}
 }
