@@ -10,6 +10,9 @@ if [ "${1:-}" = --check ]; then
   out=$(mktemp -d)
   trap 'rm -r "$out"' EXIT
   mkdir -p "$out/scaler/v1alpha1"
+elif ! command -v protoc >/dev/null; then
+  echo "generate: protoc is missing, and nothing was generated: apt-get install protobuf-compiler" >&2
+  exit 1
 fi
 
 gen() { go tool -modfile=hack/tools/go.mod controller-gen "$@" paths=./scaler/v1alpha1; }

@@ -62,7 +62,7 @@ go vet -tags integration ./...
 step "lint"
 # Compiled once, which takes minutes; what it found in a package is kept in the user's cache directory.
 lint=$PWD/hack/lint/go.mod
-for module in . hack/hpa hack/dashboard hack/images; do
+for module in . hack/hpa hack/dashboard hack/images hack/cluster/kubernetes; do
   (cd $module && go tool -modfile="$lint" golangci-lint run ./...)
 done
 
