@@ -140,7 +140,7 @@ func (f *backtestFlags) run(ctx context.Context, stdout, stderr io.Writer, chang
 	if f.output != "table" && f.output != "json" {
 		return command.Inputf("--output: %q: want table or json", f.output)
 	}
-	if err := f.check(); err != nil {
+	if err := f.check(changed); err != nil {
 		return command.Input(err)
 	}
 	h, err := f.history(ctx)
@@ -176,8 +176,8 @@ func (f *backtestFlags) run(ctx context.Context, stdout, stderr io.Writer, chang
 	return result.print(stdout, f.price > 0)
 }
 
-// check says which flags cannot be, all of them at once.
-func (f *backtestFlags) check() error {
+// check says which flags cannot be, all of them at once. A default of 0 stands for something else, which nobody means who gives it.
+func (f *backtestFlags) check(given func(flag string) bool) error {
 	finite := func(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 	var errs []error
 	for _, flag := range []struct {
@@ -186,7 +186,7 @@ func (f *backtestFlags) check() error {
 		ok    bool
 		want  string
 	}{
-		{"capacity", f.capacity, finite(f.capacity) && f.capacity >= 0, "more than 0 records per second"},
+		{"capacity", f.capacity, finite(f.capacity) && (f.capacity > 0 || !given("capacity")), "more than 0 records per second"},
 		{"need", f.need, finite(f.need) && f.need > 0, "more than 0"},
 		{"noise", f.noise, f.noise >= 0 && f.noise < 1, "a share from 0 to below 1, such as 0.05"},
 		{"lead-time", f.lead, f.lead >= 0, "0 or more"},
@@ -197,7 +197,7 @@ func (f *backtestFlags) check() error {
 		{"objective", f.objective, f.objective > 0, "more than 0"},
 		{"violation-ratio", f.ratio, f.ratio > 0 && f.ratio < 1, "a share between 0 and 1, such as 0.001"},
 		{"min", f.minimum, f.minimum >= 0, "0 or more"},
-		{"max", f.maximum, f.maximum >= 0, "1 or more"},
+		{"max", f.maximum, f.maximum >= 1 || !given("max"), "1 or more"},
 		{"price", f.price, finite(f.price) && f.price >= 0, "0 or more"},
 		{"interval", f.tick, f.tick > 0, "more than 0, such as 15s"},
 	} {
@@ -443,7 +443,7 @@ func (r *backtestResult) print(w io.Writer, priced bool) error {
 	fmt.Fprintf(w, "%s: %.1f days, %.4g records/s on average, %.4g a replica, lead time %.0f s, %d partitions, objective %.0f s\n",
 		r.Trace, r.Days, r.MeanRate, r.Capacity, r.LeadSeconds, r.Partitions, r.Objective)
 	if r.Gaps > 0 {
-		fmt.Fprintf(w, "%d steps are missing and were taken to be as the one before\n", r.Gaps)
+		fmt.Fprintf(w, "steps that are missing and were taken to be as the one before: %d\n", r.Gaps)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(t, "rule\tsetting\tcost\tlate %\tp99 behind\tchanges/day\tmoves/day\treplica-hours\t")

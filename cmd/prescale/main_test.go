@@ -93,6 +93,7 @@ func TestTheUsersMistakes(t *testing.T) {
 		{[]string{"backtest", "--input", rows, "--price", "-3"}, "--price: -3: want 0 or more"},
 		{[]string{"backtest", "--input", rows, "--noise", "5"}, "--noise: 5: want a share from 0 to below 1"},
 		{[]string{"backtest", "--input", rows, "--capacity", "NaN"}, "--capacity: NaN: want more than 0"},
+		{[]string{"backtest", "--input", rows, "--capacity", "0", "--max", "0"}, "--capacity: 0: want more than 0"},
 		{[]string{"backtest", "--input", rows, "--violation-ratio", "3", "--need", "0"}, "such as 0.001"},
 		{[]string{"backtest", "--input", rows, "--assignor", "best"}, `--assignor: "best": want range`},
 		{[]string{"backtest", "--input", rows, "--html", filepath.Join(none, "page.html")}, "--html: open " + none},

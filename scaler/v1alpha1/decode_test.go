@@ -16,6 +16,7 @@ func TestEveryMistakeIsReportedWithItsKeyPath(t *testing.T) {
 		{"duration", "spec: {leadTime: {initial: soon}}", []string{"spec.leadTime.initial: \"soon\": time: invalid duration"}},
 		{"list", "spec: {kafka: {topics: a}}", []string{`spec.kafka.topics: "a": want a list`}},
 		{"mapping", "spec: {kafka: 3}", []string{"spec.kafka: 3: want keys and values"}},
+		{"no mapping", "t_s,value\n0,1\n", []string{"it has no keys: want a ScalePolicy or its spec"}},
 		{"key twice", "spec: {paused: true, paused: false}", []string{"already set"}},
 		{"five at once", "spec: {replicas: {max: x, maks: 1}, kafka: {topics: [1]}, paused: 7, season: [daily]}", []string{
 			"spec.replicas.max:", "spec.replicas.maks:", "spec.kafka.topics[0]:", "spec.paused:", "spec.season[0]:",

@@ -27,9 +27,13 @@ func Parse(data []byte) (*ScalePolicy, error) {
 	if n := documents(data); n > 1 {
 		return nil, fmt.Errorf("%d documents: want one policy to a file", n)
 	}
-	var keys map[string]any
-	if err := yaml.Unmarshal(data, &keys); err != nil {
+	var content any
+	if err := yaml.Unmarshal(data, &content); err != nil {
 		return nil, fmt.Errorf("read YAML: %w", err)
+	}
+	keys, ok := content.(map[string]any)
+	if !ok {
+		return nil, errors.New("it has no keys: want a ScalePolicy or its spec, in YAML or JSON")
 	}
 	var p ScalePolicy
 	whole := false
