@@ -1,6 +1,8 @@
 package scaler
 
 import (
+	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -8,14 +10,14 @@ import (
 	"github.com/prescale/prescale/forecaster"
 )
 
-// A day of work for seven replicas under a budget for four: it is spent evenly enough never to end in a cliff, the lower bound
-// stays paid for to the end, the binding rule is named, and the next day begins anew.
+// A day of work for seven replicas under a budget for four: it is told within the hour that the budget will not last, it is spent evenly
+// enough never to end in a cliff, the lower bound stays paid for to the end, the binding rule is named, and the next day begins anew.
 func TestBudgetThatBinds(t *testing.T) {
 	config := testConfig()
 	config.MinReplicas, config.BudgetReplicaHoursPerDay = 2, 96
 	w := &world{a: newTest(t, config), lead: 4, partitions: 48, ready: 8}
 	const ticksADay = 24 * 240
-	spent, bound := 0.0, 0
+	spent, told, bound := 0.0, 0, 0
 	for i := range ticksADay - 1 {
 		before := w.ready + len(w.starting)
 		d := w.step(700)
@@ -23,11 +25,17 @@ func TestBudgetThatBinds(t *testing.T) {
 		if d.DesiredReplicas < config.MinReplicas {
 			t.Fatalf("tick %d: %d replicas, below replicas.min", i, d.DesiredReplicas)
 		}
-		if slices.Contains(d.Verdicts, VerdictBudgetBound) {
+		if d.Reason == ReasonBudget || d.Reason == ReasonMinReplicas {
 			bound++
-			if d.Reason != ReasonBudget && d.Reason != ReasonMinReplicas {
-				t.Fatalf("tick %d: the budget binds and the reason is %s", i, d.Reason)
+			if !slices.Contains(d.Verdicts, VerdictBudgetBound) {
+				t.Fatalf("tick %d: the budget binds and nothing says so", i)
 			}
+		}
+		if i == 240 && told == 0 {
+			t.Error("after an hour nothing says that the budget will not last")
+		}
+		if slices.Contains(d.Verdicts, VerdictBudgetBound) {
+			told++
 			if slices.Contains(d.Verdicts, VerdictLeadTimeTooLong) {
 				t.Fatalf("tick %d: the budget binds and the lead time is named as well", i)
 			}
@@ -44,6 +52,64 @@ func TestBudgetThatBinds(t *testing.T) {
 	}
 	if n := w.counts[len(w.counts)-1]; n < 7 {
 		t.Errorf("an hour into the next day: %d replicas, want the seven that the work takes", n)
+	}
+}
+
+// Two days of arrivals that are twice as many by day, bursts among them, under nine tenths of what they are given without a budget: all of
+// it is kept back a little, and none of the day is without.
+func TestABudgetThatIsALittleShortIsSpreadOverTheDay(t *testing.T) {
+	day := func(budget float64) (spent float64, late int, w *world) {
+		config := testConfig()
+		config.BudgetReplicaHoursPerDay = budget
+		w = &world{a: newTest(t, config), lead: 4, partitions: 48, ready: 6, random: rand.New(rand.NewPCG(3, 7))}
+		for i := range 2 * 24 * 240 {
+			rate := 500 - 250*math.Cos(2*math.Pi*float64(i)/(24*240))
+			if w.random.Float64() < 0.02 {
+				rate *= 2
+			}
+			if i >= 24*240 {
+				spent += float64(w.ready+len(w.starting)) / 240
+			}
+			if d := w.step(rate); i >= 24*240 && d.LagSeconds.Or(0) > config.ObjectiveLag.Seconds() {
+				late++
+			}
+		}
+		return spent, late, w
+	}
+	free, lateFree, _ := day(0)
+	spent, late, w := day(0.9 * free)
+	if spent > 0.9*free+1 {
+		t.Errorf("spent %.1f replica-hours of %.1f", spent, 0.9*free)
+	}
+	if hour := 240; late > lateFree+hour/4 {
+		t.Errorf("late for %d ticks, without a budget for %d: want no more than a quarter of an hour besides: %v", late, lateFree, w.counts[24*240:])
+	}
+}
+
+// What the rest of a day asks for is what its hours asked for on the days before, and the mean where that is not known.
+func TestTheRestOfADayIsKnownFromTheDaysBefore(t *testing.T) {
+	midnight := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+	var s spending
+	for i := range 24 * 4 {
+		n := 4.0
+		if i >= 12*4 {
+			n = 8
+		}
+		at := midnight.Add(time.Duration(i) * 15 * time.Minute)
+		s.want(at, n)
+		if i == 6*4+2 {
+			if got := s.ahead(at); got != 17.5*4 {
+				t.Errorf("at half past six on the first day: %g, want 17.5 hours of the 4 that were seen", got)
+			}
+		}
+	}
+	next := midnight.Add(30*time.Hour + 30*time.Minute)
+	s.want(next, 6)
+	if got := s.ahead(next); got != 0.5*6+5*4+12*8 {
+		t.Errorf("at half past six on the second: %g, want half an hour of 6, five of 4 and twelve of 8", got)
+	}
+	if got := s.share(100, next); got != 100.0/119 {
+		t.Errorf("of a budget for 100, on a day of which nothing is spent: a share of %g, want 100/119", got)
 	}
 }
 

@@ -205,6 +205,17 @@ func (d decider) run(now time.Time) {
 	demand := p.at[3][ahead] / sc.perReplica
 	want := sc.best(parts, current, lowest, highest, price, d.tune)
 	d.term("plan", want, demand)
+	if budget := config.BudgetReplicaHoursPerDay; budget > 0 {
+		d.unpaced = series.OfInt(want)
+		if share := s.Spending.share(budget, d.At); share < shareEnough {
+			d.verdict(VerdictBudgetBound)
+			price = max(price*math.Pow(share, savedPrice), leastPrice)
+			if n := sc.best(parts, current, lowest, highest, price, d.tune); n < want {
+				want, reason = n, ReasonBudget
+				d.term("pace", want, share)
+			}
+		}
+	}
 	if s.Promise.atMost() {
 		d.term("price", want, price)
 	}

@@ -52,6 +52,7 @@ type Decision struct {
 	// What the plan's paths require over horizon ticks, for State.Record.
 	horizon   int
 	planned   int
+	unpaced   series.Value // what is planned without the budget; missing where there is none
 	exploring bool
 	draining  bool // a backlog, or a rebalance, asks that no replica be taken away
 	required  [pathCount]float64

@@ -13,6 +13,8 @@ func describe(d *Decision) {
 			t.Detail = fmt.Sprintf("least cost of replicas and lateness: %d; the 0.95 quantile of the arrivals a lead time ahead is the work of %.2f replicas", t.Replicas, t.Amount)
 		case "price":
 			t.Detail = fmt.Sprintf("a late record is weighed as %.0f records' worth of service, which is the most: so many come late that to weigh them more would hardly keep the promise", t.Amount)
+		case "pace":
+			t.Detail = fmt.Sprintf("today's budget leaves %.0f %% of what the rest of the day asks for: with lateness priced lower to make it last, %d", 100*t.Amount, t.Replicas)
 		case "explore":
 			t.Detail = fmt.Sprintf("what a replica can do is not known, and the present ones have long kept up: %d are tried", t.Replicas)
 		case "tried":

@@ -22,7 +22,7 @@ const (
 	ReasonMaxReplicas Reason = "MaxReplicas"
 	// ReasonSchedule: a schedule's lower bound.
 	ReasonSchedule Reason = "Schedule"
-	// ReasonBudget: the day's budget lowered the answer.
+	// ReasonBudget: the day's budget lowered the answer, or has lateness priced lower to make it last.
 	ReasonBudget Reason = "Budget"
 	// ReasonPartitionCap: more replicas than partitions would idle.
 	ReasonPartitionCap Reason = "PartitionCap"
@@ -56,7 +56,8 @@ const (
 	VerdictHotPartition Verdict = "HotPartition"
 	// VerdictMaxBound: the demand needs more than replicas.max.
 	VerdictMaxBound Verdict = "MaxBound"
-	// VerdictBudgetBound: the budget keeps the answer below what the promise needs.
+	// VerdictBudgetBound: the budget keeps the answer below what the promise needs, or will before midnight: what is left of it is
+	// less than what the rest of the day asks for.
 	VerdictBudgetBound Verdict = "BudgetBound"
 	// VerdictUnschedulable: replicas that were asked for wait for a node with room. Other pools stand in for them where the
 	// policy has any with room; else more nodes are what is missing.

@@ -398,6 +398,9 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 		}
 	}
 	if d.horizon > 0 {
+		if n, ok := d.unpaced.Get(); ok {
+			s.Spending.want(at, n)
+		}
 		s.Wanted[s.WantedAt%wantedKept] = d.planned
 		s.WantedAt++
 		s.Calibration.note(d.horizon, d.required)

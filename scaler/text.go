@@ -47,7 +47,7 @@ func (v Verdict) Text() string {
 	case VerdictMaxBound:
 		return "the demand needs more than replicas.max or the pools allow: raise them, or promise less"
 	case VerdictBudgetBound:
-		return "the budget keeps the answer below what the promise needs: raise budget.replicaHoursPerDay, or promise less"
+		return "the budget keeps the answer below what the promise needs, or will before midnight: raise budget.replicaHoursPerDay, or promise less"
 	case VerdictUnschedulable:
 		return "replicas wait for a node with room: more nodes would help"
 	case VerdictIneffective:
