@@ -231,13 +231,6 @@ func (b *broker) running() bool {
 	}
 }
 
-func (b *broker) pid() int {
-	if b.process == nil {
-		return 0
-	}
-	return b.process.cmd.Process.Pid
-}
-
 func (b *broker) signal(s syscall.Signal) error {
 	if !b.running() {
 		return fmt.Errorf("signal broker %d: it is not running", b.node)

@@ -148,28 +148,8 @@ func (c *Cluster) Addresses(listener Listener) []string {
 // NodeID returns the Kafka node id of broker i (counted from 0).
 func (c *Cluster) NodeID(i int) int32 { return int32(c.brokers[i].node) }
 
-// PID returns the process id of broker i.
-func (c *Cluster) PID(i int) int { return c.brokers[i].pid() }
-
-// LogFile returns the path of broker i's own log.
-func (c *Cluster) LogFile(i int) string { return c.brokers[i].logFile() }
-
 // Kill ends broker i at once (SIGKILL) and waits until it is gone.
 func (c *Cluster) Kill(i int) { c.brokers[i].kill() }
-
-// Terminate asks broker i to shut down in order (SIGTERM), so that it hands over its leaderships, and waits for it.
-func (c *Cluster) Terminate(ctx context.Context, i int) error {
-	b := c.brokers[i]
-	if err := b.signal(syscall.SIGTERM); err != nil {
-		return err
-	}
-	select {
-	case <-b.exited():
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
 
 // Restart starts broker i again with its data and ports and waits until every running broker answers.
 func (c *Cluster) Restart(ctx context.Context, i int) error {
