@@ -172,6 +172,9 @@ func (d decider) run(now time.Time) {
 	sc.now = parts.work(ready) * sc.perReplica
 	sc.arriving = parts.work(current) * sc.perReplica
 	sc.arriveStep = 0
+	// What is learned is often of several pauses in a row.
+	sc.ready, sc.joining = ready, current-ready
+	sc.joinPause, sc.joinTicks = min(s.Rebalance.seconds(), assumedPause)/interval, s.Lead.Plain.spread()/interval
 	if current > ready {
 		sc.arriveStep = sc.leadSteps - 1
 		if !s.Changed.IsZero() {
@@ -205,6 +208,13 @@ func (d decider) run(now time.Time) {
 	demand := p.at[3][ahead] / sc.perReplica
 	want := sc.best(parts, current, lowest, highest, price, d.tune)
 	d.term("plan", want, demand)
+	if want < highest && sc.joinExcess(highest-ready) > 0 {
+		atOnce := sc
+		atOnce.joinTicks = 0
+		if n := atOnce.best(parts, current, lowest, highest, price, d.tune); n > want {
+			d.term("joins", want, float64(n))
+		}
+	}
 	if budget := config.BudgetReplicaHoursPerDay; budget > 0 {
 		d.unpaced = series.OfInt(want)
 		if share := s.Spending.share(budget, d.At); share < shareEnough {

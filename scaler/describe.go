@@ -11,6 +11,8 @@ func describe(d *Decision) {
 			t.Detail = fmt.Sprintf("%d replicas are ready or starting", t.Replicas)
 		case "plan":
 			t.Detail = fmt.Sprintf("least cost of replicas and lateness: %d; the 0.95 quantile of the arrivals a lead time ahead is the work of %.2f replicas", t.Replicas, t.Amount)
+		case "joins":
+			t.Detail = fmt.Sprintf("%.0f would be asked for if they joined at once: one after the other they stop the group for longer than it is likely that they are needed", t.Amount)
 		case "price":
 			t.Detail = fmt.Sprintf("a late record is weighed as %.0f records' worth of service, which is the most: so many come late that to weigh them more would hardly keep the promise", t.Amount)
 		case "pace":

@@ -125,6 +125,10 @@ type scene struct {
 	pauseTicks float64 // share of a tick that a change stops the group for
 	delayTicks float64 // the objective, in ticks
 	perReplica float64 // records a tick of one replica
+	// ready replicas are there and `joining` more will be if nothing is changed. Each that comes stops the group for joinPause, in
+	// ticks; starting takes them so differently long that joinTicks lie between the first and the last of many.
+	ready, joining       int
+	joinPause, joinTicks float64
 }
 
 // capacity returns what the group does in tick k if nothing is changed.
@@ -177,6 +181,26 @@ func (s *scene) excess(from, to, changeStep int, then float64, changed bool, tun
 	return total
 }
 
+// joinLoad is the load, as a share of what it can do, that a group which grows is taken to have: about what pays (costs of 1.3 to 1.6
+// times what the arrivals alone need).
+const joinLoad = 2.0 / 3
+
+// joinExcess returns for how many ticks beyond the objective records wait once n replicas have joined, each at a time of its own. Until
+// then the group works in the gaps between pauses, which overlap as pauses at random do, and gets through so much of what arrives.
+func (s *scene) joinExcess(n int) float64 {
+	if n <= 0 || s.joinTicks <= 0 {
+		return 0
+	}
+	gaps := s.joinTicks * math.Exp(-float64(n)*s.joinPause/s.joinTicks)
+	return max(0, s.joinTicks-gaps/joinLoad-s.delayTicks)
+}
+
+// joinLate returns how many records come late because the replicas of an increase to n join one after the other, besides those that
+// are starting. It does not depend on what waits or arrives: it is a price of the count.
+func (s *scene) joinLate(n int) float64 {
+	return s.now * max(0, s.joinExcess(n-s.ready)-s.joinExcess(s.joining))
+}
+
 // tie is by how much a cost must be less to be less, and not rounded otherwise.
 const tie = 1 - 1e-9
 
@@ -186,9 +210,9 @@ const tie = 1 - 1e-9
 // does, pauses included (excess), so its queue is nowhere longer and is empty whenever the smaller one's is. A record more, in the
 // backlog or in a tick, is one more in the queue until that was empty once, so of two counts the larger one's excess grows less:
 // what it saves only grows, and with that the least and the greatest of the cheapest counts do (Topkis, "Minimizing a submodular
-// function on a lattice", Operations Research 26, 1978). Of the counts that ask for no more once they are there, none is added by
-// more records, and none below the cheapest is taken. What an increase may go to grows with both as well, and so does the lesser of
-// the two.
+// function on a lattice", Operations Research 26, 1978); what comes late while replicas join (joinLate) is the same whatever waits and
+// arrives. Of the counts that ask for no more once they are there, none is added by more records, and none below the cheapest is taken.
+// What an increase may go to grows with both as well, and so does the lesser of the two.
 func (s *scene) best(p *partitions, current, lowest, highest int, price float64, tune *Tuning) int {
 	unit := price * tune.Price / max(s.perReplica, 1e-12)
 	if n := s.bestIncrease(p, current, highest, unit, tune); n > current {
@@ -200,6 +224,7 @@ func (s *scene) best(p *partitions, current, lowest, highest int, price float64,
 		// count is asked and not taken to be what they ask for: else a backlog that rules out the lowest count, and nothing more,
 		// would lower the answer.
 		there := *s
+		there.joinTicks = 0 // what holds back from an increase is no reason to make one necessary
 		there.now, there.arriving = p.work(n)*s.perReplica, p.work(n)*s.perReplica
 		if there.bestIncrease(p, n, current, unit, tune) == n {
 			break
@@ -241,7 +266,7 @@ func (s *scene) bestIncrease(p *partitions, current, highest int, unit float64, 
 		if cost >= bestCost {
 			break // costs of replicas alone only grow
 		}
-		cost += unit * s.excess(from, to, s.leadSteps, p.effective[i]*s.perReplica, true, tune) / span
+		cost += unit * (s.excess(from, to, s.leadSteps, p.effective[i]*s.perReplica, true, tune) + s.joinLate(n)) / span
 		if cost < bestCost*tie {
 			best, bestCost = n, cost
 		}

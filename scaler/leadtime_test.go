@@ -1,0 +1,71 @@
+package scaler
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/prescale/prescale/metrics/series"
+)
+
+// Of start-ups with a deviation of 18 s all but one in twenty lie within 72 s of each other; what 32 of them tell of it is good to half.
+func TestSpreadOfStartUps(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	var s startups
+	s.add(180)
+	s.add(20)
+	if got := s.spread(); got != 0 {
+		t.Errorf("of two start-ups: got %g s, want 0", got)
+	}
+	sum := 0.0
+	for i := range 320 {
+		s.add(180 + 18*random.NormFloat64())
+		if i%startupsKept == startupsKept-1 {
+			got := s.spread()
+			if sum += got; math.Abs(got-72) > 36 {
+				t.Errorf("after %d start-ups: got %g s, want about 72", i+1, got)
+			}
+		}
+	}
+	if mean := sum / 10; math.Abs(mean-72) > 10 {
+		t.Errorf("mean of ten: got %g s, want 72", mean)
+	}
+}
+
+// Where replicas take between two and a half and three and a half minutes to start, dozens of them join one after the other, and what
+// is asked for on a slight chance is no more than join in passing; the decision says so.
+func TestReplicasThatJoinOneAfterTheOther(t *testing.T) {
+	for _, tt := range []struct {
+		seconds [2]float64
+		want    int
+		says    bool
+	}{{[2]float64{180, 180}, 48, false}, {[2]float64{150, 210}, 24, true}} {
+		w := &world{a: newTest(t, testConfig()), lead: 12, partitions: 48, ready: 16}
+		for range 200 {
+			w.step(1000)
+		}
+		s := w.a.State()
+		for i := range startupsKept {
+			s.Lead.Plain.add(tt.seconds[i%2])
+		}
+		forecast := *w.a.Forecast()
+		forecast.PerStep = nil
+		for range forecast.Steps {
+			for _, x := range [5]float64{1, 1.05, 1.1, 1.15, 2} {
+				forecast.PerStep = append(forecast.PerStep, 1000*x)
+			}
+		}
+		at := start.Add(time.Duration(w.tick) * w.a.config.Interval)
+		o := series.Observation{
+			At: at, Interval: w.a.config.Interval, ArrivalRecords: series.Of(15000), ConsumedRecords: series.Of(15000), LagRecords: series.Of(0), LagSeconds: series.Of(0),
+			ReadyReplicas: series.Of(16), StartingReplicas: series.Of(0), Partitions: series.Of(48), BusyRatio: series.Of(0.6),
+		}
+		d := Decide(at, Input{Config: &w.a.config, State: s, Observation: &o, Forecast: &forecast})
+		says := slices.ContainsFunc(d.Terms, func(t Term) bool { return t.Name == "joins" && t.Amount == 48 && t.Detail != "" })
+		if d.DesiredReplicas != tt.want || says != tt.says {
+			t.Errorf("start-ups of %v s: %d replicas, says that they join one after the other: %v; want %d, %v", tt.seconds, d.DesiredReplicas, says, tt.want, tt.says)
+		}
+	}
+}
