@@ -2,12 +2,65 @@ package eventlog
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
+
+// TestAFollowerNeverGoesBack: a record that is read again, as after a lost answer, is handed on once; a policy that was forgotten
+// begins anew.
+func TestAFollowerNeverGoesBack(t *testing.T) {
+	var got []uint64
+	f, err := NewFollower(testConfig("a"), nil, func(d Decision) { got = append(got, d.Seq) }, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decision := func(seq uint64) []byte {
+		d := Decision{Stamp: Stamp{Policy: "ai/a", Seq: seq, At: t0, Term: 1, Writer: "a"}}
+		return d.AppendTo(nil)
+	}
+	for _, value := range [][]byte{decision(4), decision(5), decision(4), decision(5), []byte("rubbish"), decision(6), nil, decision(1)} {
+		if err := f.visit(&kgo.Record{Key: []byte("ai/a"), Value: value}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []uint64{4, 5, 6, 1}; !slices.Equal(got, want) {
+		t.Errorf("handed on %v, want %v", got, want)
+	}
+}
+
+// TestAFollowerIsCurrentAtTheEndOnly: what is answered while offsets are missing may be old.
+func TestAFollowerIsCurrentAtTheEndOnly(t *testing.T) {
+	cfg := testConfig("a")
+	f, err := NewFollower(cfg, nil, func(Decision) {}, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := policies(0, cfg.Shards, 1)[0]
+	for _, tt := range []struct {
+		name   string
+		cursor cursor
+		after  time.Duration // the last answer
+		behind int64         // -1 when it is current
+	}{
+		{"offsets are missing", cursor{next: 5, stable: 10, answered: t0}, 0, 5},
+		{"read to the end", cursor{next: 10, stable: 10, answered: t0}, time.Second, -1},
+		{"an answer that failed later", cursor{next: 10, stable: 10, answered: t0, err: errors.New("away")}, time.Second, -1},
+		{"too long ago", cursor{next: 10, stable: 10, answered: t0, err: errors.New("away")}, time.Minute, 0},
+	} {
+		f.note(&fetcher{cursors: map[int32]*cursor{0: &tt.cursor}})
+		err := f.Current(policy, t0.Add(tt.after), 15*time.Second)
+		var behind *BehindError
+		if got := errors.As(err, &behind); got != (tt.behind >= 0) || got && behind.Offsets != tt.behind {
+			t.Errorf("%s: got %v, want %d offsets behind", tt.name, err, tt.behind)
+		}
+	}
+}
 
 // TestABrokerThatHangsHoldsUpItsOwnShardsOnly has one broker take fetches and answer none, as one does whose host has died.
 func TestABrokerThatHangsHoldsUpItsOwnShardsOnly(t *testing.T) {

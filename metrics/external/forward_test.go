@@ -75,6 +75,7 @@ func TestForwardingToAFormerOwner(t *testing.T) {
 		{em + "/namespaces/ai/xs12-prometheus", false}, // the whole name has to match
 		{em + "/namespaces/ai/desired?labelSelector=policy%3Dinference", false},
 		{cm2 + "/namespaces/ai/scalepolicies.prescale.dev/*/desired", false},
+		{cm2 + "/namespaces/ai/scalepolicies.prescale.dev/*/desired?labelSelector=scaledobject.keda.sh%2Fname%3Dweb", false}, // another API
 		{em, false},
 		{"/readyz", false},
 	} {
@@ -89,6 +90,7 @@ func TestForwardingToAFormerOwner(t *testing.T) {
 		request.Header.Set("X-Remote-User", "forged")
 		request.Header.Set("X-Remote-Group", "system:masters")
 		request.Header.Set("Authorization", "Bearer theirs")
+		request.Header.Set("Cookie", "session=theirs")
 		response, err := client.Do(request)
 		if err != nil {
 			t.Fatal(err)
@@ -102,7 +104,8 @@ func TestForwardingToAFormerOwner(t *testing.T) {
 		if asked == nil {
 			continue
 		}
-		if asked.URL.RequestURI() != test.path || asked.Header.Get("Impersonate-User") != "system:anonymous" || asked.Header.Get("Authorization") != "Bearer ours" || asked.Header.Get("X-Remote-User") != "" {
+		if asked.URL.RequestURI() != test.path || asked.Header.Get("Impersonate-User") != "system:anonymous" || asked.Header.Get("Authorization") != "Bearer ours" || asked.Header.Get("X-Remote-User") != "" ||
+			asked.Header.Get("X-Remote-Group") != "" || asked.Header.Get("Cookie") != "" {
 			t.Errorf("%s: the former owner was asked for %s with %v", test.path, asked.URL.RequestURI(), asked.Header)
 		}
 	}

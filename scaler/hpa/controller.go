@@ -153,7 +153,7 @@ func (c *Controller) rescale(now time.Time, current, desired int, r Result) Resu
 			c.downs = storeEvent(c.downs, now.Add(-c.downPast), scaleEvent{change: current - desired, at: now})
 		}
 	}
-	c.scaledToZero = c.config.ScaleToZero && desired == 0
+	c.scaledToZero = desired == 0
 	return r
 }
 

@@ -2,6 +2,7 @@ package hpa
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 )
@@ -31,7 +32,7 @@ func newController(t *testing.T, change func(*Config)) *Controller {
 }
 
 func TestProposal(t *testing.T) {
-	broken := errors.New("stale")
+	broken, tenth := errors.New("stale"), 0.1
 	for _, tt := range []struct {
 		name    string
 		n       int
@@ -47,13 +48,25 @@ func TestProposal(t *testing.T) {
 		{"total within the tolerance", 4, total(10.9, 10), 4},
 		{"the largest of several", 4, append(average(51, 10), average(70, 10)...), 7},
 		{"one errs, the other goes up", 4, append(average(70, 10), Metric{Err: broken}), 7},
+		{"0.1 + 0.2 is 0.3, as thousandths are", 1, average(tenth+0.2, tenth), 3},
 		{"one errs, the other would go down", 4, append(average(10, 10), Metric{Err: broken}), 4},
 		{"all err", 4, []Metric{{Err: broken}}, 4},
 	} {
-		got := newController(t, nil).Reconcile(at(0), Input{SpecReplicas: tt.n, StatusReplicas: tt.n, ReadyPods: tt.n, Metrics: tt.metrics})
+		// Without a window, so that a wish for less shows.
+		b, none := DefaultBehavior(), time.Duration(0)
+		b.ScaleDown.Stabilization = &none
+		c := newController(t, func(c *Config) { c.Behavior = b })
+		got := c.Reconcile(at(0), Input{SpecReplicas: tt.n, StatusReplicas: tt.n, ReadyPods: tt.n, Metrics: tt.metrics})
 		if got.Replicas != tt.want {
 			t.Errorf("%s: got %d (%v), want %d", tt.name, got.Replicas, got.Err, tt.want)
 		}
+	}
+}
+
+func TestATotalScalesTheReadyPods(t *testing.T) {
+	got := newController(t, nil).Reconcile(at(0), Input{SpecReplicas: 4, StatusReplicas: 4, ReadyPods: 3, Metrics: total(30, 10)})
+	if got.Replicas != 8 || got.Proposed != 9 { // 3 × 3, and no more than twice as many at once
+		t.Errorf("got %+v, want 9 proposed and 8", got)
 	}
 }
 
@@ -111,6 +124,31 @@ func TestScaleDownWaitsForTheWindow(t *testing.T) {
 				t.Fatalf("behavior %v: at %d s: got %d, want %d", behavior != nil, 15*i, n, want)
 			}
 		}
+	}
+}
+
+func TestTheSmallestOfSeveralPolicies(t *testing.T) {
+	b := DefaultBehavior()
+	b.ScaleUp.Select, b.ScaleDown.Select = SelectMin, SelectMin
+	none := time.Duration(0)
+	b.ScaleDown.Stabilization = &none
+	b.ScaleDown.Policies = []Policy{{Value: 3, Period: 15 * time.Second}, {Percent: true, Value: 50, Period: 15 * time.Second}}
+	got := run(newController(t, func(c *Config) { c.Behavior = b }), 10, 50, 50, 1, 1)
+	// The smaller of +4 and ×2, then of -3 and ÷2.
+	if want := []int{14, 18, 15, 12}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestAPolicyCountsFromWherePeriodBegan(t *testing.T) {
+	b := DefaultBehavior()
+	none := time.Duration(0)
+	b.ScaleDown.Stabilization = &none
+	b.ScaleUp.Policies = []Policy{{Value: 2, Period: time.Minute}}
+	// Five go at 0 s. At 15 s two more than the ten of a minute ago are allowed, and nothing more until 75 s.
+	got := run(newController(t, func(c *Config) { c.Behavior = b }), 10, 5, 50, 50, 50, 50, 50)
+	if want := []int{5, 12, 12, 12, 12, 14}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
