@@ -93,7 +93,7 @@ func TestEachMistakeHasItsMessage(t *testing.T) {
 		{"no brokers", "clusters: {main: {}}", []string{"clusters.main.brokers: none"}},
 		{"no port", good + "http: {listen: here}", []string{`http.listen: "here": want host:port`}},
 		{"half a certificate", good + "metricsAPI: {certFile: c}", []string{"metricsAPI.certFile"}},
-		{"policy without a name", good + "policies: [{spec: {}}]", []string{"policies[0].metadata.name: missing", "policies[0].spec.kafka.group: missing", "policies[0].spec.replicas.max: 0"}},
+		{"policy without a name", good + "policies: [{spec: {}}]", []string{"policies[0].metadata.name: missing", "policies[0].spec.kafka.group: missing", "policies[0].spec.objective.lagSeconds: is missing", "policies[0].spec.replicas.max: is missing"}},
 		{"policy twice", good + "policies: [" + goodPolicy + ", " + goodPolicy + "]", []string{`policies[1].metadata.name: "ai/a": defined twice`}},
 		{"events", good + "policies: [" + strings.Replace(goodPolicy, "replicas:", "events: [{start: '0 9 * * *', duration: 1h, factor: 5}, {name: a, start: '0 25 * * *', factor: 5}, {name: a, start: '0 9 * * *', duration: 1h, timeZone: Atlantis, factor: 0}], replicas:", 1) + "]",
 			[]string{
