@@ -13,8 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
 
 	"github.com/prescale/prescale/metrics/series"
@@ -247,6 +249,67 @@ func TestAStateThatCannotBeReadIsRebuilt(t *testing.T) {
 	}
 	if got := second.Next(name); got != 8 {
 		t.Errorf("next tick: got %d, want 8", got)
+	}
+}
+
+func TestTheNumbersGoOnWhenNothingElseIsLeft(t *testing.T) {
+	_, opts, cfg := fakeLog(t)
+	name := policies(2, cfg.Shards, 1)[0]
+	first, ms := openShard(t, cfg, opts, 2)
+	for i := range 7 {
+		entries := ms.tick(first, t0.Add(time.Duration(i)*time.Second), name)
+		if entries[0].State != nil {
+			entries[0].State = []byte("garbage")
+		}
+		if err := first.Append(t.Context(), entries); err != nil {
+			t.Fatal(err)
+		}
+	}
+	checkpoint := uint64(0) // that of the last one
+	for seq := uint64(1); seq <= 7; seq++ {
+		if due(name, seq, cfg.CheckpointTicks) || due(name, seq, cfg.AnchorTicks) {
+			checkpoint = seq
+		}
+	}
+	gone := kadm.Offsets{}
+	gone.AddOffset(cfg.observations(), 2, -1, -1)
+	if deleted, err := kadm.NewClient(newClient(t, opts)).DeleteRecords(t.Context(), gone); err != nil || deleted.Error() != nil {
+		t.Fatal(err, deleted.Error())
+	}
+	second, recovered := openShard(t, cfg, opts, 2)
+	if got := second.Next(name); got != checkpoint+1 || checkpoint == 0 {
+		t.Errorf("next tick: got %d, want %d, the one after the checkpoint's", got, checkpoint+1)
+	}
+	if recovered[name] != nil {
+		t.Errorf("a state was made of nothing: %v", recovered[name])
+	}
+}
+
+// TestAHandoverLetsTheAppendEnd: what is begun is in the log before the next owner reads it; of a shard that is lost nothing is awaited.
+func TestAHandoverLetsTheAppendEnd(t *testing.T) {
+	for _, tt := range []struct {
+		cause error
+		next  uint64
+	}{{ErrHandover, 3}, {ErrLost, 2}} {
+		fake, opts, cfg := fakeLog(t)
+		name := policies(0, cfg.Shards, 1)[0]
+		first, ms := openShard(t, cfg, opts, 0)
+		if err := first.Append(t.Context(), ms.tick(first, t0, name)); err != nil {
+			t.Fatal(err)
+		}
+		ctx, end := context.WithCancelCause(t.Context())
+		fake.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+			end(tt.cause)
+			time.Sleep(100 * time.Millisecond) // until the writer has heard of it
+			return nil, nil, false
+		})
+		err := first.Append(ctx, ms.tick(first, t0.Add(time.Second), name))
+		if (err == nil) != (tt.cause == ErrHandover) || err != nil && !errors.Is(err, tt.cause) {
+			t.Errorf("%v: append: %v", tt.cause, err)
+		}
+		if second, _ := openShard(t, cfg, opts, 0); second.Next(name) != tt.next {
+			t.Errorf("%v: the next owner goes on at tick %d, want %d", tt.cause, second.Next(name), tt.next)
+		}
 	}
 }
 
