@@ -123,10 +123,6 @@ func (a *ADWIN) dropOldest() {
 	}
 	a.Width -= int64(n)
 	a.Sum -= sum
-	if a.Width == 0 {
-		a.Sum, a.M2 = 0, 0
-		return
-	}
-	d := sum/n - a.Mean()
+	d := sum/n - a.Mean() // of what is left, which MinSide keeps from being nothing
 	a.M2 = max(0, a.M2-m2-d*d*n*float64(a.Width)/(n+float64(a.Width)))
 }

@@ -129,3 +129,15 @@ func TestDetectorsGoOnFromTheirJSON(t *testing.T) {
 		}
 	}
 }
+
+// TestADWINCutsAtThePapersBound: with n0 = n1 = 50, of which 5 - 1 are left out of each side, σ² = ¼ and δ = 0.002,
+// ln(2/δ') = ln(2·ln 100/0.002) = 8.4349, 1/m = 2/46 and ε = √(2·(2/46)·¼·8.4349) + ⅔·8.4349·2/46 = 0.4282 + 0.2445 = 0.6727.
+func TestADWINCutsAtThePapersBound(t *testing.T) {
+	a := NewADWIN()
+	a.Width, a.Sum, a.M2 = 100, 50, 25
+	for difference, want := range map[float64]bool{0.672: false, 0.673: true, -0.672: false, -0.673: true} {
+		if got := a.differs(50, 50, 25+25*difference); got != want {
+			t.Errorf("means that differ by %v: got %v", difference, got)
+		}
+	}
+}

@@ -112,6 +112,26 @@ func TestWhatWaitsTooLongIsGivenUp(t *testing.T) {
 	}
 }
 
+// TestTheFirstOfAnIDStays, and an event from before does not turn time back: what has waited too long is given up all the same.
+func TestTheFirstOfAnIDStays(t *testing.T) {
+	c := DefaultConfig()
+	c.MaxAge = time.Minute
+	j := newJoiner(t, c)
+	j.process(predictionAt("a", 0), predictionAt("a", 50*time.Second), predictionAt("late", 90*time.Second), predictionAt("early", 40*time.Second))
+	if got := j.process(outcomeAt("a", 91*time.Second)); len(got) > 0 {
+		t.Errorf("matched %v, whose first prediction is a minute and a half old", got)
+	}
+	if got := j.p.watermark; !got.Equal(start.Add(91 * time.Second)) {
+		t.Errorf("watermark %v", got)
+	}
+	j = newJoiner(t, c)
+	j.process(predictionAt("late", 90*time.Second))
+	j.process(predictionAt("early", 40*time.Second))
+	if got := j.p.watermark; !got.Equal(start.Add(90 * time.Second)) {
+		t.Errorf("an earlier event turned the watermark back to %v", got)
+	}
+}
+
 func TestRecordsThatCannotBeReadArePassedOver(t *testing.T) {
 	j := newJoiner(t, DefaultConfig())
 	bad := predictionAt("a", 0)

@@ -1,6 +1,7 @@
 package promote
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 )
@@ -60,5 +61,22 @@ func TestNewRefusesWhatCannotBe(t *testing.T) {
 		if _, err := New(tt[0], tt[1]); err == nil {
 			t.Errorf("New(%v, %v): no error", tt[0], tt[1])
 		}
+	}
+}
+
+// TestOneExampleIsNeverEnough: a difference counts as 1 at most, a bet is a half at most, and what is no number tells nothing.
+func TestOneExampleIsNeverEnough(t *testing.T) {
+	e, err := New(1, 0.01)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n <= 5; n++ {
+		if e.Add(1e9, 0) || e.K() > math.Pow(1.5, float64(n)) || e.Sum != float64(n) {
+			t.Errorf("after %d examples: K %v and a sum of differences of %v", n, e.K(), e.Sum)
+		}
+	}
+	before := e
+	if e.Add(math.NaN(), 0); e != before {
+		t.Errorf("not a number made %+v of %+v", e, before)
 	}
 }
