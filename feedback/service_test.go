@@ -81,6 +81,19 @@ func await(t *testing.T, what string, ok func() bool) {
 	}
 }
 
+func TestTheExamplesHaveOnePartition(t *testing.T) {
+	s, err := New(testConfig("a"), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.learner(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "create it with one") {
+		t.Errorf("a learner of partition 1: %v", err)
+	}
+	if err := s.Live(time.Now()); err != nil {
+		t.Errorf("before the first round: %v", err)
+	}
+}
+
 // TestTheLoopLearnsAndSurvivesItsTrainer runs requests, service, late outcomes and trainer on one Kafka. Half-way the instance
 // that trains is stopped and another, that stood by, goes on.
 func TestTheLoopLearnsAndSurvivesItsTrainer(t *testing.T) {
@@ -138,6 +151,9 @@ func TestTheLoopLearnsAndSurvivesItsTrainer(t *testing.T) {
 		t.Errorf("snapshot %+v", s)
 	}
 	await(t, "the service to follow", func() bool { return replica.Champion().Version == s.Version })
+	if now, later := b.Live(time.Now()), b.Live(time.Now().Add(2*liveAge)); now != nil || later == nil {
+		t.Errorf("live now: %v; with stages that last came round a while ago: %v", now, later)
+	}
 	if err := b.Ready(); err != nil {
 		t.Error(err)
 	}

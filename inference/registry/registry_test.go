@@ -55,6 +55,25 @@ func produce(t *testing.T, opts []kgo.Opt, records ...*kgo.Record) {
 	}
 }
 
+// transact produces the records in a transaction.
+func transact(t *testing.T, opts []kgo.Opt, records ...*kgo.Record) {
+	t.Helper()
+	c, err := kgo.NewClient(append(opts[:len(opts):len(opts)], kgo.TransactionalID("trainer"))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // follow runs a follower until the test's end.
 func follow(t *testing.T, opts []kgo.Opt) (f *Follower, swapped *[]int64, refused *[]error) {
 	t.Helper()
@@ -87,8 +106,12 @@ func version(v int64) *kgo.Record { return VersionRecord(Topic, DefaultName, v, 
 func TestFollowerServesTheChampion(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := fakeKafka(t)
-		produce(t, opts, version(1), champion(1), version(2), champion(2), version(3))
-		f, swapped, refused := follow(t, opts)
+		// Each in a batch of its own, of which a fetch brings one, and the last in a transaction, whose end is a record too.
+		for _, r := range []*kgo.Record{version(1), champion(1), version(2), champion(2)} {
+			produce(t, opts, r)
+		}
+		transact(t, opts, version(3))
+		f, swapped, refused := follow(t, append(opts, kgo.FetchMaxBytes(1), kgo.FetchMaxPartitionBytes(1)))
 		settle := func() { time.Sleep(10 * time.Second); synctest.Wait() }
 		settle()
 		if e := f.Champion(); e == nil || e.Version != 2 || e.Lineage.Parent != 1 || e.Model.PlanError != nil {
