@@ -61,11 +61,11 @@ func forecastHTML(s *history.Series, f *forecaster.Forecast) string {
 		p.peak = 1
 	}
 	digits := max(0, digitsOf(p.peak)-1)
-	fmt.Fprintf(p, `<svg viewBox="0 0 %g %g" role="img" aria-label="history and forecast">`, fanWidth, fanHeight)
+	fmt.Fprintf(p, `<div class="fan"><svg viewBox="0 0 %g %g" role="img" aria-label="history and forecast">`, fanWidth, fanHeight)
 	p.grid(s)
 	p.fan(f, past[shown-1], digits)
 	p.history(f.Step, times, past)
-	p.WriteString("</svg>")
+	p.WriteString("</svg></div>")
 
 	var rows strings.Builder
 	cells := func(class, name, when string, values []float64) {
@@ -86,7 +86,7 @@ func forecastHTML(s *history.Series, f *forecaster.Forecast) string {
 	}
 	return `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Forecast of ` + html.EscapeString(s.Name) + `</title><style>
 body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#1c2430;background:#fff}h1{font-size:1.5em;margin:0}
-svg{width:100%;height:auto;margin:1em 0}text{font-size:12px;fill:#5a6472}.grid{stroke:#e3e7ec}.past{fill:none;stroke:#1c2430;stroke-width:1.3}
+svg{width:100%;height:auto;margin:1em 0;direction:ltr}.fan{overflow-x:auto;direction:rtl}.fan svg{min-width:640px}text{font-size:12px;fill:#5a6472}.grid{stroke:#e3e7ec}.past{fill:none;stroke:#1c2430;stroke-width:1.3}
 .band{fill:#1668b8}.quantile{fill:none;stroke:#1668b8;stroke-width:.7}.median{stroke-width:2}.peak,.now{stroke:#1668b8;stroke-dasharray:2 4}.now{stroke:#5a6472}
 .note{color:#8a4b00}.key{color:#5a6472}.table{overflow-x:auto}.max td{font-weight:600}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.2em .9em;text-align:right;border-bottom:1px solid #e3e7ec;white-space:nowrap}
