@@ -229,7 +229,7 @@ func (d decider) run(now time.Time) {
 	if s.Promise.atMost() {
 		d.term("price", want, price)
 	}
-	if fewer := parts.below(current); want == current && s.Capacity.explorable() && fewer >= max(lowest, 1, s.TooFew.under(s.load(), d.At)+1) && float64(s.QuietTicks)*interval >= max(exploreSeconds, 2*lead) {
+	if fewer := parts.below(current); want == current && s.Capacity.explorable() && fewer >= max(lowest, 1, s.tooFew(d.At)+1) && float64(s.QuietTicks)*interval >= max(exploreSeconds, 2*lead) {
 		want, d.exploring = fewer, true
 		d.term("explore", want, 0)
 	} else if want > current && s.Capacity.guessed() && s.TriedTicks > 0 && sc.backlog <= s.Arrivals.Level*min(triedBacklog+s.Rebalance.seconds(), config.ObjectiveLag.Seconds()/2) {
@@ -398,7 +398,7 @@ func (d decider) holdDown(current, want int, backlog, perReplica float64) int {
 	for i := range ticks {
 		want = max(want, d.state.Wanted[(d.state.WantedAt-1-i)%wantedKept])
 	}
-	if few := d.state.TooFew.under(d.state.load(), d.At); few > 0 && want <= few {
+	if few := d.state.tooFew(d.At); few > 0 && want <= few {
 		want = d.state.Partitions.above(few)
 	}
 	want = min(want, current)

@@ -74,14 +74,23 @@ func TestTheLevelFollowsAStepWithTheSecondTick(t *testing.T) {
 
 // TestACountThatWasTooFewIsNotGoneBackTo: seven replicas do on average what arrives, but the slowest of them does not.
 func TestACountThatWasTooFewIsNotGoneBackTo(t *testing.T) {
-	few := tooFew{Replicas: 7, Load: 6.5, At: start}
 	for _, tt := range []struct {
-		load  float64
-		after time.Duration
-		want  int
-	}{{6.5, time.Hour, 7}, {6.4, time.Hour, 7}, {8, time.Hour, 7}, {6.2, time.Hour, 0}, {6.5, 25 * time.Hour, 0}} {
-		if got := few.under(tt.load, start.Add(tt.after)); got != tt.want {
-			t.Errorf("load %v, %v later: got %d, want %d", tt.load, tt.after, got, tt.want)
+		name           string
+		rate, capacity float64
+		after          time.Duration
+		want           int
+	}{
+		{"as much arrives", 650, 100, time.Hour, 7},
+		{"chance", 640, 100, time.Hour, 7},
+		{"more arrives", 800, 100, time.Hour, 7},
+		{"less arrives", 620, 100, time.Hour, 0},
+		{"the estimate of what a replica does settles", 650, 105, time.Hour, 7},
+		{"a replica does more", 650, 115, time.Hour, 0},
+		{"a day later", 650, 100, 25 * time.Hour, 0},
+	} {
+		s := State{TooFew: tooFew{Replicas: 7, Rate: 650, Load: 6.5, At: start}, Arrivals: recent{Level: tt.rate}, Capacity: capacity{Mean: tt.capacity, Samples: 40}}
+		if got := s.tooFew(start.Add(tt.after)); got != tt.want {
+			t.Errorf("%s: got %d, want %d", tt.name, got, tt.want)
 		}
 	}
 }

@@ -56,8 +56,7 @@ type State struct {
 	QuietTicks int
 	// TriedTicks counts down the ticks in which a count that is tried is left alone to be seen at work.
 	TriedTicks int
-	// Tried is the count that was gone down to by a guess of what replicas can do, until it was seen without a backlog worth the name
-	// or was too few; 0 where there is none.
+	// Tried is the count that was gone down to, until it was seen without a backlog worth the name or was too few; 0 where there is none.
 	Tried int `json:",omitzero"`
 	// DrainTicks counts ticks in a row in which a backlog or a rebalance was in the way of a decrease.
 	DrainTicks int
@@ -74,23 +73,27 @@ type State struct {
 }
 
 // tooFew is a count that turned out to be too few, though all its replicas were ready and what they do on average was more than what
-// arrived: at which load, in replicas, and when.
+// arrived: at which arrivals, in records per second and in replicas, and when.
 type tooFew struct {
 	Replicas int
+	Rate     float64 `json:",omitzero"`
 	Load     float64
 	At       time.Time
 }
 
-// A count that was too few is not gone back to for fewSpan under a load of fewShare of that under which it was, and more: without a
-// backlog all looks as it did before.
+// A count that was too few is not gone back to for fewSpan while fewShare of what arrived then does, and more: without a backlog all
+// looks as it did before. It is where the same arrivals are fewLoad of the load that they were then: replicas do more now, and by more
+// than it takes an estimate to settle.
 const (
 	fewSpan  = 24 * time.Hour
 	fewShare = 0.97
+	fewLoad  = 0.9
 )
 
-// under returns the count that was seen to be too few under the load; 0 where none was.
-func (f *tooFew) under(load float64, at time.Time) int {
-	if load < fewShare*f.Load || at.Sub(f.At) > fewSpan {
+// tooFew returns the count that was seen to be too few under what arrives now; 0 where none was.
+func (s *State) tooFew(at time.Time) int {
+	f := &s.TooFew
+	if s.Arrivals.Level < fewShare*f.Rate || s.load() < fewLoad*f.Load || at.Sub(f.At) > fewSpan {
 		return 0
 	}
 	return f.Replicas
@@ -373,11 +376,7 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 		}
 	}
 	current, currentKnown := d.CurrentReplicas.Get()
-	failed := s.Tried > 0 && currentKnown && s.Tried == int(current) && d.DesiredReplicas > s.Tried
 	s.TriedTicks = max(0, s.TriedTicks-1)
-	if s.Capacity.guessed() && d.DesiredReplicas < int(current) {
-		s.Tried = d.DesiredReplicas
-	}
 	if d.exploring && d.DesiredReplicas < int(current) {
 		s.TriedTicks = max(triedTicks, int(3*tunedInterval/max(o.Interval, time.Second)))
 	}
@@ -389,13 +388,19 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 	if ready := o.ReadyReplicas.Or(0); ready >= 1 && float64(d.planned) >= panicRatio*ready {
 		s.PanicUntil = at.Add(panicSpan)
 	}
-	// A backlog from before they were ready says nothing of whether they are enough.
-	settled := currentKnown && s.Settled && d.Reason == ReasonBacklog && d.DesiredReplicas > int(current) && o.ReadyReplicas.Or(0) >= current && s.load() <= s.Partitions.work(int(current))
-	if failed || settled {
-		s.TooFew, s.Tried = tooFew{int(current), s.load(), at}, 0
-		if failed {
+	if n := int(current); currentKnown && d.DesiredReplicas > n {
+		guess := s.Capacity.guessed() && s.Tried == n
+		// A backlog from before they were ready says nothing of whether they are enough, unless more were there before.
+		own := (s.Settled || s.Tried == n) && d.Reason == ReasonBacklog && o.ReadyReplicas.Or(0) >= current && s.load() <= s.Partitions.work(n)
+		if guess || own {
+			s.TooFew = tooFew{n, s.Arrivals.Level, s.load(), at}
+		}
+		s.Tried = 0
+		if guess {
 			s.Tried = d.DesiredReplicas // no less a guess
 		}
+	} else if d.DesiredReplicas < n {
+		s.Tried = d.DesiredReplicas
 	}
 	if d.horizon > 0 {
 		if n, ok := d.unpaced.Get(); ok {
