@@ -11,30 +11,32 @@ import (
 )
 
 // TestNarrowAgainSoonAfterAStorm: how far the 0.99 quantile is above the median two hours after one of two hours, in deviations of the
-// noise that is back. A unit of error with a memory of a thousand steps alone left it at 20.7.
+// noise that is back. A unit of error with a memory of a thousand steps alone left it at 20.
 func TestNarrowAgainSoonAfterAStorm(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 3))
-	m, err := catalog.New(forecaster.Config{Step: time.Minute, MaxSteps: 4, Quantiles: []float64{0.5, 0.99}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	const noise = 5.0
+	const noise, seeds = 5.0, 20
 	var f forecaster.Forecast
 	width, n := 0.0, 0.0
-	for i := range 1500 {
-		sd := noise
-		if i >= 1000 && i < 1120 {
-			sd = 30 * noise
+	for seed := range uint64(seeds) {
+		random := rand.New(rand.NewPCG(seed+1, 3))
+		m, err := catalog.New(forecaster.Config{Step: time.Minute, MaxSteps: 4, Quantiles: []float64{0.5, 0.99}})
+		if err != nil {
+			t.Fatal(err)
 		}
-		m.Observe(time.Unix(0, 0).Add(time.Duration(i)*time.Minute), max(0, 1000+sd*random.NormFloat64()))
-		if i >= 1240 && i < 1360 {
-			m.Forecast(&f, 1)
-			width += (f.Quantile(1, 1) - f.Quantile(1, 0)) / noise
-			n++
+		for i := range 1360 {
+			sd := noise
+			if i >= 1000 && i < 1120 {
+				sd = 30 * noise
+			}
+			m.Observe(time.Unix(0, 0).Add(time.Duration(i)*time.Minute), max(0, 1000+sd*random.NormFloat64()))
+			if i >= 1240 {
+				m.Forecast(&f, 1)
+				width += (f.Quantile(1, 1) - f.Quantile(1, 0)) / noise
+				n++
+			}
 		}
 	}
-	if got := width / n; got < 1.5 || got > 5 {
-		t.Errorf("the 0.99 quantile is %.2f deviations above the median, want 1.5 to 5", got)
+	if got := width / n; got < 1.5 || got > 5.5 {
+		t.Errorf("the 0.99 quantile is %.2f deviations above the median, want 1.5 to 5.5", got)
 	}
 }
 

@@ -90,6 +90,7 @@ func (b *bank) init(levels []float64, reach, experts int, quick []int) {
 			for e := range b.k {
 				c := (t*q+i)*b.k + e
 				b.offset[c] = float32(b.start.growth[t] * b.normal(t, level))
+				b.square[c] = firstSquare
 				b.weight[c] = 1 / float32(b.k)
 			}
 		}
@@ -216,6 +217,11 @@ const (
 	fullRate   = 1.0 / 3
 	lossUnit   = 3.0 // regrets are in units of this many mean losses
 	offsetSpan = 1000
+	// mostRegret bounds what an outcome counts for at the median, so that a sudden rise does not slow down all that follows. At the 0.99
+	// quantile it is 25 times as much: a miss is to weigh as much as 99 hits, and a bound that cuts it favours experts that are too low.
+	mostRegret = 3
+	// firstSquare is what squares begin with, so that the first miss does not decide.
+	firstSquare = 30
 )
 
 // zeroZ is what 0 is on the square-root scale, and a hair: where both the outcome and a quantile are 0, nothing is to be
@@ -252,7 +258,7 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 		}
 		cell := (t*q + i) * b.k
 		if b.k > 1 {
-			b.weigh(cell, g/(lossUnit*float64(*l)+1e-9), mean)
+			b.weigh(cell, tau, g/(lossUnit*float64(*l)+1e-9), mean)
 		}
 		gain := b.density[i] / memory
 		b.track(b.offset[cell:][:b.experts], p, scale, unit, z, tau, gain)
@@ -278,13 +284,13 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 
 // weigh moves the weights of a cell's experts, whose quantiles are in quants: norm is the gradient of the pinball loss at their
 // mean in units of the usual loss.
-func (b *bank) weigh(cell int, norm, mean float64) {
+func (b *bank) weigh(cell int, tau, norm, mean float64) {
 	k := b.k
 	quants, scaled := b.quants[:k], b.scaled[:k]
 	square, regret, weight := b.square[cell:][:k], b.regret[cell:][:k], b.weight[cell:][:k]
-	total := 0.0
+	total, most := 0.0, mostRegret/(4*tau*(1-tau))
 	for e := range scaled {
-		r := max(-3, min(3, norm*(mean-quants[e])))
+		r := max(-most, min(most, norm*(mean-quants[e])))
 		v := forget*float64(square[e]) + r*r
 		square[e] = float32(v)
 		rate := fullRate

@@ -1,0 +1,34 @@
+package ensemble
+
+import "testing"
+
+// TestARareMissCounts: of two experts at the 0.99 quantile the wide one has the lesser loss, because of what one outcome in fifty is.
+// Where that outcome counted for no more than three mean losses it had a weight of 0.02.
+func TestARareMissCounts(t *testing.T) {
+	const tau = 0.99
+	var b bank
+	b.init([]float64{tau}, 1, 2, nil)
+	narrow, wide := 1.0, 3.0
+	mass, n := 0.0, 0.0
+	for i := range 5000 {
+		y := 0.0
+		if i%50 == 0 {
+			y = 2.9
+		}
+		b.quants[0], b.quants[1] = narrow, wide
+		mean := float64(b.weight[0])*narrow + float64(b.weight[1])*wide
+		g := -tau
+		if y <= mean {
+			g = 1 - tau
+		}
+		const loss = 0.04
+		b.weigh(0, tau, g/(lossUnit*loss), mean)
+		if i >= 2500 {
+			mass += float64(b.weight[1])
+			n++
+		}
+	}
+	if got := mass / n; got < 0.6 {
+		t.Errorf("the wide expert's weight is %.2f, want at least 0.6", got)
+	}
+}
