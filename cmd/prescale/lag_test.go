@@ -248,3 +248,25 @@ func TestLagRefuses(t *testing.T) {
 		}
 	}
 }
+
+func TestVerdict(t *testing.T) {
+	for _, tt := range []struct {
+		lag, arrival, consumed, members series.Value
+		want                            string
+	}{
+		{series.Missing, series.Of(1), series.Of(1), series.Of(1), "unknown"},
+		{series.Of(0), series.Of(0), series.Of(0), series.Of(1), "idle"},
+		{series.Of(0), series.Of(5), series.Of(5), series.Of(1), "caught up"},
+		{series.Of(9), series.Missing, series.Of(5), series.Of(1), "unknown"},
+		{series.Of(9), series.Of(5), series.Of(0), series.Of(0), "nobody consumes"},
+		{series.Of(9), series.Of(5), series.Of(0), series.Of(1), "not committing"},
+		{series.Of(90), series.Of(5), series.Of(8), series.Of(1), "caught up in 30s"},
+		{series.Of(10), series.Of(5), series.Of(5), series.Of(1), "keeping up"}, // the records of two seconds
+		{series.Of(11), series.Of(5), series.Of(5), series.Of(1), "falling behind"},
+	} {
+		g := kafka.GroupLag{LagRecords: tt.lag, ArrivalRecordsPerSecond: tt.arrival, ConsumedRecordsPerSecond: tt.consumed, Members: tt.members}
+		if got := verdict(&g); got != tt.want {
+			t.Errorf("lag %v, arriving %v, consumed %v, members %v: got %q, want %q", tt.lag, tt.arrival, tt.consumed, tt.members, got, tt.want)
+		}
+	}
+}
