@@ -304,7 +304,7 @@ func TestAHandoverLetsTheAppendEnd(t *testing.T) {
 			return nil, nil, false
 		})
 		err := first.Append(ctx, ms.tick(first, t0.Add(time.Second), name))
-		if (err == nil) != (tt.cause == ErrHandover) || err != nil && !errors.Is(err, tt.cause) {
+		if (err == nil) != errors.Is(tt.cause, ErrHandover) || err != nil && !errors.Is(err, tt.cause) {
 			t.Errorf("%v: append: %v", tt.cause, err)
 		}
 		if second, _ := openShard(t, cfg, opts, 0); second.Next(name) != tt.next {
