@@ -95,7 +95,7 @@ func (c *capacity) observe(consumedRate, busy series.Value, ready, effective flo
 	if !ok || ready <= 0 || rate <= 0 {
 		return
 	}
-	if b, ok := busy.Get(); ok {
+	if b, ok := busy.Get(); ok && b >= leastBusyRatio {
 		switch {
 		case b >= minBusyRatio && b <= MaxBusyRatio:
 			c.add(rate/(ready*min(b, 1)), true)

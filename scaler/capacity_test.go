@@ -337,3 +337,12 @@ func TestAGroupThatIdlesForgetsWhatHeavyRecordsTaught(t *testing.T) {
 		t.Errorf("idle and busy with something else: got %v, want 100", x)
 	}
 }
+
+// TestAnIdleGroupIsLearnedFromBelow: a busy ratio that tells nothing must not hide what the throughput shows.
+func TestAnIdleGroupIsLearnedFromBelow(t *testing.T) {
+	var c capacity
+	c.observe(series.Of(2), series.Of(0.001), 8, 8, false, false)
+	if got := c.perReplica().Or(0); got != 0.25*exploreRatio || !c.guessed() {
+		t.Errorf("got %v a replica, want a guess from 0.25", got)
+	}
+}

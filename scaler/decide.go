@@ -232,9 +232,15 @@ func (d decider) run(now time.Time) {
 	if fewer := parts.below(current); want == current && s.Capacity.explorable() && fewer >= max(lowest, 1, s.tooFew(d.At)+1) && float64(s.QuietTicks)*interval >= max(exploreSeconds, 2*lead) {
 		want, d.exploring = fewer, true
 		d.term("explore", want, 0)
-	} else if want > current && s.Capacity.guessed() && s.TriedTicks > 0 && sc.backlog <= s.Arrivals.Level*min(triedBacklog+s.Rebalance.seconds(), config.ObjectiveLag.Seconds()/2) {
-		want = current // what was tried has not been seen yet
-		d.term("tried", want, 0)
+	} else if want > current && s.Capacity.guessed() && sc.backlog <= s.Arrivals.Level*min(triedBacklog+s.Rebalance.seconds(), config.ObjectiveLag.Seconds()/2) {
+		switch {
+		case s.TriedTicks > 0:
+			want = current // what was tried has not been seen yet
+			d.term("tried", want, 0)
+		case slices.Max(p.at[0][:steps]) <= parts.work(current)*sc.perReplica:
+			want = current // the most that was seen is no bound on what they can do, and chance alone passes it
+			d.term("guess", want, 0)
+		}
 	}
 	d.planned = want
 	// In whole ticks, for those are not given to the millisecond.
