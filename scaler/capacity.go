@@ -99,7 +99,7 @@ func (c *capacity) observe(consumedRate, busy series.Value, ready, effective flo
 		switch {
 		case b >= minBusyRatio && b <= MaxBusyRatio:
 			c.add(rate/(ready*min(b, 1)), true)
-		case b >= leastBusyRatio && b < minBusyRatio && !disturbed:
+		case b < minBusyRatio && !disturbed:
 			x := rate / (ready * b)
 			if c.Rough == 0 {
 				c.Rough = x

@@ -43,11 +43,11 @@ type latencyLoop struct {
 const (
 	// A trial is over when More has grown by latencyTrial and the replicas have been there for latencyProof ticks: where queueing
 	// made the latency, so many more have all but ended that. It helped where the latency fell below latencyHelped of what it was.
-	latencyTrial = 1.0
+	latencyTrial  = 1.0
+	latencyProof  = 10
+	latencyHelped = 0.9
 	// mostLatencyMore bounds the factor.
 	mostLatencyMore = 4.0
-	latencyProof    = 10
-	latencyHelped   = 0.9
 	// So many ticks in a row within the objective, or a latency that many times what it was, say that things have changed since.
 	latencyWithin  = 10
 	latencyChanged = 1.5

@@ -230,19 +230,25 @@ func TestAnOpenTransactionOfADeadOwnerIsNotPartOfTheLog(t *testing.T) {
 	}
 }
 
+// appendUnreadable appends seven ticks of the policy whose states cannot be read.
+func appendUnreadable(t *testing.T, shard *Shard, ms machines, name string) {
+	t.Helper()
+	for i := range 7 {
+		entries := ms.tick(shard, t0.Add(time.Duration(i)*time.Second), name)
+		if entries[0].State != nil {
+			entries[0].State = []byte("garbage")
+		}
+		if err := shard.Append(t.Context(), entries); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestAStateThatCannotBeReadIsRebuilt(t *testing.T) {
 	_, opts, cfg := fakeLog(t)
 	name := policies(2, cfg.Shards, 1)[0]
 	first, ms := openShard(t, cfg, opts, 2)
-	for i := range 7 {
-		entries := ms.tick(first, t0.Add(time.Duration(i)*time.Second), name)
-		if entries[0].State != nil {
-			entries[0].State = []byte("garbage")
-		}
-		if err := first.Append(t.Context(), entries); err != nil {
-			t.Fatal(err)
-		}
-	}
+	appendUnreadable(t, first, ms, name)
 	second, recovered := openShard(t, cfg, opts, 2)
 	if recovered[name].sum != ms[name].sum {
 		t.Errorf("state: got %x, want %x", recovered[name].sum, ms[name].sum)
@@ -256,15 +262,7 @@ func TestTheNumbersGoOnWhenNothingElseIsLeft(t *testing.T) {
 	_, opts, cfg := fakeLog(t)
 	name := policies(2, cfg.Shards, 1)[0]
 	first, ms := openShard(t, cfg, opts, 2)
-	for i := range 7 {
-		entries := ms.tick(first, t0.Add(time.Duration(i)*time.Second), name)
-		if entries[0].State != nil {
-			entries[0].State = []byte("garbage")
-		}
-		if err := first.Append(t.Context(), entries); err != nil {
-			t.Fatal(err)
-		}
-	}
+	appendUnreadable(t, first, ms, name)
 	checkpoint := uint64(0) // that of the last one
 	for seq := uint64(1); seq <= 7; seq++ {
 		if due(name, seq, cfg.CheckpointTicks) || due(name, seq, cfg.AnchorTicks) {
