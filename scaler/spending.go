@@ -34,17 +34,20 @@ func (s *spending) observe(at time.Time, interval, replicas float64) {
 	s.ReplicaHours += replicas * interval / 3600
 }
 
+// left returns what is left of the budget of the day that `at` is in; less than 0 where more was spent.
+func (s *spending) left(budget float64, at time.Time) float64 {
+	if at.UTC().Truncate(24 * time.Hour).Equal(s.Day) {
+		return budget - s.ReplicaHours
+	}
+	return budget
+}
+
 // affordable returns the most replicas that the budget allows at `at`. What the lower bound needs until midnight is set
 // aside; of the rest at most an hour's worth may go at once, so that a budget that runs out tapers the count off over hours
 // and never ends in a cliff. It is never below the lower bound.
 func (s *spending) affordable(budget float64, lowest int, at time.Time) int {
-	day := at.UTC().Truncate(24 * time.Hour)
-	spent := s.ReplicaHours
-	if !day.Equal(s.Day) {
-		spent = 0
-	}
-	hoursLeft := day.Add(24*time.Hour).Sub(at).Hours() + 1e-9
-	free := budget - spent - float64(lowest)*hoursLeft
+	hoursLeft := at.UTC().Truncate(24*time.Hour).Add(24*time.Hour).Sub(at).Hours() + 1e-9
+	free := s.left(budget, at) - float64(lowest)*hoursLeft
 	if free <= 0 {
 		return lowest
 	}
@@ -88,11 +91,7 @@ func (s *spending) ahead(at time.Time) float64 {
 
 // share returns what the budget leaves of what the rest of the day asks for, 1 at most.
 func (s *spending) share(budget float64, at time.Time) float64 {
-	left := budget
-	if at.UTC().Truncate(24 * time.Hour).Equal(s.Day) {
-		left -= s.ReplicaHours
-	}
-	ahead := s.ahead(at)
+	left, ahead := s.left(budget, at), s.ahead(at)
 	if ahead <= left {
 		return 1
 	}
