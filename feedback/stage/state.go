@@ -125,13 +125,13 @@ const restoreIdle = 5 * time.Second
 func (s *session) restore(ctx context.Context, partition int32) (map[string][]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, restoreTimeout)
 	defer cancel()
+	var disagree error // what the last full reading found, which says more than that a later one ran out of time
 	for {
-		committed, err := s.committedOffsets(ctx, partition)
+		committed, raw, err := s.offsetsAndState(ctx, partition)
 		if err != nil {
-			return nil, err
-		}
-		raw, err := s.readState(ctx, partition)
-		if err != nil {
+			if disagree != nil && ctx.Err() != nil {
+				return nil, disagree
+			}
 			return nil, err
 		}
 		held := offsets{Next: map[string]int64{}}
@@ -152,12 +152,19 @@ func (s *session) restore(ctx context.Context, partition int32) (map[string][]by
 			}
 			return state, nil
 		}
+		disagree = fmt.Errorf("state %s/%d belongs to offsets %v but group %s has committed %v: if the offsets were reset by hand, set them back or delete the state topic",
+			s.config.StateTopic, partition, held.Next, s.config.Group, committed)
 		pause(ctx, 50*time.Millisecond)
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("state %s/%d belongs to offsets %v but group %s has committed %v: if the offsets were reset by hand, set them back or delete the state topic",
-				s.config.StateTopic, partition, held.Next, s.config.Group, committed)
-		}
 	}
+}
+
+func (s *session) offsetsAndState(ctx context.Context, partition int32) (map[string]int64, map[string][]byte, error) {
+	committed, err := s.committedOffsets(ctx, partition)
+	if err != nil {
+		return nil, nil, err
+	}
+	state, err := s.readState(ctx, partition)
+	return committed, state, err
 }
 
 // committedOffsets asks for the group's offsets of the partition, waiting while a transaction that would change them is
