@@ -150,34 +150,6 @@ func (b *bank) finish(s *signal.Signal) {
 	}
 }
 
-// combine returns the weighted mean of the experts' quantiles of a cell, on the value scale, and leaves them in quants.
-func (b *bank) combine(at, t, i int) float64 {
-	p := b.points[(at*b.targets+t)*b.experts:][:b.experts]
-	cell := (t*len(b.levels) + i) * b.k
-	offset, weight := b.offset[cell:][:b.k], b.weight[cell:][:b.k]
-	scale, quick := float64(b.scales[at]), float64(b.quicks[at])
-	sum := 0.0
-	for e, o := range offset[:b.experts] {
-		y := signal.Backward(float64(p[e]) + float64(o)*scale)
-		b.quants[e] = y
-		sum += float64(weight[e]) * y
-	}
-	for j, e := range b.quick {
-		c := b.experts + j
-		y := signal.Backward(float64(p[e]) + float64(offset[c])*quick)
-		b.quants[c] = y
-		sum += float64(weight[c]) * y
-	}
-	return sum
-}
-
-func (b *bank) adjusted(y, offset, scale float64) float64 {
-	if offset == 0 {
-		return y
-	}
-	return signal.Backward(signal.Forward(y) + offset*scale)
-}
-
 // learn judges every pending forecast that y settles. It runs after the signal took y and before new forecasts are made.
 func (b *bank) learn(s *signal.Signal, y float64) {
 	n := b.reach + 1
@@ -209,24 +181,6 @@ func (b *bank) learn(s *signal.Signal, y float64) {
 		b.settle(s, at, t, truth)
 	}
 }
-
-// The gains below were chosen by the quantile loss on fourteen public arrival traces and are the same for every series.
-const (
-	forget     = 0.995 // of regrets: a memory of 200 outcomes
-	fixedShare = 0.01  // spread evenly, so that an expert can come back
-	fullRate   = 1.0 / 3
-	lossUnit   = 3.0 // regrets are in units of this many mean losses
-	offsetSpan = 1000
-	// mostRegret bounds what an outcome counts for at the median, so that a sudden rise does not slow down all that follows. At the 0.99
-	// quantile it is 25 times as much: a miss is to weigh as much as 99 hits, and a bound that cuts it favours experts that are too low.
-	mostRegret = 3
-	// firstSquare is what squares begin with, so that the first miss does not decide.
-	firstSquare = 30
-)
-
-// zeroZ is what 0 is on the square-root scale, and a hair: where both the outcome and a quantile are 0, nothing is to be
-// learned, and a tracker that went on would wind up through every quiet night.
-var zeroZ = signal.Forward(0) + 1e-6
 
 func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 	q := len(b.levels)
@@ -280,122 +234,6 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 		}
 		b.correct(t, i, y <= said)
 	}
-}
-
-// weigh moves the weights of a cell's experts, whose quantiles are in quants: norm is the gradient of the pinball loss at their
-// mean in units of the usual loss.
-func (b *bank) weigh(cell int, tau, norm, mean float64) {
-	k := b.k
-	quants, scaled := b.quants[:k], b.scaled[:k]
-	square, regret, weight := b.square[cell:][:k], b.regret[cell:][:k], b.weight[cell:][:k]
-	total, most := 0.0, mostRegret/(4*tau*(1-tau))
-	for e := range scaled {
-		r := max(-most, min(most, norm*(mean-quants[e])))
-		v := forget*float64(square[e]) + r*r
-		square[e] = float32(v)
-		rate := fullRate
-		if v*rate*rate > b.logK {
-			rate = math.Sqrt(b.logK / v)
-		}
-		reg := forget*float64(regret[e]) + r - rate*r*r
-		regret[e] = float32(reg)
-		w := rate * exp(rate*reg)
-		scaled[e] = w
-		total += w
-	}
-	share := (1 - fixedShare) / total
-	for e, w := range scaled {
-		weight[e] = float32(share*w + fixedShare/float64(k))
-	}
-}
-
-// track moves the quantiles of the experts' errors. They were told in units of scale; what a miss teaches is in units of unit.
-func (b *bank) track(offset, points []float32, scale, unit, z, tau, gain float64) {
-	points = points[:len(offset)]
-	for e, o32 := range offset {
-		o := float64(o32)
-		said := float64(points[e]) + o*scale
-		if z <= zeroZ && said <= zeroZ {
-			continue
-		}
-		step := gain * max(1, math.Abs(o)/2.5)
-		if z <= said {
-			o += step * (tau - 1)
-		} else {
-			// A miss teaches no more than what would have covered it.
-			o = max(o, min(o+step*tau, (z-float64(points[e]))/unit))
-		}
-		offset[e] = float32(o)
-	}
-}
-
-// The last tracker adds to each target's quantiles what keeps the share of outcomes under them at its level (the P term of
-// conformal PID control). It judges what was told at the time, not what would be told now: its offset has since learned from
-// outcomes that overlap with the one that it judges. A gain that is always high enough to hold the coverage of a day costs
-// much pinball loss, so the gain grows where coverage is off: by the square of how many standard errors of finalMisses
-// outcomes it is. Far steps, whose outcomes come late, move less, by the fourth root of the span. A young series' quantiles
-// are left to the experts' own trackers, whose gains are large at first. The numbers were chosen on parts of the public traces
-// that the benchmark does not score, and on traces that it leaves out.
-const (
-	finalMemory = 300 // outcomes, the inverse of the gain
-	finalMisses = 200 // outcomes over which coverage is watched
-	finalBoost  = 4   // the gain grows at most so many times
-	finalRamp   = 100 // outcomes until the gain is whole
-)
-
-func (b *bank) correct(t, i int, covered bool) {
-	tau, cell := b.levels[i], t*len(b.levels)+i
-	miss := tau
-	if covered {
-		miss = tau - 1
-	}
-	drift := float64(b.drift[cell])
-	drift += (miss - drift) / finalMisses
-	b.drift[cell] = float32(drift)
-	boost := drift * drift * 2 * finalMisses / (tau * (1 - tau))
-	ramp := min(1, float64(b.count[t])/finalRamp)
-	b.final[cell] += b.gain[cell] * float32(miss*ramp*max(1, min(finalBoost, boost)))
-}
-
-// quantiles writes target t's quantiles of now.
-func (b *bank) quantiles(dst []float64, s *signal.Signal, t int) {
-	at := s.Steps() % (b.reach + 1)
-	q := len(b.levels)
-	if s.Known() == 0 {
-		clear(dst)
-		return
-	}
-	limit := signal.Backward(3 * s.Peak())
-	for i := range dst {
-		dst[i] = min(limit, float64(b.told[(at*b.targets+t)*q+i]))
-	}
-	slices.Sort(dst)
-}
-
-// window writes the quantiles of the maximum over the next `steps` steps: between the window lengths that are tracked it
-// interpolates.
-func (b *bank) window(dst []float64, s *signal.Signal, steps int) {
-	lower, length := 0, 1 // target and window length at or below steps
-	for w, n := range b.windows {
-		t := b.reach + w
-		if n == steps {
-			b.quantiles(dst, s, t)
-			return
-		}
-		if n > steps {
-			b.quantiles(dst, s, lower)
-			share := float64(steps-length) / float64(n-length)
-			above := b.scaled[:0]
-			above = append(above, dst...)
-			b.quantiles(above, s, t)
-			for i := range dst {
-				dst[i] += share * (above[i] - dst[i])
-			}
-			return
-		}
-		lower, length = t, n
-	}
-	b.quantiles(dst, s, lower)
 }
 
 func (b *bank) visit(c *checkpoint.Codec) {

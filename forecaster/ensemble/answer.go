@@ -1,0 +1,48 @@
+package ensemble
+
+import (
+	"slices"
+
+	"github.com/prescale/prescale/forecaster/signal"
+)
+
+// quantiles writes target t's quantiles of now.
+func (b *bank) quantiles(dst []float64, s *signal.Signal, t int) {
+	at := s.Steps() % (b.reach + 1)
+	q := len(b.levels)
+	if s.Known() == 0 {
+		clear(dst)
+		return
+	}
+	limit := signal.Backward(3 * s.Peak())
+	for i := range dst {
+		dst[i] = min(limit, float64(b.told[(at*b.targets+t)*q+i]))
+	}
+	slices.Sort(dst)
+}
+
+// window writes the quantiles of the maximum over the next `steps` steps: between the window lengths that are tracked it
+// interpolates.
+func (b *bank) window(dst []float64, s *signal.Signal, steps int) {
+	lower, length := 0, 1 // target and window length at or below steps
+	for w, n := range b.windows {
+		t := b.reach + w
+		if n == steps {
+			b.quantiles(dst, s, t)
+			return
+		}
+		if n > steps {
+			b.quantiles(dst, s, lower)
+			share := float64(steps-length) / float64(n-length)
+			above := b.scaled[:0]
+			above = append(above, dst...)
+			b.quantiles(above, s, t)
+			for i := range dst {
+				dst[i] += share * (above[i] - dst[i])
+			}
+			return
+		}
+		lower, length = t, n
+	}
+	b.quantiles(dst, s, lower)
+}
