@@ -114,7 +114,7 @@ func (l *look) collect(ctx context.Context) bool {
 		}
 		for _, problem := range r.Observation.Problems {
 			remedy := ""
-			if r.Group.State == "Absent" {
+			if r.Group.State == "Absent" && strings.HasPrefix(problem, "group ") {
 				remedy = "start the group's consumers, or mend kafka.group"
 			}
 			l.add(subject, problem, remedy)

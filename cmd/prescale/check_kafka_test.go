@@ -42,6 +42,7 @@ func TestCheckConnects(t *testing.T) {
 		{"all is well", "kafka: {group: workers, topics: [orders]}", "", 0, []string{"CLUSTER  FOUND\nmain     ok\n"}},
 		{"a group that is not there", "kafka: {group: nobody, topics: [orders]}", "", 1, []string{"main     policy shop/orders: group nobody is not on cluster main", "; start the group's consumers"}},
 		{"a topic that is not there", "kafka: {group: workers, topics: [odrers]}", "", 1, []string{"main     policy shop/orders: ", "topic odrers"}},
+		{"neither group nor topic", "kafka: {group: nobody, topics: [odrers]}", "", 1, []string{"topic odrers does not exist\n", "mend kafka.group\n"}},
 		{"headers of no topic", "kafka: {group: workers, topics: [orders]}, sources: {headers: {topic: answers, header: at}}", "", 1,
 			[]string{"main     topic answers: it does not exist, so the latency of policy shop/orders is not known; create it"}},
 		{"other shards than the log's", "kafka: {group: workers, topics: [orders]}", "eventLog: {prefix: old, shards: 4}", 1,

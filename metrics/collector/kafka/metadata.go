@@ -54,7 +54,7 @@ func (c *Collector) takeTopic(from *kmsg.MetadataResponseTopic) {
 		err := kerr.ErrorForCode(from.ErrorCode)
 		c.telemetry.failedCode(from.ErrorCode)
 		if from.ErrorCode == kerr.UnknownTopicOrPartition.Code {
-			t.problem = fmt.Errorf("topic %s does not exist: %w", name, err)
+			t.problem = fmt.Errorf("topic %s does not exist", name)
 			for p := range t.leader {
 				t.leader[p] = -1
 			}
