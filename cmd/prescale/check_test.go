@@ -139,3 +139,17 @@ func TestCheckOfTheFilesPoliciesInACluster(t *testing.T) {
 		t.Errorf("got %v and:\n%s", err, stdout.String())
 	}
 }
+
+func TestTheConfigurationThatTheHelpShowsIsOne(t *testing.T) {
+	var help, stdout, stderr bytes.Buffer
+	if err := run(t.Context(), []string{"serve", "-h"}, &help, &stderr); err != nil || !strings.Contains(help.String(), leastConfig) {
+		t.Errorf("the help does not show it (%v):\n%s", err, help.String())
+	}
+	file := filepath.Join(t.TempDir(), "prescale.yaml")
+	if err := os.WriteFile(file, []byte(leastConfig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(t.Context(), []string{"check", "--config", file}, &stdout, &stderr); err != nil || !strings.Contains(stdout.String(), "ok: 1 clusters, 1 policies") {
+		t.Errorf("%v\n%s", err, stdout.String())
+	}
+}

@@ -23,6 +23,13 @@ import (
 	"github.com/prescale/prescale/metrics/external"
 )
 
+// leastConfig is the least that a configuration says. It is shown where one is asked for.
+const leastConfig = `clusters: {main: {brokers: ["kafka:9092"]}}
+policies:
+- metadata: {name: orders, namespace: shop}
+  spec: {kafka: {group: orders, topics: [orders]}, objective: {lagSeconds: 30}, replicas: {max: 12}}
+`
+
 // newServeCommand runs the daemon: collect, forecast, decide, answer.
 func newServeCommand() *cobra.Command {
 	var path, logFlag string
@@ -32,7 +39,11 @@ func newServeCommand() *cobra.Command {
 		Long: `Run the daemon: collect, forecast, decide and answer the HPA, until SIGINT or SIGTERM.
 
 What was seen and decided is kept in a log. In Kafka it survives this process, and several share
-the work; in memory it is this process's alone and lost with it.`,
+the work; in memory it is this process's alone and lost with it.
+
+The least that FILE says, which ` + "`prescale check`" + ` looks at before anything runs:
+
+` + leastConfig,
 		Example: `  prescale serve --config prescale.yaml
   prescale serve --config prescale.yaml --log memory`,
 		Args: atMost(0),

@@ -56,7 +56,7 @@ const InCluster = "in-cluster"
 
 // MetricsAPI says how the external metrics API is served.
 type MetricsAPI struct {
-	// Listen is "host:port". Default ":6443".
+	// Listen is "host:port". Default "127.0.0.1:6443".
 	Listen string `json:"listen"`
 	// CertFile and KeyFile are the serving certificate; without them a self-signed one is made.
 	CertFile string `json:"certFile"`
@@ -70,7 +70,7 @@ type MetricsAPI struct {
 
 // HTTP says where the page, /metrics and the probes are served.
 type HTTP struct {
-	// Listen is "host:port". Default ":8080".
+	// Listen is "host:port". Default "127.0.0.1:8080".
 	Listen string `json:"listen"`
 }
 
