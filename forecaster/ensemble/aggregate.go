@@ -1,10 +1,6 @@
 package ensemble
 
-import (
-	"math"
-
-	"github.com/prescale/prescale/forecaster/signal"
-)
+import "math"
 
 // The gains below were chosen by the quantile loss on fourteen public arrival traces and are the same for every series.
 const (
@@ -19,50 +15,40 @@ const (
 	firstSquare = 30
 )
 
-// combine returns the weighted mean of the experts' quantiles of a cell, on the value scale, and leaves them in quants.
-func (b *bank) combine(at, t, i int) float64 {
-	p := b.points[(at*b.targets+t)*b.experts:][:b.experts]
-	cell := (t*len(b.levels) + i) * b.k
-	offset, weight := b.offset[cell:][:b.k], b.weight[cell:][:b.k]
-	scale, quick := float64(b.scales[at]), float64(b.quicks[at])
-	sum := 0.0
-	for e, o := range offset[:b.experts] {
-		y := signal.Backward(float64(p[e]) + float64(o)*scale)
-		b.quants[e] = y
-		sum += float64(weight[e]) * y
-	}
-	for j, e := range b.quick {
-		c := b.experts + j
-		y := signal.Backward(float64(p[e]) + float64(offset[c])*quick)
-		b.quants[c] = y
-		sum += float64(weight[c]) * y
-	}
-	return sum
-}
-
 // weigh moves the weights of a cell's experts, whose quantiles are in quants: norm is the gradient of the pinball loss at their
 // mean in units of the usual loss.
-func (b *bank) weigh(cell int, tau, norm, mean float64) {
+//
+// Its loop, combine's and track's are most of an update's time. They compute in float32, which is how their state is kept, and
+// bound what hardly ever needs it by branches, which cost less than the builtin min and max with their care for NaN.
+func (b *bank) weigh(cell, i int, norm, mean float32) {
 	k := b.k
-	quants, scaled := b.quants[:k], b.scaled[:k]
-	square, regret, weight := b.square[cell:][:k], b.regret[cell:][:k], b.weight[cell:][:k]
-	total, most := 0.0, mostRegret/(4*tau*(1-tau))
-	for e := range scaled {
-		r := max(-most, min(most, norm*(mean-quants[e])))
-		v := forget*float64(square[e]) + r*r
-		square[e] = float32(v)
-		rate := fullRate
-		if v*rate*rate > b.logK {
-			rate = math.Sqrt(b.logK / v)
+	square, regret, weight := b.square[cell*k:][:k], b.regret[cell*k:][:k], b.weight[cell*k:][:k]
+	quants, raw := b.quants[:k], b.raw[:k]
+	most, logK := b.most[i], b.logK
+	least := -most
+	total := float32(0)
+	for e, q := range quants {
+		r := norm * (mean - q)
+		if r > most {
+			r = most
+		} else if r < least {
+			r = least
 		}
-		reg := forget*float64(regret[e]) + r - rate*r*r
-		regret[e] = float32(reg)
+		rr := r * r
+		v := forget*square[e] + rr
+		square[e] = v
+		rate := float32(math.Sqrt(float64(logK / v)))
+		if rate > fullRate {
+			rate = fullRate
+		}
+		reg := forget*regret[e] + r - rate*rr
+		regret[e] = reg
 		w := rate * exp(rate*reg)
-		scaled[e] = w
+		raw[e] = w
 		total += w
 	}
-	share := (1 - fixedShare) / total
-	for e, w := range scaled {
-		weight[e] = float32(share*w + fixedShare/float64(k))
+	share, floor := (1-fixedShare)/total, fixedShare/float32(k)
+	for e, w := range raw {
+		weight[e] = share*w + floor
 	}
 }

@@ -34,7 +34,7 @@ func (b *bank) window(dst []float64, s *signal.Signal, steps int) {
 		if n > steps {
 			b.quantiles(dst, s, lower)
 			share := float64(steps-length) / float64(n-length)
-			above := b.scaled[:0]
+			above := b.longer[:0]
 			above = append(above, dst...)
 			b.quantiles(above, s, t)
 			for i := range dst {

@@ -33,7 +33,8 @@ type bank struct {
 	weight  []float32 // [target][level][expert]
 	loss    []float32 // [target][level]: running mean of the pinball loss
 	density []float64
-	logK    float64   // of k
+	most    []float32 // [level]: what a regret is at most
+	logK    float32   // of k
 	final   []float32 // [target][level]: the conformal offset in units of scale
 	drift   []float32 // [target][level]: recent share of outcomes over what was told, less its due
 	gain    []float32 // [target][level]: of the conformal offset
@@ -43,13 +44,15 @@ type bank struct {
 	change  change
 	changed bool // the latest outcome told of a change
 
-	quants []float64 // scratch: the experts' quantiles of one cell
-	scaled []float64 // scratch
+	// Scratch for one target, and for one of its cells: in each one element for every quantile of a cell.
+	point, unit, inverse []float32 // the points, the units that offsets are in, and the inverses of those that they learn in
+	quants, raw          []float32 // the experts' quantiles, and their weights before they sum up to one
+	longer               []float64 // scratch: a window's quantiles
 }
 
 func (b *bank) init(levels []float64, reach, experts int, quick []int) {
 	k := experts + len(quick)
-	b.levels, b.reach, b.experts, b.quick, b.k, b.logK = levels, reach, experts, quick, k, math.Log(float64(k))
+	b.levels, b.reach, b.experts, b.quick, b.k, b.logK = levels, reach, experts, quick, k, float32(math.Log(float64(k)))
 	for _, w := range []int{(reach + 1) / 2, reach} {
 		if w > 1 && !slices.Contains(b.windows, w) {
 			b.windows = append(b.windows, w)
@@ -77,9 +80,12 @@ func (b *bank) init(levels []float64, reach, experts int, quick []int) {
 	b.gain = make([]float32, b.targets*q)
 	b.watch.init(levels)
 	b.count = make([]int, b.targets)
-	b.quants = make([]float64, max(k, len(levels)))
-	b.scaled = make([]float64, max(k, len(levels)))
+	for _, scratch := range []*[]float32{&b.point, &b.unit, &b.inverse, &b.quants, &b.raw} {
+		*scratch = make([]float32, k)
+	}
+	b.longer = make([]float64, q)
 	for _, level := range levels {
+		b.most = append(b.most, float32(mostRegret/(4*level*(1-level))))
 		u := math.Sqrt2 * math.Erfinv(2*level-1)
 		b.density = append(b.density, math.Sqrt(2*math.Pi)*math.Exp(u*u/2))
 	}
@@ -130,14 +136,19 @@ func (b *bank) finish(s *signal.Signal) {
 	for t := range b.targets {
 		p := b.points[(at*b.targets+t)*b.experts:][:b.experts]
 		for i, v := range p {
-			p[i] = max(0, min(v, ceiling))
+			if v > ceiling {
+				p[i] = ceiling
+			} else if v < 0 {
+				p[i] = 0
+			}
 		}
 	}
 	q := len(b.levels)
 	for t := range b.targets {
+		b.ready(at, t)
 		out := b.told[(at*b.targets+t)*q:][:q]
 		for i := range b.levels {
-			out[i] = float32(b.adjusted(b.combine(at, t, i), float64(b.final[t*q+i]), s.Scale()))
+			out[i] = float32(b.adjusted(float64(b.combine(t*q+i)), float64(b.final[t*q+i]), s.Scale()))
 			// The maximum over a window is no less than its first value and than that over a shorter one, of which more outcomes
 			// are known: after a sudden rise the longest window is the last to learn of it.
 			if t >= b.reach {
@@ -184,40 +195,37 @@ func (b *bank) learn(s *signal.Signal, y float64) {
 
 func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 	q := len(b.levels)
-	scale := float64(b.scales[at])
 	// A first burst out of nothing is huge in units of the scale before it: what it teaches is taken in units of the scale
 	// that it leaves behind.
-	unit := max(scale, s.Scale())
-	quick := float64(b.quicks[at])
-	quickUnit := max(quick, s.Quick())
+	inverse, quickInverse := 1/max(b.scales[at], float32(s.Scale())), 1/max(b.quicks[at], float32(s.Quick()))
 	z := signal.Forward(y)
 	b.count[t]++
 	memory := min(float64(b.count[t])+b.worth(t), offsetSpan)
-	p := b.points[(at*b.targets+t)*b.experts:][:b.experts]
+	b.ready(at, t)
+	for e := range b.experts {
+		b.inverse[e] = inverse
+	}
+	for j := range b.quick {
+		b.inverse[b.experts+j] = quickInverse
+	}
+	rate := float32(max(0.01, 1/float64(b.count[t]))) // of the mean loss
 	if t == b.targets-1 {
 		b.watch.peaks++
 	}
 	for i, tau := range b.levels {
-		mean := b.combine(at, t, i)
-		g := -tau
-		if y <= mean {
-			g = 1 - tau
+		cell := t*q + i
+		mean := b.combine(cell)
+		// Here, so that it is done while the mean is still being summed up.
+		b.track(cell, float32(z), float32(tau), float32(b.density[i]/memory))
+		g := float32(-tau)
+		if y <= float64(mean) {
+			g++
 		}
-		l := &b.loss[t*q+i]
-		pin := g * (mean - y)
-		if b.count[t] == 1 {
-			*l = float32(pin)
-		} else {
-			*l += float32(max(0.01, 1/float64(b.count[t])) * (pin - float64(*l)))
-		}
-		cell := (t*q + i) * b.k
+		loss := b.loss[cell]
+		loss += rate * (g*float32(float64(mean)-y) - loss)
+		b.loss[cell] = loss
 		if b.k > 1 {
-			b.weigh(cell, tau, g/(lossUnit*float64(*l)+1e-9), mean)
-		}
-		gain := b.density[i] / memory
-		b.track(b.offset[cell:][:b.experts], p, scale, unit, z, tau, gain)
-		for j, e := range b.quick {
-			b.track(b.offset[cell+b.experts+j:][:1], p[e:], quick, quickUnit, z, tau, gain)
+			b.weigh(cell, i, g/(lossUnit*loss+1e-9), mean)
 		}
 		said := float64(b.told[(at*b.targets+t)*q+i])
 		if t == 0 && i == b.watch.middle {

@@ -8,7 +8,7 @@ func TestARareMissCounts(t *testing.T) {
 	const tau = 0.99
 	var b bank
 	b.init([]float64{tau}, 1, 2, nil)
-	narrow, wide := 1.0, 3.0
+	narrow, wide := float32(1), float32(3)
 	mass, n := 0.0, 0.0
 	for i := range 5000 {
 		y := 0.0
@@ -16,13 +16,13 @@ func TestARareMissCounts(t *testing.T) {
 			y = 2.9
 		}
 		b.quants[0], b.quants[1] = narrow, wide
-		mean := float64(b.weight[0])*narrow + float64(b.weight[1])*wide
+		mean := b.weight[0]*narrow + b.weight[1]*wide
 		g := -tau
-		if y <= mean {
+		if y <= float64(mean) {
 			g = 1 - tau
 		}
 		const loss = 0.04
-		b.weigh(0, tau, g/(lossUnit*loss), mean)
+		b.weigh(0, 0, float32(g/(lossUnit*loss)), mean)
 		if i >= 2500 {
 			mass += float64(b.weight[1])
 			n++

@@ -17,12 +17,15 @@ const Offset = 0.375
 // Forward takes a value to the square-root scale.
 func Forward(y float64) float64 { return math.Sqrt(max(0, y) + Offset) }
 
+// zero is a hair over Forward(0), so that no rounding makes a value from there on negative.
+const zero = 0.6123725
+
 // Backward takes it back; the result is never negative.
-func Backward(z float64) float64 {
-	if z <= 0 {
+func Backward[T float32 | float64](z T) T {
+	if z < zero {
 		return 0
 	}
-	return max(0, z*z-Offset)
+	return z*z - Offset
 }
 
 // maxBuckets is the finest division of a day that is remembered: one minute. Finer steps are averaged into it, which
