@@ -37,7 +37,7 @@ type Features struct {
 
 	kept    [][]float32 // ring over time: the shared ones, then anchor i's own
 	waves   [Inputs - shared - own]float64
-	scratch [Inputs]float64
+	scratch [Inputs]float32
 	origins []float64
 	filled  []bool
 	steps   int
@@ -174,20 +174,18 @@ func three(s *signal.Signal, ago int) float64 {
 
 // at returns the features that anchor i had h steps before the coming Update, valid until the next call, their origin, and
 // whether they are whole.
-func (f *Features) at(h, i int) ([]float64, float64, bool) {
+func (f *Features) at(h, i int) ([]float32, float64, bool) {
 	t := f.steps + 1 - h
 	if t < 1 {
 		return nil, 0, false
 	}
 	at := t % (f.reach + 1)
 	x, kept := f.scratch[:], f.kept[at]
-	for j, v := range kept[:shared] {
-		x[j] = float64(v)
+	copy(x, kept[:shared])
+	copy(x[shared:], kept[shared+i*own:][:own])
+	for j, v := range f.waves {
+		x[shared+own+j] = float32(v)
 	}
-	for j, v := range kept[shared+i*own : shared+(i+1)*own] {
-		x[shared+j] = float64(v)
-	}
-	copy(x[shared+own:], f.waves[:])
 	return x, f.origins[at], f.filled[at]
 }
 

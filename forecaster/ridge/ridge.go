@@ -1,7 +1,7 @@
 // Package ridge forecasts each step ahead by a regularised linear regression on recent values, running means and the same
 // hours of past days, refitted all the time with exponential forgetting.
 //
-// It keeps the normal equations and solves them by Cholesky's method. The textbook recursion for forgetting least squares
+// It keeps the normal equations and solves them anew. The textbook recursion for forgetting least squares
 // is not used: without excitation its inverse grows without bound and the forecasts leave all reason.
 package ridge
 
@@ -24,7 +24,7 @@ type Ridge struct {
 	set     Settings
 	feats   *Features
 	anchors []int
-	forget  float64
+	forget  float32
 	seen    int // steps learned from
 
 	a     [][]float32 // per anchor: lower triangle of the normal matrix, row by row
@@ -34,12 +34,12 @@ type Ridge struct {
 	turn  int
 	owner bool // whether this one's checkpoint holds the shared features
 
-	work, prior []float64
+	work, solution, left, right []float64 // scratch
 }
 
 // New makes a Ridge over feats, which several may share.
 func New(feats *Features, set Settings) *Ridge {
-	r := &Ridge{set: set, feats: feats, anchors: feats.anchors, forget: 1 - 1/set.Memory}
+	r := &Ridge{set: set, feats: feats, anchors: feats.anchors, forget: float32(1 - 1/set.Memory)}
 	r.owner, feats.owned = !feats.owned, true
 	d := set.Inputs
 	for range r.anchors {
@@ -54,7 +54,7 @@ func New(feats *Features, set Settings) *Ridge {
 		r.past[i] = make([]float32, len(r.anchors))
 	}
 	r.work = make([]float64, d*(d+1)/2)
-	r.prior = make([]float64, d)
+	r.solution, r.left, r.right = make([]float64, d), make([]float64, d), make([]float64, d)
 	return r
 }
 
@@ -64,38 +64,38 @@ func (r *Ridge) Observe(s *signal.Signal) {
 	if s.Gap() == 0 {
 		f.season(s)
 		r.seen++
+		limit := float32(4 * s.Scale())
 		for i, h := range r.anchors {
 			x, origin, ok := f.at(h, i)
 			if !ok {
 				continue
 			}
 			x = x[:r.set.Inputs]
-			target := s.Now() - origin
-			e := math.Abs(target - float64(r.past[(s.Steps()-h)%len(r.past)][i]))
-			w := 1.0
-			if limit := 4 * s.Scale(); e > limit {
+			target := float32(s.Now() - origin)
+			e := target - r.past[(s.Steps()-h)%len(r.past)][i]
+			w := float32(1)
+			if e = max(e, -e); e > limit {
 				w = limit / e
 			}
 			r.add(i, x, target, w)
 		}
 		for i := r.turn; i < len(r.anchors); i += 5 {
-			r.solve(i)
+			r.fit(i)
 		}
 		r.turn = (r.turn + 1) % 5
 	}
 }
 
-func (r *Ridge) add(i int, x []float64, target, w float64) {
-	a, b := r.a[i], r.b[i]
-	p := 0
+func (r *Ridge) add(i int, x []float32, target, w float32) {
+	a, b, forget := r.a[i], r.b[i], r.forget
 	for j, xj := range x {
 		wx := w * xj
-		row := a[p : p+j+1]
+		row, left := a[:j+1], x[:j+1]
+		a = a[j+1:]
 		for k := range row {
-			row[k] = float32(r.forget*float64(row[k]) + wx*x[k])
+			row[k] = forget*row[k] + wx*left[k]
 		}
-		b[j] = float32(r.forget*float64(b[j]) + wx*target)
-		p += j + 1
+		b[j] = forget*b[j] + wx*target
 	}
 }
 
@@ -122,31 +122,29 @@ const restartSteps = 60
 // values.
 const priorSteps = 20
 
-// solve sets theta_i to the solution of (A + dI) theta = b + d theta0.
-func (r *Ridge) solve(i int) {
+// fit sets theta_i to the solution of (A + dI) theta = b + d theta0.
+func (r *Ridge) fit(i int) {
 	d := r.set.Inputs
 	trace := 0.0
 	for j := range d {
 		trace += float64(r.a[i][j*(j+1)/2+j])
 	}
 	delta := (r.set.Penalty+priorSteps/float64(priorSteps+r.seen))*trace/float64(d) + 1e-9
-	l := r.work
-	for j, v := range r.a[i] {
-		l[j] = float64(v)
+	a, v := r.work, r.solution
+	for j, x := range r.a[i] {
+		a[j] = float64(x)
 	}
 	for j := range d {
-		l[j*(j+1)/2+j] += delta
+		a[j*(j+1)/2+j] += delta
 	}
-	v := r.prior
 	for j, x := range r.b[i] {
 		v[j] = float64(x)
 	}
 	v[inputNow] += 0.5 * delta
 	v[inputMean5] += 0.5 * delta
-	if !cholesky(l, d) {
+	if !solve(a, v, r.left, r.right) {
 		return
 	}
-	forwardBack(l, v, d)
 	for _, t := range v {
 		if math.IsNaN(t) || math.Abs(t) > 1e3 {
 			return
@@ -205,47 +203,4 @@ func dot(theta []float32, x []float64) float64 {
 		sum += float64(t) * x[i]
 	}
 	return sum
-}
-
-// cholesky replaces the packed lower triangle by its factor; false where it is not positive definite.
-func cholesky(l []float64, d int) bool {
-	for j := range d {
-		rj := l[j*(j+1)/2 : j*(j+1)/2+j+1]
-		for k := range j {
-			rk := l[k*(k+1)/2 : k*(k+1)/2+k+1]
-			sum := rj[k]
-			for m, v := range rk[:k] {
-				sum -= v * rj[m]
-			}
-			rj[k] = sum / rk[k]
-		}
-		diag := rj[j]
-		for _, v := range rj[:j] {
-			diag -= v * v
-		}
-		if !(diag > 0) {
-			return false
-		}
-		rj[j] = math.Sqrt(diag)
-	}
-	return true
-}
-
-// forwardBack solves L Lᵀ x = v in place.
-func forwardBack(l, v []float64, d int) {
-	for j := range d {
-		rj := l[j*(j+1)/2 : j*(j+1)/2+j+1]
-		sum := v[j]
-		for k, x := range rj[:j] {
-			sum -= x * v[k]
-		}
-		v[j] = sum / rj[j]
-	}
-	for j := d - 1; j >= 0; j-- {
-		rj := l[j*(j+1)/2 : j*(j+1)/2+j+1]
-		v[j] /= rj[j]
-		for k, x := range rj[:j] {
-			v[k] -= x * v[j]
-		}
-	}
 }
