@@ -50,6 +50,12 @@ func (p *promise) price(violationRatio float64) float64 {
 	return max(startPrice(violationRatio)*math.Exp(p.LogPrice), leastPrice)
 }
 
+// lowestLogPrice returns how far LogPrice may fall: where leastPrice is reached it stops, else after calm days it would have to rise for
+// as long as it fell before the price did.
+func lowestLogPrice(violationRatio float64) float64 {
+	return max(-maxFall, min(math.Log(leastPrice/startPrice(violationRatio)), 0))
+}
+
 // atMost reports whether the price has risen as far as it may.
 func (p *promise) atMost() bool { return p.LogPrice >= maxRise }
 
@@ -83,7 +89,7 @@ func (p *promise) observe(config *Config, o *series.Observation, consumedRate, a
 	}
 	counts := 1 / (1 + p.lateLately()/half)
 	p.LogPrice += eta * weight * (late*counts - ratio)
-	p.LogPrice = min(max(p.LogPrice, -maxFall), maxRise)
+	p.LogPrice = min(max(p.LogPrice, lowestLogPrice(ratio)), maxRise)
 	p.Late1 += (late*records - p.Late1) * 24 / ticksDay
 	p.Sum1 += (records - p.Sum1) * 24 / ticksDay
 }

@@ -67,6 +67,32 @@ func TestBurstsThatReturnEveryDayKeepThePromise(t *testing.T) {
 	}
 }
 
+// A price that has been the least for two weeks rises on the first day of which twice the promise is late, as it would from the first
+// day on.
+func TestPriceRisesOnTheFirstLateDayAfterACalm(t *testing.T) {
+	const interval = 15 * time.Second
+	ticksDay := 24 * int(time.Hour/interval)
+	for _, ratio := range []float64{0.003, 0.01, 0.03} {
+		config := testConfig()
+		config.ViolationRatio = ratio
+		var p promise
+		for i := range 15 * ticksDay {
+			age := 0.0
+			if every := int(1 / (2 * ratio)); i >= 14*ticksDay && i%every == 0 {
+				age = 4 * config.ObjectiveLag.Seconds()
+			}
+			o := &series.Observation{Interval: interval, ArrivalRecords: series.Of(1500), ConsumedRecords: series.Of(1500), LagRecords: series.Of(100 * age), LagSeconds: series.Of(age)}
+			p.observe(&config, o, series.Of(100), series.Of(100), 0, i)
+			if got := p.price(ratio); i == 14*ticksDay-1 && got > leastPrice*(1+1e-9) {
+				t.Errorf("%v late allowed, two calm weeks: got a price of %.2f, want the least, %g", ratio, got, leastPrice)
+			}
+		}
+		if got := p.price(ratio); got < 1.5*leastPrice {
+			t.Errorf("%v late allowed, a day with twice that after two calm weeks: got a price of %.2f, want %.2f at least", ratio, got, 1.5*leastPrice)
+		}
+	}
+}
+
 // Late records that the most replicas allowed would not have prevented leave the price alone; what is late besides does not.
 func TestPriceIsNotMovedByWhatNoCountPrevents(t *testing.T) {
 	const interval = 15 * time.Second
