@@ -86,16 +86,20 @@ func (r *Ridge) Observe(s *signal.Signal) {
 	}
 }
 
+// add learns from one outcome, two rows at a time for the reason that solve takes two columns.
 func (r *Ridge) add(i int, x []float32, target, w float32) {
-	a, b, forget := r.a[i], r.b[i], r.forget
-	for j, xj := range x {
-		wx := w * xj
-		row, left := a[:j+1], x[:j+1]
-		a = a[j+1:]
-		for k := range row {
-			row[k] = forget*row[k] + wx*left[k]
+	a, b, forget := r.a[i], r.b[i][:len(x)], r.forget
+	for j := 0; j+1 < len(x); j += 2 {
+		wx0, wx1 := w*x[j], w*x[j+1]
+		row0, row1, diagonal := a[:j+1], a[j+1:][:j+1], &a[2*j+2]
+		for k, y := range x[:j+1] {
+			row0[k] = forget*row0[k] + wx0*y
+			row1[k] = forget*row1[k] + wx1*y
 		}
-		b[j] = forget*b[j] + wx*target
+		*diagonal = forget*(*diagonal) + wx1*x[j+1]
+		b[j] = forget*b[j] + wx0*target
+		b[j+1] = forget*b[j+1] + wx1*target
+		a = a[2*j+3:]
 	}
 }
 
