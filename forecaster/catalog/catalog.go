@@ -32,12 +32,11 @@ func pool(day, steps int) []member {
 	return []member{
 		{"last", true, func() ensemble.Expert { return level.Last{} }},
 		{"mean5", false, func() ensemble.Expert { return level.Mean{Span: signal.Mean5} }},
-		{"mean15", false, func() ensemble.Expert { return level.Mean{Span: signal.Mean15} }},
 		{"mean60", false, func() ensemble.Expert { return level.Mean{Span: signal.Mean60} }},
 		{"max10", false, func() ensemble.Expert { return level.Max{Span: 10} }},
 		{"trend", false, func() ensemble.Expert { return &level.Trend{} }},
-		{"day", false, func() ensemble.Expert { return seasonal.Lag{} }},
-		{"week", false, func() ensemble.Expert { return seasonal.Lag{Week: true} }},
+		{"day", false, func() ensemble.Expert { return seasonal.Day{} }},
+		{"week", false, func() ensemble.Expert { return seasonal.Week{} }},
 		{"profile", false, func() ensemble.Expert { return seasonal.Profile{} }},
 		{"ridge", true, func() ensemble.Expert {
 			return ridge.New(features, ridge.Settings{Inputs: ridge.Inputs, Memory: 3 * span, Penalty: 1e-3})

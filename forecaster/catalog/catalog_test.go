@@ -243,15 +243,15 @@ func TestArrivalsThatNeverChangeAreForecastWithTrust(t *testing.T) {
 	}
 }
 
-// TestFindsASeasonLongerThanADay: something large comes every 36 hours. A model that looks for seasons must be better for it than
-// one that was told of day and week.
+// TestFindsASeasonLongerThanADay: something large comes every 31 hours, so that no day of the week before is like today. A model that
+// looks for seasons must be better for it than one that was told of day and week.
 func TestFindsASeasonLongerThanADay(t *testing.T) {
 	config := forecaster.Config{Step: time.Minute, MaxSteps: 5, Quantiles: []float64{0.5, 0.9, 0.99}}
 	random := rand.New(rand.NewPCG(5, 6))
 	values := make([]float64, 12*1440)
 	for i := range values {
 		values[i] = max(0, 50+7*random.NormFloat64())
-		if i%2160 < 40 {
+		if i%1860 < 40 {
 			values[i] += 300
 		}
 	}

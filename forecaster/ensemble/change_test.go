@@ -56,11 +56,11 @@ func changeModel(t *testing.T) *ensemble.Model {
 	features := ridge.NewFeatures(4)
 	m, err := ensemble.New(forecaster.Config{Step: 15 * time.Minute, MaxSteps: 4, Quantiles: []float64{0.5, 0.9, 0.99}},
 		signal.New(changeDay, 0, 4), []ensemble.Expert{
-			level.Last{}, level.Mean{Span: signal.Mean5}, level.Mean{Span: signal.Mean15}, level.Mean{Span: signal.Mean60},
-			level.Max{Span: 10}, &level.Trend{}, seasonal.Lag{}, seasonal.Profile{},
+			level.Last{}, level.Mean{Span: signal.Mean5}, level.Mean{Span: signal.Mean60},
+			level.Max{Span: 10}, &level.Trend{}, seasonal.Day{}, seasonal.Profile{},
 			ridge.New(features, ridge.Settings{Inputs: ridge.Inputs, Memory: 3 * changeDay, Penalty: 1e-3}),
 			ridge.New(features, ridge.Settings{Inputs: ridge.FastInputs, Memory: 120, Penalty: 1e-2}),
-		}, []int{0, 8})
+		}, []int{0, 7})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"math"
 
 	"github.com/prescale/prescale/forecaster/checkpoint"
-	"github.com/prescale/prescale/forecaster/seasonal"
 	"github.com/prescale/prescale/forecaster/signal"
 )
 
@@ -101,11 +100,8 @@ func (f *Features) Update(s *signal.Signal) {
 	base[7] = mean/8 - e60
 	day, week := s.Day(), s.Week()
 	now, shaped := s.Shape(0)
-	dayNow, weekNow := math.NaN(), math.NaN()
+	dayNow, weekNow := s.Alike(0), math.NaN()
 	seasonal2 := day > 0 && s.Steps() >= 2*day
-	if seasonal2 {
-		dayNow = seasonal.Same(s, day, 0)
-	}
 	if week > 0 && s.Steps() > week {
 		weekNow = three(s, week)
 	}
@@ -125,7 +121,7 @@ func (f *Features) Update(s *signal.Signal) {
 		if then, ok := s.Shape(k); ok && shaped {
 			x[8], x[9] = then-e60, now-e60
 		}
-		if v := seasonal.Same(s, day, k); !math.IsNaN(v) && !math.IsNaN(dayNow) {
+		if v := s.Alike(k); !math.IsNaN(v) && !math.IsNaN(dayNow) {
 			x[10], x[11] = v-dayNow, dayNow-e60
 		}
 		if !math.IsNaN(weekNow) {

@@ -1,5 +1,5 @@
-// Package seasonal forecasts from the same hours of the past: the value a season ago, and the typical day carried along
-// by today's level. Until a season was seen its experts say what the last value says: of means the pool has enough.
+// Package seasonal forecasts from the same hours of the past: those of the days that are like today, those a week ago, and the typical
+// day carried along by today's level. Until a season was seen its experts say what the last value says: of means the pool has enough.
 package seasonal
 
 import (
@@ -9,27 +9,21 @@ import (
 	"github.com/prescale/prescale/forecaster/signal"
 )
 
-// Lag says that the next values equal those one day (or, with Week, one week) before.
-type Lag struct{ Week bool }
+// Day says that the next values are those of the days that are like today.
+type Day struct{}
 
-// Observe does nothing: the Signal keeps the past.
-func (Lag) Observe(*signal.Signal) {}
+// Observe does nothing: the Signal compares the days.
+func (Day) Observe(*signal.Signal) {}
 
-// Points sets step k to the value of the same time a season ago. A long season that was found serves instead of the day, which
-// would not have hidden it if it were the stronger one, and any that was found where no day is known yet.
-func (l Lag) Points(s *signal.Signal, dst []float64) {
-	season := s.Day()
-	if l.Week {
-		season = s.Week()
-	}
+// Points sets step k to what those days say of it. A long season that was found serves instead, which the day would have hidden if it
+// were the stronger one, and any that was found where no day is known yet.
+func (Day) Points(s *signal.Signal, dst []float64) {
 	for k := range dst {
 		v := math.NaN()
-		if !l.Week && s.Long() > 0 {
-			v = s.Turn(k + 1)
-		} else if season > 0 {
-			v = Same(s, season, k+1)
+		if s.Long() == 0 {
+			v = s.Alike(k + 1)
 		}
-		if math.IsNaN(v) && !l.Week {
+		if math.IsNaN(v) {
 			v = s.Turn(k + 1)
 		}
 		if math.IsNaN(v) {
@@ -39,22 +33,27 @@ func (l Lag) Points(s *signal.Signal, dst []float64) {
 	}
 }
 
-// Visit does nothing: the Signal keeps the past.
-func (Lag) Visit(*checkpoint.Codec) {}
+// Visit does nothing: the Signal compares the days.
+func (Day) Visit(*checkpoint.Codec) {}
 
-// Same returns the value at the season's phase of k steps ahead (k may be 0), from the latest season that has one; NaN
-// where none does.
-func Same(s *signal.Signal, season, k int) float64 {
-	for ago := season - k; ago <= s.Week(); ago += season {
-		if ago < 0 {
-			continue
-		}
-		if v := s.Past(ago); !math.IsNaN(v) {
-			return v
+// Week says that the next values equal those one week before.
+type Week struct{}
+
+// Observe does nothing: the Signal keeps the past.
+func (Week) Observe(*signal.Signal) {}
+
+// Points sets step k to the value of the same time a week ago.
+func (Week) Points(s *signal.Signal, dst []float64) {
+	for k := range dst {
+		dst[k] = s.Now()
+		if v := s.Past(s.Week() - k - 1); s.Week() > 0 && !math.IsNaN(v) {
+			dst[k] = v
 		}
 	}
-	return s.Past(season - k)
 }
+
+// Visit does nothing: the Signal keeps the past.
+func (Week) Visit(*checkpoint.Codec) {}
 
 // Profile says that the level of the last few steps moves as the typical day does.
 type Profile struct{}

@@ -54,15 +54,14 @@ type Mean int
 
 // The running means, by their span in steps: alpha = 2/(span+1).
 const (
-	Mean3 Mean = iota
-	Mean5
+	Mean5 Mean = iota
 	Mean15
 	Mean60
 	Mean200
 	means
 )
 
-var alphas = [means]float64{2.0 / 4, 2.0 / 6, 2.0 / 16, 2.0 / 61, 2.0 / 201}
+var alphas = [means]float64{2.0 / 6, 2.0 / 16, 2.0 / 61, 2.0 / 201}
 
 // Signal is the memory of one series. Make it with New.
 type Signal struct {
@@ -94,6 +93,11 @@ type Signal struct {
 	longAt  int      // steps at which the next look for one is due
 
 	shape []float64 // profile at now, now+1, … now+reach, smoothed; derived
+
+	apart  []float64 // mean square difference from each of the latest days, the last first; NaN where it was not compared yet
+	alike  []float64 // what they say of now, now+1, … now+reach; derived
+	weight []float64 // scratch: the sum of their weights
+	then   []float64 // scratch: what one of them says
 }
 
 // New makes an empty Signal. day and week are season lengths in steps, 0 for none; reach is the longest horizon in steps.
@@ -108,6 +112,13 @@ func New(day, week, reach int) *Signal {
 	}
 	if day > 0 {
 		s.profile = make([]uint16, (day+s.bucket-1)/s.bucket)
+	}
+	if day > 0 {
+		s.apart = make([]float64, min(alikeDays, longest/day))
+		for i := range s.apart {
+			s.apart[i] = math.NaN()
+		}
+		s.alike, s.weight, s.then = make([]float64, reach+1), make([]float64, reach+1), make([]float64, reach+1)
 	}
 	if longest > 0 {
 		s.ring = make([]uint16, (longest+reach)/s.bucket+4)
@@ -194,6 +205,7 @@ func (s *Signal) Push(z float64) {
 	}
 	s.lookLong()
 	s.smooth()
+	s.compare()
 }
 
 // Skip takes n gaps, as so many Pushes of NaN would, but does work only for what is remembered: however long a silence was,
@@ -394,6 +406,7 @@ func (s *Signal) Visit(c *checkpoint.Codec) {
 	c.Uint16s("profile", s.profile)
 	c.Float64(&s.lastSlotS)
 	c.Float64s("shape", s.shape)
+	c.Float64s("days apart", s.apart)
 	c.Uint16s("recent", s.recent)
 	c.Int(&s.found)
 	c.Int(&s.checkAt)
