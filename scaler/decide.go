@@ -203,6 +203,7 @@ func (d decider) run(now time.Time) {
 		d.verdict(VerdictHotPartition)
 	}
 
+	d.sustained = p.mean(0, sc.leadSteps+d.tune.DownSteps) / interval
 	price := s.Promise.price(config.ViolationRatio)
 	d.Level = levelOf(price)
 	demand := p.at[3][ahead] / sc.perReplica
@@ -404,7 +405,7 @@ func (d decider) holdDown(current, want int, backlog, perReplica float64) int {
 	for i := range ticks {
 		want = max(want, d.state.Wanted[(d.state.WantedAt-1-i)%wantedKept])
 	}
-	if few := d.state.tooFew(d.At); few > 0 && want <= few {
+	if few := max(d.state.tooFew(d.At), d.state.takenBack(d.sustained, d.At)); few > 0 && want <= few {
 		want = d.state.Partitions.above(few)
 	}
 	want = min(want, current)

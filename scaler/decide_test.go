@@ -59,6 +59,7 @@ func drawSettled(t *rapid.T) *settled {
 	}
 	s.state.Rivals.Lost = rapid.Bool().Draw(t, "lost")
 	s.state.TooFew = tooFew{rapid.IntRange(0, 10).Draw(t, "few"), rapid.Float64Range(0, 1000).Draw(t, "fewRate"), rapid.Float64Range(0, 10).Draw(t, "load"), at}
+	s.state.TakenBack = tooFew{rapid.IntRange(0, 10).Draw(t, "back"), rapid.Float64Range(0, 1000).Draw(t, "backRate"), rapid.Float64Range(0, 10).Draw(t, "backLoad"), at}
 	missed := rapid.SampledFrom([]float64{0, 0.1, 0.5}).Draw(t, "missed")
 	(&levelModel{at: s.observation.At, step: s.config.Interval, level: rate, n: 100, missed: missed}).Forecast(&s.forecast, 10)
 	for i := range s.forecast.PerStep { // a path that is not level

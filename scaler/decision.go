@@ -53,6 +53,7 @@ type Decision struct {
 	horizon   int
 	planned   int
 	unpaced   series.Value // what is planned without the budget; missing where there is none
+	sustained float64      // the mean of the median path until fewer could be had back, in records per second; 0 where there was no plan
 	exploring bool
 	draining  bool // a backlog, or a rebalance, asks that no replica be taken away
 	required  [pathCount]float64

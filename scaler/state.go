@@ -70,33 +70,8 @@ type State struct {
 	Settled bool `json:",omitzero"`
 	// TooFew is the count that a backlog asked more than last.
 	TooFew tooFew `json:",omitzero"`
-}
-
-// tooFew is a count that turned out to be too few, though all its replicas were ready and what they do on average was more than what
-// arrived: at which arrivals, in records per second and in replicas, and when.
-type tooFew struct {
-	Replicas int
-	Rate     float64 `json:",omitzero"`
-	Load     float64
-	At       time.Time
-}
-
-// A count that was too few is not gone back to for fewSpan while fewShare of what arrived then does, and more: without a backlog all
-// looks as it did before. It is where the same arrivals are fewLoad of the load that they were then: replicas do more now, and by more
-// than it takes an estimate to settle.
-const (
-	fewSpan  = 24 * time.Hour
-	fewShare = 0.97
-	fewLoad  = 0.9
-)
-
-// tooFew returns the count that was seen to be too few under what arrives now; 0 where none was.
-func (s *State) tooFew(at time.Time) int {
-	f := &s.TooFew
-	if s.Arrivals.Level < fewShare*f.Rate || s.load() < fewLoad*f.Load || at.Sub(f.At) > fewSpan {
-		return 0
-	}
-	return f.Replicas
+	// Down is the last decrease and TakenBack the last that was taken back, with what was then forecast.
+	Down, TakenBack tooFew `json:",omitzero"`
 }
 
 const wantedKept = 64
@@ -316,13 +291,16 @@ func (s *State) age(o *series.Observation) series.Value {
 	return o.LagRecords.Times(1 / s.Arrivals.Level)
 }
 
-// load returns the recent arrivals in replicas; where one's capacity is a guess, in those that do what was shown.
-func (s *State) load() float64 {
+// load returns the recent arrivals in replicas.
+func (s *State) load() float64 { return s.replicas(s.Arrivals.Level) }
+
+// replicas returns a rate in replicas; where one's capacity is a guess, in those that do what was shown.
+func (s *State) replicas(rate float64) float64 {
 	perReplica := s.Capacity.perReplica().Or(0)
 	if s.Capacity.guessed() {
 		perReplica = s.Capacity.LowerBound
 	}
-	return s.Arrivals.Level / max(perReplica, 1e-12)
+	return rate / max(perReplica, 1e-12)
 }
 
 // observeEffect compares the throughput some time after an increase with that before it, while there is a backlog, and says that
@@ -375,6 +353,7 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 			s.EffectDue = time.Time{}
 		}
 	}
+	s.noteChange(d)
 	current, currentKnown := d.CurrentReplicas.Get()
 	s.TriedTicks = max(0, s.TriedTicks-1)
 	if d.exploring && d.DesiredReplicas < int(current) {

@@ -1,0 +1,70 @@
+package scaler
+
+import "time"
+
+// tooFew is a count that turned out to be too few: under which arrivals, in records per second and in replicas, and when.
+type tooFew struct {
+	Replicas int
+	Rate     float64 `json:",omitzero"`
+	Load     float64
+	At       time.Time
+}
+
+// A count that was too few is not gone back to for fewSpan while fewShare of what arrived then does, and more: without a backlog all
+// looks as it did before. It is where the same arrivals are fewLoad of the load that they were then: replicas do more now, and by more
+// than it takes an estimate to settle.
+const (
+	fewSpan  = 24 * time.Hour
+	fewShare = 0.97
+	fewLoad  = 0.9
+)
+
+// under returns the count while it is not gone back to, which is for span at most, with what arrives now; 0 from then on.
+func (f *tooFew) under(rate, load float64, at time.Time, span time.Duration) int {
+	if rate < fewShare*f.Rate || load < fewLoad*f.Load || at.Sub(f.At) > span {
+		return 0
+	}
+	return f.Replicas
+}
+
+// tooFew returns the count that a backlog showed to be too few under what arrives now, though all its replicas were ready and what they
+// do on average was more than what arrived; 0 where there was none.
+func (s *State) tooFew(at time.Time) int {
+	return s.TooFew.under(s.Arrivals.Level, s.load(), at, fewSpan)
+}
+
+// takenBack returns the count that was gone down to and left again where no less was forecast than now, `sustained` records per second,
+// or nearly so; 0 where there was none.
+func (s *State) takenBack(sustained float64, at time.Time) int {
+	return s.TakenBack.under(sustained, s.replicas(sustained), at, backKept)
+}
+
+// A decrease is taken back by an increase of the plan's within backSpan, unless its forecast is beyond backMore of that of the decrease:
+// then what arrives has changed, and else it is chance that made both, since noise of 10 % moves the median forecast by 2 % (standard
+// deviation). For backKept from then on it is not made again: what chance did it does in the next hours too, and by then the time of
+// day is another. Where the step up is more than backStep of the count, and of one replica, it saves enough to be made every time.
+const (
+	backSpan = time.Hour
+	backKept = 4 * time.Hour
+	backMore = 1.1
+	backStep = 1.25
+)
+
+// noteChange learns from d whether the plan takes the last decrease back.
+func (s *State) noteChange(d *Decision) {
+	current, ok := d.CurrentReplicas.Get()
+	n := int(current)
+	if !ok || d.sustained <= 0 || d.DesiredReplicas == n {
+		return
+	}
+	down := s.Down
+	s.Down = tooFew{}
+	switch {
+	case d.DesiredReplicas < n:
+		s.Down = tooFew{d.DesiredReplicas, d.sustained, s.replicas(d.sustained), d.At}
+	case d.planned <= n || down.Replicas != n || d.At.Sub(down.At) > backSpan || d.sustained > backMore*down.Rate:
+	case float64(s.Partitions.above(n)) <= max(float64(n+1), backStep*float64(n)):
+		s.TakenBack = down
+		s.TakenBack.At = d.At
+	}
+}

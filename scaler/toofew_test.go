@@ -1,0 +1,39 @@
+package scaler
+
+import (
+	"testing"
+	"time"
+
+	"github.com/prescale/prescale/metrics/series"
+)
+
+// TestADecreaseThatIsTakenBackIsNotMadeAgain: from 8 to 7 replicas at 600 records/s forecast, and up again.
+func TestADecreaseThatIsTakenBackIsNotMadeAgain(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		partitions int
+		planned    int           // what the plan asks for from 7 on
+		forecast   float64       // when it does
+		stay       time.Duration // and how long after the decrease
+		now        float64       // what is forecast later
+		after      time.Duration // and how much
+		want       int
+	}{
+		{"by chance", 48, 8, 630, 10 * time.Minute, 600, 20 * time.Minute, 7},
+		{"later", 48, 8, 630, 10 * time.Minute, 600, 5 * time.Hour, 0},
+		{"less arrives", 48, 8, 630, 10 * time.Minute, 570, 20 * time.Minute, 0},
+		{"more arrived", 48, 8, 700, 10 * time.Minute, 600, 20 * time.Minute, 0},
+		{"after hours", 48, 8, 630, 2 * time.Hour, 600, 20 * time.Minute, 0},
+		{"for a schedule", 48, 7, 600, 10 * time.Minute, 600, 20 * time.Minute, 0},
+		{"a long way up", 14, 14, 630, 10 * time.Minute, 600, 20 * time.Minute, 0}, // 7 replicas have two partitions each, as have 8 to 13
+	} {
+		s := State{Capacity: capacity{Mean: 100, Samples: 40}, Partitions: partitions{Count: tt.partitions}}
+		s.Partitions.derive(96, 600, 100)
+		s.noteChange(&Decision{At: start, CurrentReplicas: series.Of(8), DesiredReplicas: 7, planned: 7, sustained: 600})
+		back := start.Add(tt.stay)
+		s.noteChange(&Decision{At: back, CurrentReplicas: series.Of(7), DesiredReplicas: 8, planned: tt.planned, sustained: tt.forecast})
+		if got := s.takenBack(tt.now, back.Add(tt.after)); got != tt.want {
+			t.Errorf("%s: %d was taken back, want %d", tt.name, got, tt.want)
+		}
+	}
+}
