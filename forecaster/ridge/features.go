@@ -10,14 +10,13 @@ import (
 // Inputs are all features; FastInputs the leading ones, which know nothing of seasons.
 const (
 	FastInputs = 8
-	Inputs     = 20
+	Inputs     = 16
 )
 
-// Of the inputs, the first shared ones are the same for every step ahead, the next ones own to each, and the rest, the
-// daily waves, depend on the time that is forecast alone, so that they need not be kept.
+// Of the inputs, the first shared ones are the same for every step ahead, the rest own to each.
 const (
 	shared = 8
-	own    = 8
+	own    = Inputs - shared
 )
 
 const (
@@ -35,7 +34,6 @@ type Features struct {
 	rows    [][]float64 // now: step ahead k at k-1
 
 	kept    [][]float32 // ring over time: the shared ones, then anchor i's own
-	waves   [Inputs - shared - own]float64
 	scratch [Inputs]float32
 	origins []float64
 	filled  []bool
@@ -129,7 +127,6 @@ func (f *Features) Update(s *signal.Signal) {
 				x[12], x[13] = v-weekNow, weekNow-e60
 			}
 		}
-		wave(x[shared+own:], s.Steps()+k, day)
 	}
 	kept := f.kept[at]
 	for i, v := range base[:shared] {
@@ -139,24 +136,6 @@ func (f *Features) Update(s *signal.Signal) {
 		for j, v := range f.rows[h-1][shared : shared+own] {
 			kept[shared+i*own+j] = float32(v)
 		}
-	}
-}
-
-// wave writes daily waves, the longest first, at an absolute step.
-func wave(dst []float64, step, day int) {
-	sin1, cos1 := math.Sincos(2 * math.Pi * float64(step%day) / float64(day))
-	sj, cj := 0.0, 1.0
-	for j := range len(dst) / 2 {
-		sj, cj = sj*cos1+cj*sin1, cj*cos1-sj*sin1
-		dst[2*j], dst[2*j+1] = 0.1*sj, 0.1*cj
-	}
-}
-
-// season prepares the waves of the step that was just taken.
-func (f *Features) season(s *signal.Signal) {
-	clear(f.waves[:])
-	if s.Day() > 0 && s.Steps() >= 2*s.Day() {
-		wave(f.waves[:], s.Steps(), s.Day())
 	}
 }
 
@@ -179,9 +158,6 @@ func (f *Features) at(h, i int) ([]float32, float64, bool) {
 	x, kept := f.scratch[:], f.kept[at]
 	copy(x, kept[:shared])
 	copy(x[shared:], kept[shared+i*own:][:own])
-	for j, v := range f.waves {
-		x[shared+own+j] = float32(v)
-	}
 	return x, f.origins[at], f.filled[at]
 }
 

@@ -62,7 +62,6 @@ func New(feats *Features, set Settings) *Ridge {
 func (r *Ridge) Observe(s *signal.Signal) {
 	f := r.feats
 	if s.Gap() == 0 {
-		f.season(s)
 		r.seen++
 		limit := float32(4 * s.Scale())
 		for i, h := range r.anchors {
@@ -122,7 +121,7 @@ func (r *Ridge) Restart() {
 // restartSteps is what the prior is weighed against after a change, in steps.
 const restartSteps = 60
 
-// priorSteps is how many steps the prior is worth at first: a regression on twenty inputs must not follow the first thirty
+// priorSteps is how many steps the prior is worth at first: a regression on sixteen inputs must not follow the first thirty
 // values.
 const priorSteps = 20
 
