@@ -35,7 +35,8 @@ type bank struct {
 	density []float64
 	most    []float32 // [level]: what a regret is at most
 	logK    float32   // of k
-	final   []float32 // [target][level]: the conformal offset in units of scale
+	terms   []float32 // ring over time: [time][term], what the conformal offset is linear in
+	final   []float32 // [target][level][term]: its coefficients, in units of scale
 	drift   []float32 // [target][level]: recent share of outcomes over what was told, less its due
 	gain    []float32 // [target][level]: of the conformal offset
 	count   []int     // outcomes seen, by target
@@ -75,7 +76,8 @@ func (b *bank) init(levels []float64, reach, experts int, quick []int) {
 	b.square = make([]float32, cells)
 	b.weight = make([]float32, cells)
 	b.loss = make([]float32, b.targets*q)
-	b.final = make([]float32, b.targets*q)
+	b.terms = make([]float32, n*finalTerms)
+	b.final = make([]float32, b.targets*q*finalTerms)
 	b.drift = make([]float32, b.targets*q)
 	b.gain = make([]float32, b.targets*q)
 	b.watch.init(levels)
@@ -144,11 +146,12 @@ func (b *bank) finish(s *signal.Signal) {
 		}
 	}
 	q := len(b.levels)
+	b.know(s, at)
 	for t := range b.targets {
 		b.ready(at, t)
 		out := b.told[(at*b.targets+t)*q:][:q]
 		for i := range b.levels {
-			out[i] = float32(b.adjusted(float64(b.combine(t*q+i)), float64(b.final[t*q+i]), s.Scale()))
+			out[i] = float32(b.adjusted(float64(b.combine(t*q+i)), b.lacking(at, t*q+i), s.Scale()))
 			// The maximum over a window is no less than its first value and than that over a shorter one, of which more outcomes
 			// are known: after a sudden rise the longest window is the last to learn of it.
 			if t >= b.reach {
@@ -240,7 +243,7 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 		if y == 0 && said == 0 {
 			continue
 		}
-		b.correct(t, i, y <= said)
+		b.correct(at, t, i, y <= said)
 	}
 }
 
@@ -263,6 +266,7 @@ func (b *bank) visit(c *checkpoint.Codec) {
 	c.Float32s("squares", b.square)
 	c.Float32s("weights", b.weight)
 	c.Float32s("losses", b.loss)
+	c.Float32s("terms", b.terms)
 	c.Float32s("final offsets", b.final)
 	for i := range b.count {
 		c.Int(&b.count[i])

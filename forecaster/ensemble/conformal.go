@@ -1,6 +1,10 @@
 package ensemble
 
-import "github.com/prescale/prescale/forecaster/signal"
+import (
+	"math"
+
+	"github.com/prescale/prescale/forecaster/signal"
+)
 
 // The last tracker adds to each target's quantiles what keeps the share of outcomes under them at its level (the P term of
 // conformal PID control). It judges what was told at the time, not what would be told now: its offset has since learned from
@@ -23,7 +27,39 @@ func (b *bank) adjusted(y, offset, scale float64) float64 {
 	return signal.Backward(signal.Forward(y) + offset*scale)
 }
 
-func (b *bank) correct(t, i int, covered bool) {
+// The offset is linear in what is known of the moment, so that quantiles that are right by and large, but too narrow in a busy hour
+// and too wide in a quiet one, are corrected in both. Each coefficient moves by the gradient of the quantile loss, that of the first
+// term, which holds the coverage, with the boost.
+// The gain and the bounds of the terms were chosen as the numbers above.
+const (
+	finalTerms = 5
+	termGain   = 0.5 // of the other terms' coefficients beside that of the first
+)
+
+// know keeps the terms of now: one, how much noise there is beside the usual, how far the level is from where it was, and the hour.
+// All are about as large.
+func (b *bank) know(s *signal.Signal, at int) {
+	x := b.terms[at*finalTerms:][:finalTerms]
+	x[0] = 1
+	x[1] = float32(max(-2, min(2, math.Log(s.Quick()/s.Scale()))))
+	x[2] = float32(max(-1, min(1, (s.Mean(signal.Mean60)-s.Mean(signal.Mean200))/s.Scale())))
+	if day := s.Day(); day > 0 {
+		sin, cos := math.Sincos(2 * math.Pi * float64(s.Steps()%day) / float64(day))
+		x[3], x[4] = float32(sin), float32(cos)
+	}
+}
+
+// lacking returns what is to be added to a cell's quantile, in units of scale.
+func (b *bank) lacking(at, cell int) float64 {
+	sum := float32(0)
+	f := b.final[cell*finalTerms:][:finalTerms]
+	for j, x := range b.terms[at*finalTerms:][:finalTerms] {
+		sum += f[j] * x
+	}
+	return float64(sum)
+}
+
+func (b *bank) correct(at, t, i int, covered bool) {
 	tau, cell := b.levels[i], t*len(b.levels)+i
 	miss := tau
 	if covered {
@@ -34,5 +70,10 @@ func (b *bank) correct(t, i int, covered bool) {
 	b.drift[cell] = float32(drift)
 	boost := drift * drift * 2 * finalMisses / (tau * (1 - tau))
 	ramp := min(1, float64(b.count[t])/finalRamp)
-	b.final[cell] += b.gain[cell] * float32(miss*ramp*max(1, min(finalBoost, boost)))
+	step := b.gain[cell] * float32(miss*ramp)
+	f := b.final[cell*finalTerms:][:finalTerms]
+	f[0] += step * float32(max(1, min(finalBoost, boost)))
+	for j, x := range b.terms[at*finalTerms:][1:finalTerms] {
+		f[1+j] += termGain * step * x
+	}
 }
