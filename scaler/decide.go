@@ -230,7 +230,7 @@ func (d decider) run(now time.Time) {
 	if s.Promise.atMost() {
 		d.term("price", want, price)
 	}
-	if fewer := parts.below(current); want == current && s.Capacity.explorable() && fewer >= max(lowest, 1, s.tooFew(d.At)+1) && float64(s.QuietTicks)*interval >= max(exploreSeconds, 2*lead) {
+	if fewer := parts.below(current); want == current && s.Capacity.explorable() && fewer >= max(lowest, 1, s.tooFew(d.At)+1) && float64(s.QuietTicks)*interval >= d.quiet(fewer, current, lead) {
 		want, d.exploring = fewer, true
 		d.term("explore", want, 0)
 	} else if want > current && s.Capacity.guessed() && sc.backlog <= s.Arrivals.Level*min(triedBacklog+s.Rebalance.seconds(), config.ObjectiveLag.Seconds()/2) {
@@ -334,8 +334,21 @@ func (d decider) behind(reach float64) float64 {
 const mostBehind = 1.5
 
 // exploreSeconds is for how long replicas of unknown capacity must have kept up before one step fewer is tried. Only less can
-// teach what they can do where nobody reports how busy they are.
-const exploreSeconds = 600
+// teach what they can do where nobody reports how busy they are. safeSeconds is enough where nothing comes late if they fail: two minutes
+// hold a trial, its rebalance and the ticks that show what it left.
+const exploreSeconds, safeSeconds = 600, 120
+
+// quiet returns for how many seconds `current` replicas of unknown capacity must have kept up before `fewer` are tried. Had they done
+// all that they can, fewer would fall behind by so much a second until what is seen after a tick or two is there a lead time later.
+func (d decider) quiet(fewer, current int, lead float64) float64 {
+	parts := &d.state.Partitions
+	short := 1 - parts.work(fewer)/parts.work(current)
+	least := float64(exploreSeconds)
+	if short*(lead+2*d.config.Interval.Seconds()) <= d.tune.DelayShare*d.config.ObjectiveLag.Seconds() {
+		least = safeSeconds
+	}
+	return max(least, 2*lead)
+}
 
 // triedBacklog is how many seconds of arrivals may wait, besides those of the pause that the change took, until what is tried has been
 // seen at work. More means that it is too few.
