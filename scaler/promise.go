@@ -28,6 +28,9 @@ const (
 	maxFall, maxRise = 3.5, 1.5
 	// dailyDecay is how far, as a logarithm, the price falls in a day without a late record.
 	dailyDecay = 1.0
+	// leastRatio is the promise from which down the price moves no faster. At 0.03 % two wholly late ticks are what a day allows; were the
+	// price to fall by dailyDecay between them as well, it would be at its highest after a burst and low again when the next one comes.
+	leastRatio = 0.001
 	secondsDay = 86400
 	// leastPrice is where more lateness saves next to nothing any more: below it, in the simulator, late records grow tenfold
 	// for one or two per cent of cost where arrivals are smooth. Where they are not, 5 would cost up to a fifth more at a promise
@@ -82,7 +85,7 @@ func (p *promise) observe(config *Config, o *series.Observation, consumedRate, a
 	if late > ratio {
 		p.LateAt = o.At.Round(0).UTC()
 	}
-	eta := min(dailyDecay/(ratio*ticksDay), 0.3)
+	eta := min(dailyDecay/(max(ratio, leastRatio)*ticksDay), 0.3)
 	half := episodeShare * ratio
 	if float64(ticks) < ticksDay {
 		half = firstDayShare * ratio

@@ -93,6 +93,36 @@ func TestPriceRisesOnTheFirstLateDayAfterACalm(t *testing.T) {
 	}
 }
 
+// What a day without a late record takes back of the price: less where so few are allowed that days without one are to be expected.
+func TestATightPromiseRemembersABurst(t *testing.T) {
+	for _, tt := range []struct {
+		interval time.Duration
+		ratio    float64
+		fall     float64 // of the price's logarithm, in two days
+	}{
+		{15 * time.Second, 0.0003, 0.6},
+		{15 * time.Second, 0.001, 2},
+		{15 * time.Second, 0.003, 2},
+		{5 * time.Second, 0.0003, 0.6},
+	} {
+		config := testConfig()
+		config.ViolationRatio = tt.ratio
+		records := series.Of(100 * tt.interval.Seconds())
+		tick := func(age float64) *series.Observation {
+			return &series.Observation{Interval: tt.interval, ArrivalRecords: records, ConsumedRecords: records, LagRecords: series.Of(100 * age), LagSeconds: series.Of(age)}
+		}
+		ticks := 2 * 24 * int(time.Hour/tt.interval)
+		var p promise
+		p.LogPrice = maxRise
+		for i := range ticks {
+			p.observe(&config, tick(0), series.Of(100), series.Of(100), 0, ticks+i)
+		}
+		if got := maxRise - p.LogPrice; math.Abs(got-tt.fall) > 0.01 {
+			t.Errorf("%v late allowed, an interval of %v: two calm days took back %.3f, want %.3f", tt.ratio, tt.interval, got, tt.fall)
+		}
+	}
+}
+
 // Late records that the most replicas allowed would not have prevented leave the price alone; what is late besides does not.
 func TestPriceIsNotMovedByWhatNoCountPrevents(t *testing.T) {
 	const interval = 15 * time.Second
