@@ -135,6 +135,37 @@ func TestStepIsOneChangeWhateverItIs(t *testing.T) {
 	})
 }
 
+// A step without noise where 16 and 17 replicas are enough but for what a change leaves, for which 18 were asked, twelve minutes later:
+// 18, 17, 16 and 18 followed each other for ever.
+func TestCountsDoNotFollowEachOtherForEver(t *testing.T) {
+	config := testConfig()
+	config.Interval, config.MaxReplicas, config.ObjectiveLag = 30*time.Second, 96, time.Minute
+	a, err := NewAutoscaler(config, &levelModel{step: config.Interval})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{a: a, lead: 24, ready: 9, partitions: 480}
+	for range startupsNeeded { // how long a start takes is known
+		a.state.Lead.Plain.add(float64(w.lead) * config.Interval.Seconds())
+	}
+	for i := range 600 {
+		rate := 894.0625
+		if i >= 300 {
+			rate *= 1.6875
+		}
+		w.step(rate)
+	}
+	ups := 0
+	for i := 300; i < 600; i++ {
+		if w.counts[i] > w.counts[i-1] {
+			ups++
+		}
+	}
+	if ups > 2 {
+		t.Errorf("%d increases after a step, want two at most: %v", ups, w.counts[295:])
+	}
+}
+
 func TestComesDownWhenNothingArrives(t *testing.T) {
 	// Within Hold, which is 45 s, and the ticks that the backlog takes to drain; a remainder that nobody consumes, with an age
 	// that grows for ever, changes nothing of that.

@@ -66,5 +66,8 @@ func (s *State) noteChange(d *Decision) {
 	case float64(s.Partitions.above(n)) <= max(float64(n+1), backStep*float64(n)):
 		s.TakenBack = down
 		s.TakenBack.At = d.At
+		if float64(d.planned) <= backStep*float64(n) {
+			s.TakenBack.Replicas = s.Partitions.below(d.planned) // what lies between is as little as this
+		}
 	}
 }
