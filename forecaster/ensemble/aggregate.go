@@ -13,6 +13,9 @@ const (
 	mostRegret = 3
 	// firstSquare is what squares begin with, so that the first miss does not decide.
 	firstSquare = 30
+	// leastSquare is added to each square. Beside any other it is nothing; where an idle series adds none for days, squares and regrets
+	// would fade until they are denormal numbers, with which an update takes four times as long.
+	leastSquare = 1e-30
 )
 
 // weigh moves the weights of a cell's experts, whose quantiles are in quants: norm is the gradient of the pinball loss at their
@@ -34,7 +37,7 @@ func (b *bank) weigh(cell, i int, norm, mean float32) {
 		} else if r < least {
 			r = least
 		}
-		rr := r * r
+		rr := r*r + leastSquare
 		v := forget*square[e] + rr
 		square[e] = v
 		rate := float32(math.Sqrt(float64(logK / v)))
