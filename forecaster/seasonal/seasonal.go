@@ -42,11 +42,15 @@ type Week struct{}
 // Observe does nothing: the Signal keeps the past.
 func (Week) Observe(*signal.Signal) {}
 
-// Points sets step k to the value of the same time a week ago.
+// Points sets step k to the value of the same time a week ago, or of the same time in the latest week where that is still to come.
 func (Week) Points(s *signal.Signal, dst []float64) {
+	week := s.Week()
 	for k := range dst {
 		dst[k] = s.Now()
-		if v := s.Past(s.Week() - k - 1); s.Week() > 0 && !math.IsNaN(v) {
+		if week == 0 {
+			continue
+		}
+		if v := s.Past(week - 1 - k%week); !math.IsNaN(v) {
 			dst[k] = v
 		}
 	}

@@ -48,6 +48,9 @@ func (s *Signal) compare() {
 	}
 	for k, w := range s.weight {
 		s.alike[k] /= w // 0/0 where no day knows
+		if w == 0 && k >= s.day {
+			s.alike[k] = s.alike[k-s.day] // beyond the last of them the day is the same again
+		}
 	}
 }
 
