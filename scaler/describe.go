@@ -18,7 +18,7 @@ func describe(d *Decision) {
 		case "pace":
 			t.Detail = fmt.Sprintf("today's budget leaves %.0f %% of what the rest of the day asks for: with lateness priced lower to make it last, %d", 100*t.Amount, t.Replicas)
 		case "explore":
-			t.Detail = fmt.Sprintf("what a replica can do is not known, and the present ones have long kept up: %d are tried", t.Replicas)
+			t.Detail = fmt.Sprintf("what a replica can do is not known, and the present ones have kept up for a while: %d are tried", t.Replicas)
 		case "guess":
 			t.Detail = fmt.Sprintf("what a replica can do is a guess from the most that one was seen to do: %d have kept up, and only a backlog, or more than that in the median forecast, would tell that they are too few", t.Replicas)
 		case "tried":

@@ -33,8 +33,8 @@ func (s *State) tooFew(at time.Time) int {
 	return s.TooFew.under(s.Arrivals.Level, s.load(), at, fewSpan)
 }
 
-// takenBack returns the count that was gone down to and left again where no less was forecast than now, `sustained` records per second,
-// or nearly so; 0 where there was none.
+// takenBack returns the count that was gone down to, and left again, when no more was forecast than the `sustained` records per second of
+// now, or hardly more; 0 where there was none.
 func (s *State) takenBack(sustained float64, at time.Time) int {
 	return s.TakenBack.under(sustained, s.replicas(sustained), at, backKept)
 }
@@ -42,7 +42,8 @@ func (s *State) takenBack(sustained float64, at time.Time) int {
 // A decrease is taken back by an increase of the plan's within backSpan, unless its forecast is beyond backMore of that of the decrease:
 // then what arrives has changed, and else it is chance that made both, since noise of 10 % moves the median forecast by 2 % (standard
 // deviation). For backKept from then on it is not made again: what chance did it does in the next hours too, and by then the time of
-// day is another. Where the step up is more than backStep of the count, and of one replica, it saves enough to be made every time.
+// day is another. Where the next count up is more than one replica and more than backStep of it away, the lower one saves enough to be
+// gone down to every time.
 const (
 	backSpan = time.Hour
 	backKept = 4 * time.Hour

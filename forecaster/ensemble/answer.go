@@ -34,8 +34,7 @@ func (b *bank) window(dst []float64, s *signal.Signal, steps int) {
 		if n > steps {
 			b.quantiles(dst, s, lower)
 			share := float64(steps-length) / float64(n-length)
-			above := b.longer[:0]
-			above = append(above, dst...)
+			above := b.longer
 			b.quantiles(above, s, t)
 			for i := range dst {
 				dst[i] += share * (above[i] - dst[i])

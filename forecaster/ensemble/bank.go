@@ -27,16 +27,16 @@ type bank struct {
 	told    []float32 // ring over time: [time][target][level], the quantiles after the conformal offset, on the value scale
 	outcome []float64 // ring over time of y, NaN for a gap
 
-	offset  []float32 // [target][level][expert]: quantile of (z - point) / scale
+	offset  []float32 // [target][level][expert], the experts those of k: quantile of (z - point) / unit
 	regret  []float32 // [target][level][expert]
 	square  []float32 // [target][level][expert]
 	weight  []float32 // [target][level][expert]
 	loss    []float32 // [target][level]: running mean of the pinball loss
-	density []float64
+	density []float64 // [level]: the inverse of the normal density at its quantile
 	most    []float32 // [level]: what a regret is at most
 	logK    float32   // of k
 	terms   []float32 // ring over time: [time][term], what the conformal offset is linear in
-	final   []float32 // [target][level][term]: its coefficients, in units of scale
+	final   []float32 // [target][level][term]: the coefficients of that, in units of scale
 	drift   []float32 // [target][level]: recent share of outcomes over what was told, less its due
 	gain    []float32 // [target][level]: of the conformal offset
 	count   []int     // outcomes seen, by target
@@ -48,7 +48,7 @@ type bank struct {
 	// Scratch for one target, and for one of its cells: in each one element for every quantile of a cell.
 	point, unit, inverse []float32 // the points, the units that offsets are in, and the inverses of those that they learn in
 	quants, raw          []float32 // the experts' quantiles, and their weights before they sum up to one
-	longer               []float64 // scratch: a window's quantiles
+	longer               []float64 // a window's quantiles
 }
 
 func (b *bank) init(levels []float64, reach, experts int, quick []int) {

@@ -29,8 +29,7 @@ func (b *bank) adjusted(y, offset, scale float64) float64 {
 
 // The offset is linear in what is known of the moment, so that quantiles that are right by and large, but too narrow in a busy hour
 // and too wide in a quiet one, are corrected in both. Each coefficient moves by the gradient of the quantile loss, that of the first
-// term, which holds the coverage, with the boost.
-// The gain and the bounds of the terms were chosen as the numbers above.
+// term, which holds the coverage, with the boost. The gain and the bounds of the terms were chosen as the numbers above.
 const (
 	finalTerms = 5
 	termGain   = 0.5 // of the other terms' coefficients beside that of the first

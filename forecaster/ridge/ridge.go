@@ -14,7 +14,7 @@ import (
 
 // Settings distinguish the two regressions in use.
 type Settings struct {
-	Inputs  int     // how many of the features are used
+	Inputs  int     // how many of the features are used, an even number
 	Memory  float64 // samples after which a weight has fallen to 1/e
 	Penalty float64 // pull towards the prior, as a share of the mean diagonal
 }

@@ -1,5 +1,5 @@
 // Package signal keeps what every expert looks at: the latest values of one series on a square-root scale, running
-// means of several spans, the same hours of past days and weeks, and the typical day.
+// means of several spans, the same hours of past days and weeks, how like today each of those days is, and the typical day.
 //
 // It takes one value, or a gap, per step. Its main type is Signal. It forecasts nothing itself.
 package signal
