@@ -37,3 +37,26 @@ func TestADecreaseThatIsTakenBackIsNotMadeAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestATrialWaitsWhereItCouldLeaveSomethingLate: 48 partitions, an objective of 30 s and ticks of 15 s.
+func TestATrialWaitsWhereItCouldLeaveSomethingLate(t *testing.T) {
+	for _, tt := range []struct {
+		fewer, current int
+		lead           float64
+		want           float64
+	}{
+		{7, 8, 30, 120},  // a seventh too few for a minute: 9 s behind, of which 21 are room
+		{1, 2, 30, 600},  // half of them for a minute: 30 s
+		{7, 8, 250, 600}, // a seventh for nearly five minutes: 40 s
+		{7, 8, 400, 800}, // two lead times
+	} {
+		config, tune := testConfig(), DefaultTuning()
+		config.Interval, config.ObjectiveLag = 15*time.Second, 30*time.Second
+		s := State{Partitions: partitions{Count: 48}}
+		s.Partitions.derive(48, 600, 100)
+		d := decider{config: &config, state: &s, tune: &tune}
+		if got := d.quiet(tt.fewer, tt.current, tt.lead); got != tt.want {
+			t.Errorf("%d instead of %d replicas with a lead time of %g s: after %g s, want %g", tt.fewer, tt.current, tt.lead, got, tt.want)
+		}
+	}
+}

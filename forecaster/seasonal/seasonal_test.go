@@ -36,3 +36,24 @@ func TestSeasonsGoOnBeyondWhatIsRemembered(t *testing.T) {
 		}
 	}
 }
+
+// TestTheDayIsOneLikeToday: a calm day follows a busy one, and is foreseen as the calm days before it were, not as yesterday.
+func TestTheDayIsOneLikeToday(t *testing.T) {
+	const day, reach = 24, 6
+	s, dst := signal.New(day, 7*day, reach), make([]float64, reach)
+	value := func(d, i int) float64 {
+		if busy := d%2 == 1; busy {
+			return 40 + float64(i)
+		}
+		return 10 + float64(i)
+	}
+	for step := range 4*day + day/2 {
+		s.Push(value(step/day, step%day))
+	}
+	seasonal.Day{}.Points(s, dst)
+	for k, got := range dst {
+		if want := value(4, day/2+k); math.Abs(got-want) > 0.5 {
+			t.Errorf("step %d: %.2f, want %.2f", k+1, got, want)
+		}
+	}
+}
