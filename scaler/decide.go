@@ -287,8 +287,8 @@ func (d decider) run(now time.Time) {
 	}
 	panicking := false
 	if want < current {
-		if held := d.holdDown(current, want, sc.backlog, perReplica); held > want {
-			d.term("hold", held, 0)
+		if held, few := d.holdDown(current, want, sc.backlog, perReplica); held > want {
+			d.term("hold", held, float64(few))
 			want = held
 		}
 		if d.At.Before(s.PanicUntil) && current > want {
@@ -408,25 +408,28 @@ func (d decider) coldStart(current, lowest, highest int) (int, Reason) {
 	}
 }
 
-// holdDown returns the count to keep where a decrease would be premature.
-func (d decider) holdDown(current, want int, backlog, perReplica float64) int {
+// holdDown returns the count to keep where a decrease would be premature, and the lower one that was left again lately if that is why;
+// else 0.
+func (d decider) holdDown(current, want int, backlog, perReplica float64) (keep, few int) {
 	if d.state.blind() {
 		d.verdict(VerdictStale)
-		return current
+		return current, 0
 	}
 	ticks := min(int(d.tune.Hold/d.config.Interval.Seconds()), wantedKept, d.state.WantedAt)
 	for i := range ticks {
 		want = max(want, d.state.Wanted[(d.state.WantedAt-1-i)%wantedKept])
 	}
-	if few := max(d.state.tooFew(d.At), d.state.takenBack(d.sustained, d.At)); few > 0 && want <= few {
+	if few = max(d.state.tooFew(d.At), d.state.takenBack(d.sustained, d.At)); few > 0 && want <= few {
 		want = d.state.Partitions.above(few)
+	} else {
+		few = 0
 	}
 	want = min(want, current)
 	d.draining = d.o.Rebalancing || d.drains(backlog, perReplica)
 	if d.draining && float64(d.state.DrainTicks)*d.config.Interval.Seconds() < mostDrain*max(d.config.ObjectiveLag.Seconds(), d.LeadTimeSeconds.Or(0)) {
-		return current
+		return current, 0
 	}
-	return want
+	return want, few
 }
 
 // mostDrain is for how many objectives or lead times, whichever is longer, a backlog may keep the count. What the present

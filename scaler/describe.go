@@ -31,6 +31,9 @@ func describe(d *Decision) {
 			t.Detail = fmt.Sprintf("the latency objective with a load of %.2f replicas asks for %d", t.Amount, t.Replicas)
 		case "hold":
 			t.Detail = fmt.Sprintf("a decrease would be premature: %d are kept", t.Replicas)
+			if t.Amount > 0 {
+				t.Detail = fmt.Sprintf("with as much arriving, %.0f were too few lately, or were gone down to and left again: %d are kept", t.Amount, t.Replicas)
+			}
 		case "panic":
 			t.Detail = fmt.Sprintf("within the last minute twice the ready replicas were needed or more: %d are kept until that calms down", t.Replicas)
 		case "partitionCap":

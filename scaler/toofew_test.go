@@ -60,3 +60,35 @@ func TestATrialWaitsWhereItCouldLeaveSomethingLate(t *testing.T) {
 		}
 	}
 }
+
+func TestACountThatWasTooFewIsNamedWhereItHoldsADecrease(t *testing.T) {
+	w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 480, ready: 12}
+	for range 100 {
+		w.step(600)
+	}
+	at := start.Add(100 * 15 * time.Second)
+	observation := series.Observation{
+		At: at, Interval: 15 * time.Second, ArrivalRecords: series.Of(600 * 15), LagRecords: series.Of(0),
+		ReadyReplicas: series.Of(14), StartingReplicas: series.Of(0), Partitions: series.Of(480),
+	}
+	for _, tt := range []struct {
+		few, want int
+		detail    string
+	}{
+		{0, 0, ""},
+		{10, 11, "with as much arriving, 10 were too few lately, or were gone down to and left again: 11 are kept"},
+	} {
+		s := w.a.state
+		s.TooFew = tooFew{Replicas: tt.few, Rate: 600, Load: s.load(), At: at}
+		d := Decide(at, Input{Config: &w.a.config, State: &s, Observation: &observation, Forecast: &w.a.forecast})
+		detail := ""
+		for _, term := range d.Terms {
+			if term.Name == "hold" {
+				detail = term.Detail
+			}
+		}
+		if tt.few > 0 && d.DesiredReplicas != tt.want || detail != tt.detail {
+			t.Errorf("%d too few: got %d and %q, want %d and %q", tt.few, d.DesiredReplicas, detail, tt.want, tt.detail)
+		}
+	}
+}
