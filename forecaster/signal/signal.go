@@ -112,8 +112,6 @@ func New(day, week, reach int) *Signal {
 	}
 	if day > 0 {
 		s.profile = make([]uint16, (day+s.bucket-1)/s.bucket)
-	}
-	if day > 0 {
 		s.apart = make([]float64, min(alikeDays, longest/day))
 		for i := range s.apart {
 			s.apart[i] = math.NaN()

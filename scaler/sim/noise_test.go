@@ -6,14 +6,12 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/prescale/prescale/forecaster"
-	"github.com/prescale/prescale/forecaster/catalog"
 	"github.com/prescale/prescale/scaler/sim"
 )
 
 // changesPerHour runs a constant rate, the work of `need` replicas, in ticks of 15 s that hold `records` on average and vary as numbers
 // of independent events do, and returns how often an hour the count changes once three lead times, and as many ticks as the forecast
-// needs, are over. Of the records that arrive then, `late` is the share that waits too long.
+// needs, are over, and the share of all records that waits too long.
 func changesPerHour(t testing.TB, records, need, lead float64, partitions int, seed uint64) (changes, late float64) {
 	const interval, hours, capacity = 15.0, 6, 1000.0
 	r := rand.New(rand.NewPCG(seed, 5))
@@ -27,19 +25,7 @@ func changesPerHour(t testing.TB, records, need, lead float64, partitions int, s
 	}
 	s := sim.DefaultScenario(trace)
 	s.Capacity, s.Lead, s.Partitions, s.Initial, s.Keep, s.Max = capacity, lead, partitions, int(need)+2, true, min(96, partitions)
-	config := s.Config(0.001)
-	model, err := catalog.New(forecaster.Config{Step: config.Interval, MaxSteps: config.ForecastSteps(), Quantiles: forecaster.DefaultQuantiles()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := sim.NewPrescale(config, model)
-	if err != nil {
-		t.Fatal(err)
-	}
-	result, err := sim.Run(s, p)
-	if err != nil {
-		t.Fatal(err)
-	}
+	result := runStandard(t, s)
 	settled, n := int(3*lead/interval)+20, 0
 	for i := settled + 1; i < len(result.Points); i++ {
 		if result.Points[i].Desired != result.Points[i-1].Desired {

@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/prescale/prescale/forecaster"
 	"github.com/prescale/prescale/forecaster/catalog"
@@ -55,8 +54,17 @@ func (c stepCase) run(t testing.TB) (counts []int, at int) {
 	if c.hidden {
 		s.HideBusy, s.Initial = true, int(need*2)
 	}
+	for _, point := range runStandard(t, s).Points {
+		counts = append(counts, point.Desired)
+	}
+	return counts, at
+}
+
+// runStandard runs the whole rule with the standard forecaster and a promise of 0.1 %, all of it learned.
+func runStandard(t testing.TB, s sim.Scenario) sim.Result {
+	t.Helper()
 	config := s.Config(0.001)
-	model, err := catalog.New(forecaster.Config{Step: time.Duration(c.interval * float64(time.Second)), MaxSteps: config.ForecastSteps(), Quantiles: forecaster.DefaultQuantiles()})
+	model, err := catalog.New(forecaster.Config{Step: config.Interval, MaxSteps: config.ForecastSteps(), Quantiles: forecaster.DefaultQuantiles()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,10 +76,7 @@ func (c stepCase) run(t testing.TB) (counts []int, at int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, point := range result.Points {
-		counts = append(counts, point.Desired)
-	}
-	return counts, at
+	return result
 }
 
 // stepCases are those of TestAStepWithAForecast. With many ticks to a lead time, and a forecast that is wide since the step, there may

@@ -51,7 +51,6 @@ func (c *Collector) takeTopic(from *kmsg.MetadataResponseTopic) {
 		return
 	}
 	if from.ErrorCode != 0 {
-		err := kerr.ErrorForCode(from.ErrorCode)
 		c.telemetry.failedCode(from.ErrorCode)
 		if from.ErrorCode == kerr.UnknownTopicOrPartition.Code {
 			t.problem = fmt.Errorf("topic %s does not exist", name)
@@ -59,7 +58,7 @@ func (c *Collector) takeTopic(from *kmsg.MetadataResponseTopic) {
 				t.leader[p] = -1
 			}
 		} else {
-			t.problem = fmt.Errorf("topic %s: %w%s", name, err, hint(from.ErrorCode, name))
+			t.problem = fmt.Errorf("topic %s: %w%s", name, kerr.ErrorForCode(from.ErrorCode), hint(from.ErrorCode, name))
 		}
 		c.logTopicProblem(t)
 		return
