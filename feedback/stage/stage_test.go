@@ -240,7 +240,7 @@ func TestAFailedTransactionIsAsIfItHadNeverBeen(t *testing.T) {
 }
 
 func TestStateThatDoesNotBelongToTheOffsetsIsRefused(t *testing.T) {
-	_, opts := fakeKafka(t)
+	cluster, opts := fakeKafka(t)
 	s := sender{client: client(t, append(opts[:len(opts):len(opts)], kgo.RecordPartitioner(kgo.ManualPartitioner()))...)}
 	s.send(t, 80)
 	_, stop := start(t, config("a"), opts...)
@@ -265,6 +265,24 @@ func TestStateThatDoesNotBelongToTheOffsetsIsRefused(t *testing.T) {
 	}
 	if state, err := run.restore(t.Context(), 1); err != nil || string(state["n"]) != "21" {
 		t.Errorf("partition 1: n is %q, %v", state["n"], err)
+	}
+	// The time ends within a later look, here one that waits for a transaction: what the first one found is still what is said.
+	looks := 0
+	cluster.ControlKey(int16(kmsg.OffsetFetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		if looks++; looks == 1 {
+			return nil, nil, false
+		}
+		response := request.ResponseKind().(*kmsg.OffsetFetchResponse)
+		group := kmsg.NewOffsetFetchResponseGroup()
+		group.Group, group.ErrorCode = "count", kerr.UnstableOffsetCommit.Code
+		response.Groups = append(response.Groups, group)
+		return response, nil, true
+	})
+	late, cancelLate := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancelLate()
+	if _, err := run.restore(late, 2); err == nil || !strings.Contains(err.Error(), "reset by hand") || looks < 2 {
+		t.Errorf("got %v after %d looks", err, looks)
 	}
 }
 
