@@ -267,6 +267,30 @@ func stableEnds(ctx context.Context, client *kgo.Client, topic string, partition
 	return ends, nil
 }
 
+// offsetsAt returns, of each given partition, an offset before which no record is of the time or later; that of the first one
+// that is, where there was one.
+//
+// The listing by time asks again for the ends where it finds nothing, so what is written between its two questions lies before
+// its answer. Ends asked for before both do not.
+func offsetsAt(ctx context.Context, client *kgo.Client, topic string, partitions []int32, at time.Time) (map[int32]int64, error) {
+	offsets, err := stableEnds(ctx, client, topic, partitions)
+	if err != nil {
+		return nil, err
+	}
+	listed, err := kadm.NewClient(client).ListOffsetsAfterMilli(ctx, max(0, at.UnixMilli()), topic)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the offsets of %s at %s: %w", topic, at.Format(time.RFC3339), err)
+	}
+	for p, end := range offsets {
+		first, err := offsetOf(listed, topic, p)
+		if err != nil {
+			return nil, err
+		}
+		offsets[p] = min(first, end)
+	}
+	return offsets, nil
+}
+
 // offsetOf returns what the brokers said of one partition.
 func offsetOf(listed kadm.ListedOffsets, topic string, partition int32) (int64, error) {
 	o, ok := listed.Lookup(topic, partition)

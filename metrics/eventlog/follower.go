@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -116,19 +115,13 @@ func (f *Follower) Run(ctx context.Context) error {
 	return nil
 }
 
-// start returns the offsets of the first decisions that are young enough.
+// start returns offsets before which no decision is young enough.
 func (f *Follower) start(ctx context.Context, client *kgo.Client, now time.Time) (map[int32]int64, error) {
-	listed, err := kadm.NewClient(client).ListOffsetsAfterMilli(ctx, now.Add(-f.cfg.FollowerLookback).UnixMilli(), f.cfg.decisions())
-	if err != nil {
-		return nil, fmt.Errorf("ask for the offsets of %s: %w", f.cfg.decisions(), err)
+	shards := make([]int32, f.cfg.Shards)
+	for n := range shards {
+		shards[n] = int32(n)
 	}
-	from := map[int32]int64{}
-	for n := range int32(f.cfg.Shards) {
-		if from[n], err = offsetOf(listed, f.cfg.decisions(), n); err != nil {
-			return nil, err
-		}
-	}
-	return from, nil
+	return offsetsAt(ctx, client, f.cfg.decisions(), shards, now.Add(-f.cfg.FollowerLookback))
 }
 
 func (f *Follower) failed(err error) {

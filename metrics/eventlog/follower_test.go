@@ -5,6 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -59,6 +61,39 @@ func TestAFollowerIsCurrentAtTheEndOnly(t *testing.T) {
 		if got := errors.As(err, &behind); got != (tt.behind >= 0) || got && behind.Offsets != tt.behind {
 			t.Errorf("%s: got %v, want %d offsets behind", tt.name, err, tt.behind)
 		}
+	}
+}
+
+// TestAFollowerThatStartsMissesNothing has the log's first tick written while the follower asks where to begin.
+func TestAFollowerThatStartsMissesNothing(t *testing.T) {
+	fake, opts, cfg := fakeLog(t)
+	cfg.FollowerLookback = 10 * 365 * 24 * time.Hour
+	name := policies(0, cfg.Shards, 1)[0]
+	s, ms := openShard(t, cfg, opts, 0)
+	var byTime atomic.Bool // whether offsets of a time have been asked for
+	write := sync.OnceValue(func() error { return s.Append(t.Context(), ms.tick(s, t0, name)) })
+	fake.ControlKey(int16(kmsg.ListOffsets), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		if req.(*kmsg.ListOffsetsRequest).Topics[0].Partitions[0].Timestamp >= 0 {
+			byTime.Store(true)
+		} else if byTime.Load() {
+			fake.SleepControl(func() { _ = write() })
+		}
+		return nil, nil, false
+	})
+	f, err := NewFollower(cfg, nil, func(Decision) {}, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, err := f.start(t.Context(), newClient(t, opts), t0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := write(); err != nil {
+		t.Fatal(err)
+	}
+	if from[0] != 0 {
+		t.Errorf("begins at offset %d of the shard, want 0: the decision would never be seen", from[0])
 	}
 }
 

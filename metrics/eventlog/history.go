@@ -102,7 +102,10 @@ func Observations(ctx context.Context, client *kgo.Client, cfg Config, policy st
 	return func(yield func(Tick, error) bool) {
 		shard := ShardOf(policy, cfg.Shards)
 		fail := func(err error) { yield(Tick{}, fmt.Errorf("read the observations of %s: %w", policy, err)) }
-		start, err := retry(ctx, func() (int64, error) { return offsetAt(ctx, client, cfg.observations(), shard, from) })
+		// The records' timestamps are the ticks', in milliseconds.
+		starts, err := retry(ctx, func() (map[int32]int64, error) {
+			return offsetsAt(ctx, client, cfg.observations(), []int32{shard}, from)
+		})
 		if err != nil {
 			fail(err)
 			return
@@ -113,7 +116,7 @@ func Observations(ctx context.Context, client *kgo.Client, cfg Config, policy st
 			return
 		}
 		wanted := func(r *kgo.Record) bool { return string(r.Key) == policy }
-		for r, err := range records(ctx, client, cfg.observations(), shard, start, ends[shard], wanted) {
+		for r, err := range records(ctx, client, cfg.observations(), shard, starts[shard], ends[shard], wanted) {
 			var t Tick
 			if err == nil {
 				t, err = DecodeTick(r.Key, r.Value)
@@ -129,16 +132,6 @@ func Observations(ctx context.Context, client *kgo.Client, cfg Config, policy st
 			}
 		}
 	}
-}
-
-// offsetAt returns the first offset of a partition whose record is of the time or later. The records' timestamps are the
-// ticks', in milliseconds.
-func offsetAt(ctx context.Context, client *kgo.Client, topic string, partition int32, at time.Time) (int64, error) {
-	listed, err := kadm.NewClient(client).ListOffsetsAfterMilli(ctx, max(0, at.UnixMilli()), topic)
-	if err != nil {
-		return 0, fmt.Errorf("ask for the offset of %s at %s: %w", topic, at.Format(time.RFC3339), err)
-	}
-	return offsetOf(listed, topic, partition)
 }
 
 // wholeEnds returns an offset in the shard's partition of each topic so that a transaction lies before all of them or
