@@ -207,21 +207,17 @@ func (d decider) run(now time.Time) {
 	price := s.Promise.price(config.ViolationRatio)
 	d.Level = levelOf(price)
 	demand := p.at[3][ahead] / sc.perReplica
-	want := sc.best(parts, current, lowest, highest, price, d.tune)
+	want, atOnce := sc.best(parts, current, lowest, highest, price, d.tune)
 	d.term("plan", want, demand)
-	if want < highest && sc.joinExcess(highest-ready) > 0 {
-		atOnce := sc
-		atOnce.joinTicks = 0
-		if n := atOnce.best(parts, current, lowest, highest, price, d.tune); n > want {
-			d.term("joins", want, float64(n))
-		}
+	if atOnce > want {
+		d.term("joins", want, float64(atOnce))
 	}
 	if budget := config.BudgetReplicaHoursPerDay; budget > 0 {
 		d.unpaced = series.OfInt(want)
 		if share := s.Spending.share(budget, d.At); share < shareEnough {
 			d.verdict(VerdictBudgetBound)
 			price = max(price*math.Pow(share, savedPrice), leastPrice)
-			if n := sc.best(parts, current, lowest, highest, price, d.tune); n < want {
+			if n, _ := sc.best(parts, current, lowest, highest, price, d.tune); n < want {
 				want, reason = n, ReasonBudget
 				d.term("pace", want, share)
 			}
@@ -254,7 +250,7 @@ func (d decider) run(now time.Time) {
 	if want > current && sc.backlog > 0 {
 		without := sc
 		without.backlog = 0
-		if n := without.best(parts, current, lowest, highest, price, d.tune); n < want {
+		if n, _ := without.best(parts, current, lowest, highest, price, d.tune); n < want {
 			reason = ReasonBacklog
 			d.term("backlog", want, sc.backlog)
 		}

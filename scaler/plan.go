@@ -204,7 +204,8 @@ func (s *scene) joinLate(n int) float64 {
 // tie is by how much a cost must be less to be less, and not rounded otherwise.
 const tie = 1 - 1e-9
 
-// best returns the count with the least cost of replicas and lateness, given that `current` are ready or starting.
+// best returns the count with the least cost of replicas and lateness, given that `current` are ready or starting, and what it would be
+// did nothing come late while replicas join.
 //
 // It never falls as the backlog grows or any arrivals do. What a count serves in a tick is nowhere less than what a smaller one
 // does, pauses included (excess), so its queue is nowhere longer and is empty whenever the smaller one's is. A record more, in the
@@ -213,12 +214,17 @@ const tie = 1 - 1e-9
 // function on a lattice", Operations Research 26, 1978); what comes late while replicas join (joinLate) is the same whatever waits and
 // arrives. Of the counts that ask for no more once they are there, none is added by more records, and none below the cheapest is taken.
 // What an increase may go to grows with both as well, and so does the lesser of the two.
-func (s *scene) best(p *partitions, current, lowest, highest int, price float64, tune *Tuning) int {
+func (s *scene) best(p *partitions, current, lowest, highest int, price float64, tune *Tuning) (best, atOnce int) {
 	unit := price * tune.Price / max(s.perReplica, 1e-12)
-	if n := s.bestIncrease(p, current, highest, unit, tune); n > current {
-		return max(current, min(n, s.mostIncrease(p)))
+	n, more := s.bestIncrease(p, current, highest, unit, tune)
+	most := current
+	if more > current {
+		most = max(current, s.mostIncrease(p))
 	}
-	n := s.bestDecrease(p, current, lowest, unit, tune)
+	if n > current {
+		return min(n, most), min(more, most)
+	}
+	n = s.bestDecrease(p, current, lowest, unit, tune)
 	for n < current {
 		// Were it there already, would the same paths ask for more? Then going there is the first half of a limit cycle. The next
 		// count is asked and not taken to be what they ask for: else a backlog that rules out the lowest count, and nothing more,
@@ -226,12 +232,15 @@ func (s *scene) best(p *partitions, current, lowest, highest int, price float64,
 		there := *s
 		there.joinTicks = 0 // what holds back from an increase is no reason to make one necessary
 		there.now, there.arriving = p.work(n)*s.perReplica, p.work(n)*s.perReplica
-		if there.bestIncrease(p, n, current, unit, tune) == n {
+		if more, _ := there.bestIncrease(p, n, current, unit, tune); more == n {
 			break
 		}
 		n = min(p.above(n), current)
 	}
-	return n
+	if more > current {
+		return n, min(more, most)
+	}
+	return n, n
 }
 
 // mostIncrease returns the count that an increase may go to. On the path of most arrivals, it serves what arrives when it is there;
@@ -251,13 +260,14 @@ func (s *scene) mostIncrease(p *partitions) int {
 	return max(serves, drains)
 }
 
-// bestIncrease weighs more replicas by the ticks from the lead time on.
-func (s *scene) bestIncrease(p *partitions, current, highest int, unit float64, tune *Tuning) int {
+// bestIncrease weighs more replicas by the ticks from the lead time on, with what comes late while they join and without.
+func (s *scene) bestIncrease(p *partitions, current, highest int, unit float64, tune *Tuning) (best, atOnce int) {
 	from, to := s.leadSteps, s.leadSteps+tune.upSteps(s.leadSteps)
 	span := float64(to - from)
 	move := tune.MoveCost + tune.LeadCost*float64(s.leadSteps)
-	best := current
+	best, atOnce = current, current
 	bestCost := float64(current) + unit*s.excess(from, to, 0, 0, false, tune)/span
+	atOnceCost := bestCost
 	for i, n := range p.useful {
 		if n <= current || n > highest {
 			continue
@@ -266,12 +276,15 @@ func (s *scene) bestIncrease(p *partitions, current, highest int, unit float64, 
 		if cost >= bestCost {
 			break // costs of replicas alone only grow
 		}
-		cost += unit * (s.excess(from, to, s.leadSteps, p.effective[i]*s.perReplica, true, tune) + s.joinLate(n)) / span
-		if cost < bestCost*tie {
+		cost += unit * s.excess(from, to, s.leadSteps, p.effective[i]*s.perReplica, true, tune) / span
+		if cost < atOnceCost*tie {
+			atOnce, atOnceCost = n, cost
+		}
+		if cost += unit * s.joinLate(n) / span; cost < bestCost*tie {
 			best, bestCost = n, cost
 		}
 	}
-	return best
+	return best, atOnce
 }
 
 // bestDecrease weighs fewer replicas by the ticks from now until a lead time has passed, when they could be had back.

@@ -67,7 +67,8 @@ func (s *randomScene) draw(r *rand.Rand) {
 }
 
 func (s *randomScene) best() int {
-	return s.scene.best(s.parts, s.current, s.lowest, s.highest, s.price, &s.tune)
+	n, _ := s.scene.best(s.parts, s.current, s.lowest, s.highest, s.price, &s.tune)
+	return n
 }
 
 // more adds to the backlog or to the arrivals of every path, and says which.
@@ -128,7 +129,8 @@ func TestManyReplicasAreNotStartedForWhatIsUnlikely(t *testing.T) {
 				}
 			}
 		}
-		return s.best(p, ready, 1, 48, price, &tune)
+		n, _ := s.best(p, ready, 1, 48, price, &tune)
+		return n
 	}
 	unlikely := [pathCount]float64{9, 10, 11, 12, 13, 22, 45}
 	sure := [pathCount]float64{40, 41, 42, 43, 44, 45, 46}
