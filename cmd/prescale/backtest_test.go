@@ -76,7 +76,7 @@ func TestBacktestRefusesBadInput(t *testing.T) {
 		args []string
 		want string
 	}{
-		{nil, "name a CSV file"},
+		{[]string{}, "name a CSV file"},
 		{[]string{"--input", good, "--assignor", "x"}, "assignor"},
 		{[]string{"--input", good, "--need", "0"}, "--need"},
 		{[]string{"--input", good, "-o", "xml"}, "--output"},
