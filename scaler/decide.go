@@ -170,17 +170,10 @@ func (d decider) run(now time.Time) {
 	parts := &s.Partitions
 	ready := int(o.ReadyReplicas.Or(float64(current)))
 	sc.now = parts.work(ready) * sc.perReplica
-	sc.arriving = parts.work(current) * sc.perReplica
-	sc.arriveStep = 0
+	d.come(&sc, ready, current)
 	// What is learned is often of several pauses in a row.
 	sc.ready, sc.joining = ready, current-ready
 	sc.joinPause, sc.joinTicks = min(s.Rebalance.seconds(), assumedPause)/interval, s.Lead.Plain.spread()/interval
-	if current > ready {
-		sc.arriveStep = sc.leadSteps - 1
-		if !s.Changed.IsZero() {
-			sc.arriveStep = max(0, sc.leadSteps-1-int(now.Sub(s.Changed)/config.Interval))
-		}
-	}
 	reach := perReplica * config.ObjectiveLag.Seconds()
 	sc.backlog = parts.drainable(o.LagRecords, o.PartitionLagRecords, reach, s.Arrivals.Level, perReplica)
 	sc.backlog = max(sc.backlog, d.behind(reach))

@@ -115,12 +115,10 @@ func (p *paths) fromRecent(r *recent, steps int, interval float64, scale *[pathC
 
 // scene is what one plan is made in. Amounts are records; capacities records a tick.
 type scene struct {
-	paths    *paths
-	backlog  float64
-	now      float64 // capacity of the replicas that are ready
-	arriving float64 // capacity once those that are starting are there
-	// arriveStep is the tick in which they are there.
-	arriveStep int
+	paths      *paths
+	backlog    float64
+	now        float64               // capacity of the replicas that are ready
+	unchanged  [maxPathSteps]float64 // capacity in each tick if nothing is changed: those that are starting come to it one by one
 	leadSteps  int
 	pauseTicks float64 // share of a tick that a change stops the group for
 	delayTicks float64 // the objective, in ticks
@@ -131,14 +129,6 @@ type scene struct {
 	joinPause, joinTicks float64
 }
 
-// capacity returns what the group does in tick k if nothing is changed.
-func (s *scene) capacity(k int) float64 {
-	if k >= s.arriveStep {
-		return s.arriving
-	}
-	return s.now
-}
-
 // excess rolls every path forward and returns the expected sum, over the ticks from..to, of the backlog beyond what the
 // objective allows, in records. From changeStep on the capacity is `then`. A tick in which the capacity changes serves less by the
 // pause; one in which it rises no less than without.
@@ -147,12 +137,11 @@ func (s *scene) excess(from, to, changeStep int, then float64, changed bool, tun
 	room := s.delayTicks * tune.DelayShare
 	before := s.now
 	for k := range to {
-		c := s.capacity(k)
-		if changed && k >= changeStep {
+		c := s.unchanged[k]
+		if changed && k >= s.leadSteps {
 			c = then
-			if k < s.arriveStep {
-				c = min(then, s.now) // to keep fewer of those that are starting gives nothing yet
-			}
+		} else if changed && k >= changeStep {
+			c = min(then, c) // to keep fewer of those that are starting gives nothing yet
 		}
 		served[k], allowed[k] = c, room*c
 		if c != before {
@@ -231,7 +220,10 @@ func (s *scene) best(p *partitions, current, lowest, highest int, price float64,
 		// would lower the answer.
 		there := *s
 		there.joinTicks = 0 // what holds back from an increase is no reason to make one necessary
-		there.now, there.arriving = p.work(n)*s.perReplica, p.work(n)*s.perReplica
+		there.now = p.work(n) * s.perReplica
+		for k := range there.unchanged {
+			there.unchanged[k] = there.now
+		}
 		if more, _ := there.bestIncrease(p, n, current, unit, tune); more == n {
 			break
 		}
@@ -252,7 +244,7 @@ func (s *scene) mostIncrease(p *partitions) int {
 	for k, a := range arrivals {
 		highest = max(highest, a)
 		if k < s.leadSteps {
-			queue = max(0, queue+a-s.capacity(k))
+			queue = max(0, queue+a-s.unchanged[k])
 		}
 	}
 	serves, _ := p.snap(highest / s.perReplica)

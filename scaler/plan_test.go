@@ -42,11 +42,18 @@ func (s *randomScene) draw(r *rand.Rand) {
 	s.scene = scene{
 		paths: &s.paths, perReplica: 100, pauseTicks: []float64{0, 0.05, 0.2, 1, 3}[r.IntN(5)], delayTicks: []float64{0.5, 2, 6}[r.IntN(3)], leadSteps: lead,
 	}
-	s.now, s.arriving = s.parts.work(ready)*s.perReplica, s.parts.work(s.current)*s.perReplica
+	s.now = s.parts.work(ready) * s.perReplica
 	s.ready, s.joining = ready, s.current-ready
 	s.joinPause, s.joinTicks = []float64{0.05, 0.2, 1}[r.IntN(3)], []float64{0, 2, 5, 12}[r.IntN(4)]
-	if s.current > ready {
-		s.arriveStep = r.IntN(lead)
+	come := ready
+	for k := range s.unchanged {
+		if k == lead-1 {
+			come = s.current
+		}
+		if come < s.current && r.IntN(4) == 0 {
+			come += 1 + r.IntN(s.current-come)
+		}
+		s.unchanged[k] = s.parts.work(come) * s.perReplica
 	}
 	s.paths.steps = lead + max(s.tune.upSteps(lead), s.tune.DownSteps)
 	level := r.Float64() * float64(s.highest) * 100
@@ -120,7 +127,10 @@ func TestManyReplicasAreNotStartedForWhatIsUnlikely(t *testing.T) {
 		s := scene{
 			paths: &paths{steps: 16}, perReplica: 100, delayTicks: 30 / interval, leadSteps: 12, ready: ready, joinPause: assumedPause / interval, joinTicks: joinTicks,
 		}
-		s.now, s.arriving = ready*s.perReplica, ready*s.perReplica
+		s.now = ready * s.perReplica
+		for k := range s.unchanged {
+			s.unchanged[k] = s.now
+		}
 		for j, n := range replicas {
 			for k := range s.paths.steps {
 				s.paths.at[j][k] = 0.5 * ready * s.perReplica

@@ -38,6 +38,7 @@ type State struct {
 	HasDesired bool
 	Changed    time.Time
 	Increase   int
+	Orders     orders `json:",omitzero"`
 	LastReady  series.Value
 	LastLag    series.Value
 	// Broken says that the last observation did not follow on the one before it: the next may cover no more than the rest of an
@@ -340,6 +341,7 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 		s.Changed = at
 		current, ok := d.CurrentReplicas.Get()
 		s.Increase = d.DesiredReplicas - int(d.CurrentReplicas.Or(float64(s.Desired)))
+		s.Orders.note(s.Increase, at)
 		if ok && d.DesiredReplicas > int(current) {
 			if fromZero := s.Lead.fromZero() && o.ReadyReplicas.Or(1) == 0; !fromZero { // what is ordered on top of the first changes nothing of that
 				s.Lead.OrderedFrom = int(current)
