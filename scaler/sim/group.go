@@ -27,8 +27,10 @@ type group struct {
 	stopped []float64 // partitions that move stop until then
 	members []member
 	allStop float64 // everyone stops until then
-	now     float64
-	clear   bool // nothing waits
+	// rebalance, unless nil, deals the partitions out anew: it is due when the stop ends.
+	rebalance func()
+	now       float64
+	clear     bool // nothing waits
 	// spareRate is the highest arrival rate that leaves nothing waiting.
 	spareRate float64
 
@@ -136,9 +138,20 @@ func (g *group) classify() {
 			}
 		}
 	}
-	slices.SortFunc(g.order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(g.owner[a], g.owner[b]), cmp.Compare(g.stopped[a], g.stopped[b]), cmp.Compare(g.progress[a], g.progress[b]), cmp.Compare(a, b))
-	})
+	g.sortByOwner()
+	for from := 0; from < len(g.order); {
+		to := from + 1
+		for to < len(g.order) && g.owner[g.order[to]] == g.owner[g.order[from]] {
+			to++
+		}
+		slices.SortFunc(g.order[from:to], func(a, b int) int {
+			if g.stopped[a] != g.stopped[b] {
+				return cmp.Compare(g.stopped[a], g.stopped[b])
+			}
+			return cmp.Or(cmp.Compare(g.progress[a], g.progress[b]), cmp.Compare(a, b))
+		})
+		from = to
+	}
 	g.classes = g.classes[:0]
 	for i, p := range g.order {
 		last := len(g.classes) - 1
@@ -148,6 +161,21 @@ func (g *group) classify() {
 		}
 		g.classes[last].weight += g.weights[p]
 		g.classes[last].to = i + 1
+	}
+}
+
+// sortByOwner orders the partitions by their owners, none first, and those of one by their numbers.
+func (g *group) sortByOwner() {
+	next := make([]int, slices.Max(g.owner)+3) // where the next of an owner goes, none being the first
+	for _, m := range g.owner {
+		next[m+2]++
+	}
+	for i := range next[1:] {
+		next[i+1] += next[i]
+	}
+	for p, m := range g.owner {
+		g.order[next[m+1]] = p
+		next[m+1]++
 	}
 }
 
@@ -185,7 +213,20 @@ func (g *group) advance(until float64) {
 			continue
 		}
 		g.materialise()
-		g.step(min(1, next-g.now))
+		dt := min(1, next-g.now)
+		if g.now+dt < g.allStop { // Nothing but time moves.
+			g.now += dt
+			continue
+		}
+		g.settle()
+		g.step(dt)
+	}
+}
+
+// settle ends a rebalance that is due.
+func (g *group) settle() {
+	if g.rebalance != nil {
+		g.rebalance()
 	}
 }
 

@@ -158,6 +158,9 @@ func (r *runner) observePools(o *series.Observation) {
 
 // price returns what a second costs now.
 func (r *runner) price() float64 {
+	if len(r.pools) == 1 {
+		return float64(r.running()) * r.pools[0].Price / 3600
+	}
 	sum := 0.0
 	for i := range r.g.members {
 		sum += r.pools[r.g.members[i].pool].Price

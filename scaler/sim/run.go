@@ -101,11 +101,12 @@ type Result struct {
 	Price     float64
 	Reclaimed int
 	// LateRatio is the share of records that waited longer than the objective.
-	LateRatio   float64
-	Records     float64
-	WaitP50     float64
-	WaitP99     float64
-	Changes     int
+	LateRatio float64
+	Records   float64
+	WaitP50   float64
+	WaitP99   float64
+	Changes   int
+	// Moves counts partitions that had another owner after a rebalance than before it.
 	Moves       int
 	Days        float64
 	MaxLag      float64
@@ -196,9 +197,23 @@ func (r *runner) sortPending() {
 	slices.SortStableFunc(r.pending, func(a, b starting) int { return cmp.Compare(a.readyAt, b.readyAt) })
 }
 
+// joined stops the group for those that have just joined. Under an eager assignor who joins while it stands still is part of the
+// same rebalance, and the partitions are dealt out once, at its end: a thousand replicas that join one after the other take no
+// thousand assignments.
+func (r *runner) joined() {
+	if r.s.Assignor == Cooperative {
+		r.reassign(true)
+		return
+	}
+	r.g.materialise()
+	r.g.allStop = r.g.now + r.s.Pause
+	r.g.rebalance = func() { r.reassign(false) }
+}
+
 // reassign redistributes the partitions after joins and leaves.
 func (r *runner) reassign(pause bool) {
 	g := r.g
+	g.rebalance = nil
 	g.materialise()
 	// The group knows owners as indices, the assignor as ids, which outlive their neighbours.
 	if r.owners == nil {
@@ -304,13 +319,7 @@ func (r *runner) advance(until float64) {
 			next = min(next, max(r.g.now, r.pending[0].readyAt))
 		}
 		if r.counting {
-			paid := len(r.g.members)
-			for i := range r.pending {
-				if r.pending[i].readyAt != waiting {
-					paid++
-				}
-			}
-			r.paid += (next - r.g.now) * float64(paid)
+			r.paid += (next - r.g.now) * float64(r.running())
 			r.spent += (next - r.g.now) * r.price()
 		}
 		r.g.advance(next)
@@ -329,12 +338,19 @@ func (r *runner) advance(until float64) {
 			joined = true
 		}
 		if joined {
-			r.reassign(true)
+			r.joined()
 		}
 		if next >= until {
+			r.g.settle()
 			return
 		}
 	}
+}
+
+// running returns how many replicas are there or starting. Those that no node has room for are last of the pending.
+func (r *runner) running() int {
+	starting, _ := slices.BinarySearchFunc(r.pending, waiting, func(p starting, at float64) int { return cmp.Compare(p.readyAt, at) })
+	return len(r.g.members) + starting
 }
 
 func (r *runner) run(policy Policy) Result {
