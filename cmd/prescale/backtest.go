@@ -373,7 +373,7 @@ func (f *backtestFlags) tryAll(ctx context.Context, s sim.Scenario, config scale
 		one := s
 		one.Keep = c.plot && f.html != ""
 		var r sim.Result
-		if stopped := command.Interruptible(ctx, func() { r, err = sim.Run(one, policy) }); stopped != nil {
+		if stopped := command.Interruptible(ctx, func() { r, err = sim.Run(one, counted(policy, &one, bar.share)) }); stopped != nil {
 			return nil, stopped
 		}
 		if err != nil {
@@ -389,7 +389,7 @@ func (f *backtestFlags) tryAll(ctx context.Context, s sim.Scenario, config scale
 	}
 	bar.begin("most replicas")
 	var most sim.Result
-	if stopped := command.Interruptible(ctx, func() { most, err = sim.Run(s, sim.Fixed(s.Max)) }); stopped != nil {
+	if stopped := command.Interruptible(ctx, func() { most, err = sim.Run(s, counted(sim.Fixed(s.Max), &s, bar.share)) }); stopped != nil {
 		return nil, stopped
 	}
 	if err != nil {
@@ -397,7 +397,10 @@ func (f *backtestFlags) tryAll(ctx context.Context, s sim.Scenario, config scale
 	}
 	result.MostReplicas, result.LateAtMost = s.Max, most.LateRatio
 	bar.begin("clairvoyant")
-	o, err := sim.ClairvoyantCost(s)
+	var o sim.Oracle
+	if stopped := command.Interruptible(ctx, func() { o, err = sim.ClairvoyantCost(s) }); stopped != nil {
+		return nil, stopped
+	}
 	if err != nil {
 		return nil, err
 	}

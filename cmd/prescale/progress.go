@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/prescale/prescale/cmd/internal/command"
+	"github.com/prescale/prescale/metrics/series"
+	"github.com/prescale/prescale/scaler/sim"
 )
 
 // progress writes how far a long pass is, at each twentieth of it: over the line before on a terminal, else on lines of their own.
@@ -96,6 +99,25 @@ func (b *progressBar) share(x float64) {
 }
 
 const bars = "##############################"
+
+// counted is the policy that decides as p does and tells now and then which share of the scenario's trace is done.
+func counted(p sim.Policy, s *sim.Scenario, share func(float64)) sim.Policy {
+	return &countedPolicy{Policy: p, share: share, ticks: int(s.Trace.Duration() / s.Tick)}
+}
+
+type countedPolicy struct {
+	sim.Policy
+	share       func(float64)
+	tick, ticks int
+}
+
+// Decide implements sim.Policy.
+func (c *countedPolicy) Decide(now time.Time, o *series.Observation) int {
+	if c.tick++; c.tick%100 == 0 {
+		c.share(float64(c.tick) / float64(c.ticks))
+	}
+	return c.Policy.Decide(now, o)
+}
 
 // done takes the bar away. None comes after it.
 func (b *progressBar) done() {

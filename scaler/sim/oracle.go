@@ -1,6 +1,9 @@
 package sim
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // Oracle is what a clairvoyant would pay who knows all arrivals and the partitions, chooses useful counts alone, orders
 // replicas exactly a lead time ahead (and pays for it), and lets no record wait longer than the objective where that can be
@@ -34,13 +37,21 @@ func ClairvoyantCost(s Scenario) (Oracle, error) {
 }
 
 func (s *Scenario) clairvoyant(round func(float64) float64) float64 {
-	counts := oracleChoices(usefulCounts(s.Partitions), s.Min, s.Max)
-	k := len(counts)
-	capacity := make([]float64, k) // records a tick
-	for i, n := range counts {
-		if n > 0 {
-			capacity[i] = float64(s.Partitions) / math.Ceil(float64(s.Partitions)/float64(n)) * s.Capacity * s.Tick
+	perTick := func(n int) float64 { // records
+		if n == 0 {
+			return 0
 		}
+		return float64(s.Partitions) / math.Ceil(float64(s.Partitions)/float64(n)) * s.Capacity * s.Tick
+	}
+	most := 0.0
+	for _, rate := range s.Trace.Rates {
+		most = max(most, rate*s.Tick)
+	}
+	counts := oracleChoices(usefulCounts(s.Partitions), s.Min, s.Max, func(n int) bool { return perTick(n) >= 2*most })
+	k := len(counts)
+	capacity := make([]float64, k)
+	for i, n := range counts {
+		capacity[i] = perTick(n)
 	}
 	highest := capacity[k-1] * s.Objective / s.Tick
 	unit := highest / (oracleGrid - 1)
@@ -104,8 +115,10 @@ func (s *Scenario) clairvoyant(round func(float64) float64) float64 {
 	return bestCost * s.Tick / bound
 }
 
-// oracleChoices thins the useful counts between the bounds out to at most oracleCounts, keeping both ends.
-func oracleChoices(useful []int, lowest, highest int) []int {
+// oracleChoices thins the useful counts between the bounds out to at most oracleCounts, keeping both ends. Where there are more,
+// those go first that are above one that is enough, which is one that serves twice what ever arrives: of 10,000 partitions' useful
+// counts the least that were left would else be far apart, and a clairvoyant would pay more than rules do.
+func oracleChoices(useful []int, lowest, highest int, enough func(int) bool) []int {
 	var counts []int
 	if lowest == 0 {
 		counts = append(counts, 0)
@@ -117,6 +130,11 @@ func oracleChoices(useful []int, lowest, highest int) []int {
 	}
 	if len(counts) == 0 {
 		return []int{highest}
+	}
+	if len(counts) > oracleCounts {
+		if i := slices.IndexFunc(counts, enough); i >= 0 {
+			counts = counts[:i+1]
+		}
 	}
 	if len(counts) <= oracleCounts {
 		return counts

@@ -195,21 +195,35 @@ func TestWhoStopsInARebalance(t *testing.T) {
 	}
 }
 
-func TestClairvoyantBounds(t *testing.T) {
-	// On a constant rate that fills a useful count exactly there is nothing to gain by looking ahead.
-	s := DefaultScenario(constant(t, 800, 3))
-	s.CapacityNoise = 0
-	o, err := ClairvoyantCost(s)
-	if err != nil {
-		t.Fatal(err)
+func TestWhoJoinsWhileTheGroupStandsStill(t *testing.T) {
+	// Four more that join within the pause of the first are one rebalance with it: runs of twelve partitions become runs of six, and
+	// all but the first six change hands, as when the four come at once.
+	for _, jitter := range []float64{0, 0.05} {
+		s := DefaultScenario(constant(t, 400, 1))
+		s.Tick, s.Lead, s.Capacity, s.CapacityNoise, s.LeadJitter, s.Initial, s.Pause, s.CountFrom = 60, 30, 200, 0, jitter, 4, 10, 300
+		if r := run(t, s, &upAfter{at: 600, from: 4, to: 8}); r.Changes != 1 || r.Moves != 42 {
+			t.Errorf("jitter %v: %d changes moved %d partitions, want 1 and 42", jitter, r.Changes, r.Moves)
+		}
 	}
-	if !near(o.Lower, 1, 0.02) || !near(o.Upper, 1, 0.05) {
-		t.Errorf("constant rate: got %+v, want 1 and 1", o)
+}
+
+func TestClairvoyantBounds(t *testing.T) {
+	// On a constant rate that fills a useful count exactly there is nothing to gain by looking ahead, of however many counts.
+	for _, partitions := range []int{48, 10000} {
+		s := DefaultScenario(constant(t, 800, 3))
+		s.CapacityNoise, s.Partitions, s.Max = 0, partitions, partitions
+		o, err := ClairvoyantCost(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !near(o.Lower, 1, 0.02) || !near(o.Upper, 1, 0.05) {
+			t.Errorf("constant rate, %d partitions: got %+v, want 1 and 1", partitions, o)
+		}
 	}
 	// On a wave it lies between the bound and what the same rule pays that knows the future, if that is punctual too.
-	s = DefaultScenario(wavy(t, 1))
+	s := DefaultScenario(wavy(t, 1))
 	s.CapacityNoise, s.LeadJitter, s.CountFrom = 0, 0, 43200
-	o, err = ClairvoyantCost(s)
+	o, err := ClairvoyantCost(s)
 	if err != nil {
 		t.Fatal(err)
 	}
