@@ -196,7 +196,7 @@ func (d decider) run(now time.Time) {
 		d.verdict(VerdictHotPartition)
 	}
 
-	d.sustained = p.mean(0, sc.leadSteps+d.tune.DownSteps) / interval
+	d.sustained = p.mean(0, 0, sc.leadSteps+d.tune.DownSteps) / interval
 	price := s.Promise.price(config.ViolationRatio)
 	d.Level = levelOf(price)
 	demand := p.at[3][ahead] / sc.perReplica

@@ -66,14 +66,15 @@ func (p *paths) raiseTo(q *paths) {
 	}
 }
 
-// mean returns the mean of path j over the first `steps` ticks, in records a tick.
-func (p *paths) mean(j, steps int) float64 {
-	steps = max(1, min(steps, p.steps))
+// mean returns the mean of path j over the ticks from..to, in records a tick.
+func (p *paths) mean(j, from, to int) float64 {
+	to = max(1, min(to, p.steps))
+	from = min(from, to-1)
 	sum := 0.0
-	for _, a := range p.at[j][:steps] {
+	for _, a := range p.at[j][from:to] {
 		sum += a
 	}
-	return sum / float64(steps)
+	return sum / float64(to-from)
 }
 
 // quantileAt interpolates between levels, and extrapolates beyond the highest with an exponential tail.
@@ -202,7 +203,7 @@ const tie = 1 - 1e-9
 // what it saves only grows, and with that the least and the greatest of the cheapest counts do (Topkis, "Minimizing a submodular
 // function on a lattice", Operations Research 26, 1978); what comes late while replicas join (joinLate) is the same whatever waits and
 // arrives. Of the counts that ask for no more once they are there, none is added by more records, and none below the cheapest is taken.
-// What an increase may go to grows with both as well, and so does the lesser of the two.
+// What an increase may go to and what it goes to at least grow with both as well, and so does what lies between.
 func (s *scene) best(p *partitions, current, lowest, highest int, price float64, tune *Tuning) (best, atOnce int) {
 	unit := price * tune.Price / max(s.perReplica, 1e-12)
 	n, more := s.bestIncrease(p, current, highest, unit, tune)
@@ -211,7 +212,8 @@ func (s *scene) best(p *partitions, current, lowest, highest int, price float64,
 		most = max(current, s.mostIncrease(p))
 	}
 	if n > current {
-		return min(n, most), min(more, most)
+		least := s.leastIncrease(p, highest, tune)
+		return min(max(n, least), most), min(max(more, least), most)
 	}
 	n = s.bestDecrease(p, current, lowest, unit, tune)
 	for n < current {
@@ -233,6 +235,14 @@ func (s *scene) best(p *partitions, current, lowest, highest int, price float64,
 		return n, min(more, most)
 	}
 	return n, n
+}
+
+// leastIncrease returns the count that an increase goes to at least: it carries the median of the arrivals when it is there. What falls
+// short by little may be cheaper for as long as the plan looks ahead, but its backlog would grow until the count must rise again.
+func (s *scene) leastIncrease(p *partitions, highest int, tune *Tuning) int {
+	from, to := s.leadSteps, s.leadSteps+tune.upSteps(s.leadSteps)
+	n, _ := p.snap(s.paths.mean(0, from, to) / s.perReplica)
+	return min(n, p.below(highest+1))
 }
 
 // mostIncrease returns the count that an increase may go to. On the path of most arrivals, it serves what arrives when it is there;
@@ -283,7 +293,7 @@ func (s *scene) bestIncrease(p *partitions, current, highest int, unit float64, 
 func (s *scene) bestDecrease(p *partitions, current, lowest int, unit float64, tune *Tuning) int {
 	to := s.leadSteps + tune.DownSteps
 	span := float64(to)
-	sustained := s.paths.mean(0, to)
+	sustained := s.paths.mean(0, 0, to)
 	best := current
 	bestCost := float64(current) + unit*s.excess(0, to, 0, 0, false, tune)/span
 	for i := len(p.useful) - 1; i >= -1; i-- {

@@ -99,15 +99,16 @@ func stepCases() []stepCase {
 }
 
 // TestAStepWithAForecast runs the whole rule, with the standard forecaster and all else learned, over what one sees of a step: a count
-// that settles before it, and one increase, two at most, on it. Where the counts worth having are dense, as with 480 partitions, a third
-// is allowed. A count that is one too few for its slowest consumer may be tried once, but not again.
+// that settles before it, and one increase, two at most, on it. A count that is one too few for its slowest consumer may be tried once, but
+// not again: where the counts worth having are dense, as with 480 partitions, a third increase that takes the last decrease back is allowed.
 func TestAStepWithAForecast(t *testing.T) {
 	for _, c := range stepCases() {
 		t.Run(c.String(), func(t *testing.T) {
 			t.Parallel()
 			counts, at := c.run(t)
 			settled := int(math.Ceil(3*c.lead/c.interval)) + 20
-			tried, ups := 0, 0
+			tried, ups, back := 0, 0, 0
+			from := 0             // the count before the last decrease
 			left := map[int]int{} // how often a count was left for a higher one
 			for i := settled + 1; i < len(counts); i++ {
 				if i == at {
@@ -121,8 +122,14 @@ func TestAStepWithAForecast(t *testing.T) {
 				switch {
 				case i < at && counts[i] < counts[i-1]:
 					tried++
-				case i >= at && counts[i] > counts[i-1]:
+				case i < at:
+				case counts[i] < counts[i-1]:
+					from = counts[i-1]
+				case counts[i] > counts[i-1]:
 					ups++
+					if counts[i] == from {
+						back = 1
+					}
 				}
 				if before := counts[i-1]; i >= at && counts[i] > before && before > counts[i-2] && float64(counts[i]) < 1.25*float64(before) {
 					t.Errorf("%d replicas in the tick after an increase to %d: want a quarter more, or that it waits", counts[i], before)
@@ -130,7 +137,7 @@ func TestAStepWithAForecast(t *testing.T) {
 			}
 			most := 2
 			if c.partitions > 48 {
-				most = 3
+				most += back
 			}
 			if tried > 1 {
 				t.Errorf("at a constant rate the count fell %d times: %v", tried, counts[settled:at])
