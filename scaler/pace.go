@@ -10,6 +10,8 @@ type pace struct {
 	Samples int
 	Age     float64 // of the oldest record at the last tick, in seconds; 0 when not known
 	Stuck   bool    // the oldest record's age grew almost as fast as time: it stands still and does not wait its turn
+	// Grows says that, with the same replicas ready, the oldest record is no younger than that of the last tick was.
+	Grows bool `json:",omitzero"`
 }
 
 const (
@@ -31,6 +33,7 @@ func (p *pace) observe(age series.Value, interval float64, arrivals *calibration
 	before := p.Age
 	p.Age = now
 	p.Stuck = interval > 0 && before >= paceAge && now-before > paceStuck*interval
+	p.Grows = !disturbed && before >= paceAge && now >= before
 	if disturbed || interval <= 0 || expected <= 0 || before < paceAge || now < paceAge {
 		return
 	}

@@ -304,6 +304,11 @@ func (s *State) replicas(rate float64) float64 {
 	return rate / max(perReplica, 1e-12)
 }
 
+// thought returns a rate in replicas as the plan reckons: where one's capacity is a guess, in those that do what is guessed.
+func (s *State) thought(rate float64) float64 {
+	return rate / max(s.Capacity.perReplica().Or(0), 1e-12)
+}
+
 // observeEffect compares the throughput some time after an increase with that before it, while there is a backlog, and says that
 // the increase was ineffective when little of what it should have given came and the backlog still grows: that is on partitions
 // that have all of a consumer already, or wait for something else.
@@ -371,8 +376,9 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 	}
 	if n := int(current); currentKnown && d.DesiredReplicas > n {
 		guess := s.Capacity.guessed() && s.Tried == n
-		// A backlog from before they were ready says nothing of whether they are enough, unless more were there before.
-		own := (s.Settled || s.Tried == n) && d.Reason == ReasonBacklog && o.ReadyReplicas.Or(0) >= current && s.load() <= s.Partitions.work(n)
+		// A backlog from before they were ready says nothing of whether they are enough, unless more were there before or it does not shrink.
+		settled := s.Settled || s.Tried == n || s.Pace.Grows && s.thought(s.Arrivals.Last) <= s.Partitions.work(n)
+		own := settled && d.Reason == ReasonBacklog && o.ReadyReplicas.Or(0) >= current && s.thought(s.Arrivals.Level) <= s.Partitions.work(n)
 		if guess || own {
 			s.TooFew = tooFew{n, s.Arrivals.Level, s.load(), at}
 		}

@@ -38,6 +38,35 @@ func TestADecreaseThatIsTakenBackIsNotMadeAgain(t *testing.T) {
 	}
 }
 
+// TestACountThatABacklogOfItsOwnLeavesIsTooFew: from 6 to 12 of 12 partitions for a backlog, at 595 records/s.
+func TestACountThatABacklogOfItsOwnLeavesIsTooFew(t *testing.T) {
+	measured, guessed := capacity{Mean: 100, Samples: 40}, capacity{LowerBound: 99}
+	for _, tt := range []struct {
+		name           string
+		capacity       capacity
+		settled, grows bool
+		last           float64 // what the last tick brought
+		want           int
+	}{
+		{"it had none before", measured, true, false, 595, 6},
+		{"it was there before they were ready", measured, false, false, 595, 0},
+		{"and they do not get it down", measured, false, true, 595, 6},
+		{"for of late more arrives", measured, false, true, 700, 0},
+		{"they do all that was ever seen", guessed, true, false, 595, 6}, // which is less than arrives
+	} {
+		s := State{
+			Capacity: tt.capacity, Partitions: partitions{Count: 12}, Settled: tt.settled, Pace: pace{Grows: tt.grows},
+			Arrivals: recent{Level: 595, Last: tt.last, Count: 100}, HasDesired: true, Desired: 6,
+		}
+		s.Partitions.derive(12, 595, 100)
+		o := series.Observation{At: start, Interval: 15 * time.Second, ReadyReplicas: series.Of(6)}
+		s.Record(&Decision{At: start, CurrentReplicas: series.Of(6), DesiredReplicas: 12, planned: 12, Reason: ReasonBacklog}, &o)
+		if got := s.TooFew.Replicas; got != tt.want {
+			t.Errorf("%s: %d were too few, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
 // TestATrialWaitsWhereItCouldLeaveSomethingLate: 48 partitions, an objective of 30 s and ticks of 15 s.
 func TestATrialWaitsWhereItCouldLeaveSomethingLate(t *testing.T) {
 	for _, tt := range []struct {
