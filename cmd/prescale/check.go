@@ -42,7 +42,8 @@ opened.
 With --connect, the clusters of the configuration are asked too, as the daemon would ask: whether
 they answer with its security, whether groups and topics of the policies are there, whether its user
 has the rights, and whether the topics of the event log are kept as they should be: partitions,
-cleanup.policy, retention, replicas, min.insync.replicas. Nothing is changed or created.
+cleanup.policy, retention, replicas, min.insync.replicas. Each Prometheus server is asked the
+histories of the policies that name it. Nothing is changed or created.
 
 With --kubeconfig, the cluster's ScalePolicies and HPAs are read, and what keeps an HPA from doing
 what its policy says is reported: its tolerance, a target of the wrong type, bounds, more replicas
@@ -59,7 +60,7 @@ mistake in the configuration or the flags.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
 	cmd.Flags().StringVar(&o.config, "config", "", "configuration `FILE` of a daemon")
-	cmd.Flags().BoolVar(&o.connect, "connect", false, "ask the Kafka clusters of --config too")
+	cmd.Flags().BoolVar(&o.connect, "connect", false, "ask the Kafka clusters and Prometheus servers of --config too")
 	cmd.Flags().StringVar(&o.kubeconfig, "kubeconfig", "", "cluster to look at: a kubeconfig `FILE`, or in-cluster")
 	cmd.Flags().StringVarP(&o.namespace, "namespace", "n", "", "look at this `NAMESPACE` only")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "text", "text or json")
@@ -98,7 +99,7 @@ func (o *checkOptions) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
-	var found []kafkaFinding // nil where nobody asked
+	var found, servers []finding // nil where nobody asked
 	if o.connect {
 		policies, err := checkedPolicies(cfg, report)
 		if err != nil {
@@ -107,11 +108,14 @@ func (o *checkOptions) run(cmd *cobra.Command) error {
 		if found, err = lookAtKafka(cmd.Context(), cfg, policies); err != nil {
 			return err
 		}
+		if servers, err = lookAtPrometheus(cmd.Context(), cfg, policies); err != nil {
+			return err
+		}
 	}
-	if err := o.print(cmd.OutOrStdout(), cfg, report, found); err != nil {
+	if err := o.print(cmd.OutOrStdout(), cfg, report, found, servers); err != nil {
 		return err
 	}
-	if len(found) > 0 || report != nil && !report.Good() {
+	if len(found) > 0 || len(servers) > 0 || report != nil && !report.Good() {
 		return errFindings
 	}
 	return nil
@@ -134,23 +138,26 @@ func checkedPolicies(cfg config.Config, report *kube.Report) ([]pipeline.Policy,
 	return policies, nil
 }
 
-// print writes the report of a Kubernetes cluster where there is one, else what the configuration holds, and what was found on Kafka.
-func (o *checkOptions) print(w io.Writer, cfg config.Config, report *kube.Report, found []kafkaFinding) error {
+// print writes the report of a Kubernetes cluster where there is one, else what the configuration holds, and what was found on Kafka
+// and of the Prometheus servers.
+func (o *checkOptions) print(w io.Writer, cfg config.Config, report *kube.Report, found, servers []finding) error {
 	if o.output == "json" {
 		encoder := json.NewEncoder(w)
 		encoder.SetIndent("", "  ")
 		if report != nil {
 			return encoder.Encode(struct {
 				*kube.Report
-				Kafka []kafkaFinding `json:"kafka,omitzero"`
-			}{report, found})
+				Kafka      []finding `json:"kafka,omitzero"`
+				Prometheus []finding `json:"prometheus,omitzero"`
+			}{report, found, servers})
 		}
 		return encoder.Encode(struct {
-			Config   string         `json:"config"`
-			Clusters int            `json:"clusters"`
-			Policies int            `json:"policies"`
-			Kafka    []kafkaFinding `json:"kafka,omitzero"`
-		}{o.config, len(cfg.Clusters), len(cfg.Policies), found})
+			Config     string    `json:"config"`
+			Clusters   int       `json:"clusters"`
+			Policies   int       `json:"policies"`
+			Kafka      []finding `json:"kafka,omitzero"`
+			Prometheus []finding `json:"prometheus,omitzero"`
+		}{o.config, len(cfg.Clusters), len(cfg.Policies), found, servers})
 	}
 	if report == nil {
 		fmt.Fprintf(w, "%s: ok: %d clusters, %d policies\n", o.config, len(cfg.Clusters), len(cfg.Policies))
@@ -158,19 +165,19 @@ func (o *checkOptions) print(w io.Writer, cfg config.Config, report *kube.Report
 		return err
 	}
 	if o.connect {
-		return printKafka(w, cfg, found)
+		return printFound(w, cfg, found, servers)
 	}
 	return nil
 }
 
-// printKafka prints a line for each finding, and one for each cluster without.
-func printKafka(w io.Writer, cfg config.Config, found []kafkaFinding) error {
+// printFound prints a line for each finding, and one for each cluster and each Prometheus server without.
+func printFound(w io.Writer, cfg config.Config, kafka, prometheus []finding) error {
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(table, "CLUSTER\tFOUND")
-	for _, name := range slices.Sorted(maps.Keys(cfg.Clusters)) {
+	show := func(name string, found []finding, of func(finding) bool) {
 		well := true
 		for _, f := range found {
-			if f.Cluster == name {
+			if of(f) {
 				well = false
 				fmt.Fprintf(table, "%s\t%s\n", name, f)
 			}
@@ -178,6 +185,12 @@ func printKafka(w io.Writer, cfg config.Config, found []kafkaFinding) error {
 		if well {
 			fmt.Fprintf(table, "%s\tok\n", name)
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Clusters)) {
+		show(name, kafka, func(f finding) bool { return f.Cluster == name })
+	}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Prometheus)) {
+		show("prometheus."+name, prometheus, func(f finding) bool { return f.Server == name })
 	}
 	return table.Flush()
 }

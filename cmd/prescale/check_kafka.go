@@ -21,9 +21,11 @@ import (
 	"github.com/prescale/prescale/metrics/eventlog"
 )
 
-// kafkaFinding is something on a Kafka cluster that is not as the daemon needs it.
-type kafkaFinding struct {
-	Cluster string `json:"cluster"`
+// finding is something on a Kafka cluster, or of a Prometheus server, that is not as the daemon needs it.
+type finding struct {
+	// Cluster or Server is the name that the configuration gives it.
+	Cluster string `json:"cluster,omitempty"`
+	Server  string `json:"server,omitempty"`
 	// Subject is what is meant, such as "policy ai/inference" or "topic prescale.decisions".
 	Subject string `json:"subject"`
 	// Message says what is wrong, Remedy what to do where the message does not say it.
@@ -31,7 +33,7 @@ type kafkaFinding struct {
 	Remedy  string `json:"remedy,omitempty"`
 }
 
-func (f kafkaFinding) String() string {
+func (f finding) String() string {
 	text := f.Subject + ": " + f.Message
 	if f.Remedy != "" {
 		text += "; " + f.Remedy
@@ -44,14 +46,14 @@ const lookWithin = 20 * time.Second
 
 // lookAtKafka asks each cluster of the configuration, as the daemon would, for what the policies need, and the one that keeps the
 // event log for what that needs. It changes nothing. The findings are sorted by cluster.
-func lookAtKafka(ctx context.Context, cfg config.Config, policies []pipeline.Policy) ([]kafkaFinding, error) {
+func lookAtKafka(ctx context.Context, cfg config.Config, policies []pipeline.Policy) ([]finding, error) {
 	opened, err := openClusters(cfg, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
 	defer opened.close()
 	logConfig, logCluster := cfg.EventLogConfig()
-	found := []kafkaFinding{}
+	found := []finding{}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Clusters)) {
 		l := look{clusters: opened, cluster: name}
 		for _, p := range policies {
@@ -80,13 +82,13 @@ type look struct {
 	clusters *clusters
 	cluster  string
 	policies []pipeline.Policy
-	found    []kafkaFinding
+	found    []finding
 }
 
 func (l *look) add(subject, message, remedy string) {
 	// What the collector says names the cluster first, which stands in a column of its own here.
 	message = strings.TrimPrefix(message, "cluster "+l.cluster+": ")
-	l.found = append(l.found, kafkaFinding{l.cluster, subject, message, remedy})
+	l.found = append(l.found, finding{Cluster: l.cluster, Subject: subject, Message: message, Remedy: remedy})
 }
 
 // collect collects once, and reports whether the cluster answers.
@@ -114,7 +116,7 @@ func (l *look) collect(ctx context.Context) bool {
 		}
 		for _, problem := range r.Observation.Problems {
 			remedy := ""
-			if r.Group.State == "Absent" && strings.HasPrefix(problem, "group ") {
+			if problem == r.Group.Absence {
 				remedy = "start the group's consumers, or mend kafka.group"
 			}
 			l.add(subject, problem, remedy)

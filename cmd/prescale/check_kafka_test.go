@@ -48,6 +48,8 @@ func TestCheckConnects(t *testing.T) {
 		{"other shards than the log's", "kafka: {group: workers, topics: [orders]}", "eventLog: {prefix: old, shards: 4}", 1,
 			[]string{"main     topic old.observations: it has 3 partitions, the configuration says 4 shards; set eventLog.shards to 3"}},
 		{"a log in memory needs no topics", "kafka: {group: workers, topics: [orders]}", "log: memory\neventLog: {prefix: old, shards: 4}", 0, []string{"main     ok"}},
+		{"a Prometheus server that is not there", "kafka: {group: workers, topics: [orders]}", "prometheus: {main: {url: 'http://127.0.0.1:1'}}", 1,
+			[]string{"main             ok\nprometheus.main  server: query http://127.0.0.1:1: "}},
 		{"a cluster that is down", "kafka: {group: workers, topics: [orders]}", "", 1, []string{"down     brokers: ", "nothing listens there"}},
 	} {
 		if tt.rest != "" {
@@ -80,7 +82,7 @@ func TestCheckConnects(t *testing.T) {
 		}
 		stdout.Reset()
 		_ = run(t.Context(), []string{"check", "--config", file, "--connect", "-o", "json"}, &stdout, &stderr)
-		var report struct{ Kafka []kafkaFinding }
+		var report struct{ Kafka []finding }
 		if err := json.Unmarshal(stdout.Bytes(), &report); err != nil || len(report.Kafka) != 1 || report.Kafka[0].Subject != "topic answers" || report.Kafka[0].Remedy == "" {
 			t.Errorf("as JSON: %v, %s", err, stdout.String())
 		}

@@ -72,6 +72,9 @@ type Group struct {
 	// State is the broker's word for it ("Stable", "Empty", "PreparingRebalance"), "Absent" for a group that is not on the
 	// cluster, or "" when not known.
 	State string
+	// Absence is the one of Observation.Problems that says that the group is not on the cluster, "" where it is, has commits left, or
+	// that is not known.
+	Absence string
 	// Assigned is how many members have at least one partition, missing when not known.
 	Assigned series.Value
 	// Rebalances counts the rebalances seen since collecting began.

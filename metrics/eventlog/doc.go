@@ -36,8 +36,9 @@
 //	$acl --operation Write --transactional-id prescale.shard- --resource-pattern-type prefixed
 //
 // AlterConfigs on the group lets ProtocolAuto take the protocol of KIP-848 where brokers allow so short a session; without it the
-// classic one is used. Who only reads (History, Check, a Follower) needs Read on the topics. TestRights holds this to be true, and
-// Inspect tells what is missing. The collector's rights are in its own package.
+// classic one is used, and with ProtocolConsumer sessions last as long as brokers like. Who only reads (History, Check, a Follower)
+// needs Read on the topics. TestRights holds this to be true, and Inspect tells what is missing. The collector's rights are in its own
+// package.
 //
 // The package stores states and decisions as opaque bytes: it knows nothing of forecasters and scalers. It collects and
 // decides nothing.

@@ -13,9 +13,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// alterGroup sets configs of a consumer group on the brokers (KIP-848, "Group Configurations").
-func alterGroup(ctx context.Context, client *kgo.Client, group string, configs map[string]string) error {
+// alterGroup sets configs of a consumer group on the brokers (KIP-848, "Group Configurations"), or only asks whether they would do so.
+func alterGroup(ctx context.Context, client *kgo.Client, group string, configs map[string]string, ask bool) error {
 	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+	req.ValidateOnly = ask
 	resource := kmsg.NewIncrementalAlterConfigsRequestResource()
 	resource.ResourceType = kmsg.ConfigResourceTypeGroupConfig
 	resource.ResourceName = group

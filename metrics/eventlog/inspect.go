@@ -32,7 +32,7 @@ func Inspect(ctx context.Context, client *kgo.Client, cfg Config) ([]*SetupError
 		}
 		problems = append(problems, found...)
 	}
-	for _, may := range []func(context.Context, *kgo.Client, Config) (*SetupError, error){mayJoin, mayWrite} {
+	for _, may := range []func(context.Context, *kgo.Client, Config) (*SetupError, error){mayJoin, maySetTimeouts, mayWrite} {
 		problem, err := may(ctx, client, cfg)
 		if err != nil {
 			return nil, err
@@ -154,6 +154,29 @@ func mayJoin(ctx context.Context, client *kgo.Client, cfg Config) (*SetupError, 
 		return &SetupError{"group " + cfg.group(), "this user may not Read it", "run kafka-acls.sh --add --allow-principal User:NAME --operation Read --group " + cfg.group()}, nil
 	}
 	return nil, unlessAnswer("ask for group "+cfg.group(), err)
+}
+
+// maySetTimeouts asks whether the group of ProtocolConsumer would get the session timeout that was asked for. It works without, with
+// the brokers' own timeout; ProtocolAuto takes the classic protocol then, which needs no such right.
+func maySetTimeouts(ctx context.Context, client *kgo.Client, cfg Config) (*SetupError, error) {
+	if cfg.Protocol != ProtocolConsumer {
+		return nil, nil
+	}
+	err := setGroupTimeouts(ctx, client, cfg, true)
+	subject, kept := "group "+cfg.group(), "so it keeps the brokers' session timeout (45s unless changed) and a dead owner is noticed that late"
+	switch {
+	case err == nil:
+		return nil, nil
+	case errors.Is(err, kerr.GroupAuthorizationFailed):
+		return &SetupError{subject, "this user may not AlterConfigs of it, " + kept,
+			"run kafka-acls.sh --add --allow-principal User:NAME --operation AlterConfigs --group " + cfg.group()}, nil
+	case errors.Is(err, kerr.InvalidConfig):
+		return &SetupError{subject, fmt.Sprintf("the brokers do not let it have a session timeout of %v, %s (%v)", cfg.SessionTimeout, kept, err),
+			"set group.consumer.min.session.timeout.ms and group.consumer.min.heartbeat.interval.ms on the brokers, or leave eventLog.protocol at auto"}, nil
+	case errors.Is(err, kerr.UnsupportedVersion):
+		return &SetupError{subject, err.Error(), "leave eventLog.protocol at auto"}, nil
+	}
+	return nil, unlessAnswer("ask for the timeouts of "+subject, err)
 }
 
 // mayWrite asks whether the user may write as the shards do, by ending transactions of a producer that there is not: a broker looks at

@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/prescale/prescale/hack/kafka"
@@ -135,6 +136,37 @@ func TestRights(t *testing.T) {
 	t.Run("nothing", func(t *testing.T) {
 		grant(t, "group", "id", "create", "read", "write", "configs")
 		inspect(t, "topic prescale.observations: this user may not Describe it; run kafka-acls.sh --add --allow-principal User:NAME --operation Read --operation Write")
+	})
+	// The protocol of KIP-848 works without, with sessions as long as brokers like.
+	t.Run("no timeouts", func(t *testing.T) {
+		grant(t)
+		cfg.Protocol = ProtocolConsumer
+		defer func() { cfg.Protocol = ProtocolClassic }()
+		inspect(t, "group prescale.owners: this user may not AlterConfigs of it, so it keeps the brokers' session timeout")
+		acl := kadm.NewACLs().Groups(cfg.group()).Operations(kadm.OpAlterConfigs).ResourcePatternType(kadm.ACLPatternLiteral).Allow("User:prescale").AllowHosts()
+		if _, err := admin.CreateACLs(t.Context(), acl); err != nil {
+			t.Fatal(err)
+		}
+		inspect(t, "group prescale.owners: the brokers do not let it have a session timeout of "+cfg.SessionTimeout.String())
+		cfg := cfg
+		cfg.SessionTimeout, cfg.Heartbeat = 50*time.Second, 5*time.Second
+		if problem, err := maySetTimeouts(t.Context(), client, cfg); problem != nil || err != nil {
+			t.Errorf("with the right, and longer than the brokers' least: %v, %v", problem, err)
+		}
+		// It was asked, not done.
+		req := kmsg.NewPtrDescribeConfigsRequest()
+		resource := kmsg.NewDescribeConfigsRequestResource()
+		resource.ResourceType, resource.ResourceName = kmsg.ConfigResourceTypeGroupConfig, cfg.group()
+		req.Resources = append(req.Resources, resource)
+		described, err := req.RequestWith(t.Context(), newClient(t, []kgo.Opt{kgo.SeedBrokers(broker.Bootstrap()...)}))
+		if err != nil || len(described.Resources) != 1 || len(described.Resources[0].Configs) == 0 {
+			t.Fatalf("the group's settings: %+v, %v", described, err)
+		}
+		for _, c := range described.Resources[0].Configs {
+			if c.Value != nil && *c.Value == "50000" {
+				t.Errorf("%s was set", c.Name)
+			}
+		}
 	})
 	// Who reads needs no more than Read on the topics.
 	t.Run("reading", func(t *testing.T) {

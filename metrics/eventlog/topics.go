@@ -269,7 +269,7 @@ func chooseProtocol(ctx context.Context, client *kgo.Client, cfg Config, log *sl
 	// Brokers that come and go must not make this replica choose otherwise than the others.
 	asking, cancel := context.WithTimeout(ctx, protocolPatience)
 	defer cancel()
-	_, err := retry(asking, func() (struct{}, error) { return struct{}{}, setGroupTimeouts(asking, client, cfg) })
+	_, err := retry(asking, func() (struct{}, error) { return struct{}{}, setGroupTimeouts(asking, client, cfg, false) })
 	switch {
 	case err == nil:
 		return ProtocolConsumer
@@ -285,8 +285,8 @@ func chooseProtocol(ctx context.Context, client *kgo.Client, cfg Config, log *sl
 // protocolPatience bounds how long the brokers are asked before the classic protocol is taken, which all of them have.
 const protocolPatience = 30 * time.Second
 
-// setGroupTimeouts tells the broker the session timeout and heartbeat of a group of KIP-848.
-func setGroupTimeouts(ctx context.Context, client *kgo.Client, cfg Config) error {
+// setGroupTimeouts tells the broker the session timeout and heartbeat of a group of KIP-848, or only asks whether it may.
+func setGroupTimeouts(ctx context.Context, client *kgo.Client, cfg Config, ask bool) error {
 	versions, err := kadm.NewClient(client).ApiVersions(ctx)
 	if err != nil {
 		return fmt.Errorf("ask for the brokers' versions: %w", err)
@@ -303,5 +303,5 @@ func setGroupTimeouts(ctx context.Context, client *kgo.Client, cfg Config) error
 	return alterGroup(ctx, client, cfg.group(), map[string]string{
 		"consumer.session.timeout.ms":    strconv.FormatInt(cfg.SessionTimeout.Milliseconds(), 10),
 		"consumer.heartbeat.interval.ms": strconv.FormatInt(cfg.Heartbeat.Milliseconds(), 10),
-	})
+	}, ask)
 }

@@ -68,10 +68,19 @@ func Prometheus(ctx context.Context, client *http.Client, server, query string, 
 			}
 		})
 		if err != nil {
-			return nil, fmt.Errorf("query %s: %w", server, err)
+			return nil, fmt.Errorf("query %s: %w", withoutPassword(server), err)
 		}
 	}
 	return s, nil
+}
+
+// withoutPassword returns an address as messages may show it.
+func withoutPassword(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "the server"
+	}
+	return u.Redacted()
 }
 
 // queryTimeout bounds one range query.

@@ -77,8 +77,9 @@ func (c *Collector) observeTarget(t *target, now, readAt time.Time, result *coll
 		return
 	}
 	if g.state == stateAbsent && g.problem == nil && g.readTick == c.tick && !g.positioned() {
-		problems.add("group %s is not on cluster %s: its lag counts from where its reset policy (%s) will start it",
+		result.Group.Absence = fmt.Sprintf("group %s is not on cluster %s: its lag counts from where its reset policy (%s) will start it",
 			g.name, c.config.Cluster, t.Reset)
+		problems.add("%s", result.Group.Absence)
 	}
 	if g.membersProblem != nil {
 		problems.add("members of group %s are not known: %v", g.name, g.membersProblem)
