@@ -36,20 +36,30 @@ func (s *State) tooFew(at time.Time) int {
 // takenBack returns the count that was gone down to, and left again, when no more was forecast than the `sustained` records per second of
 // now, or hardly more; 0 where there was none.
 func (s *State) takenBack(sustained float64, at time.Time) int {
-	return s.TakenBack.under(sustained, s.replicas(sustained), at, backKept)
+	f, share := s.TakenBack, 1-(1-fewShare)*s.chance()
+	f.Rate, f.Load = f.Rate*share/fewShare, f.Load*share/fewShare
+	return f.under(sustained, s.replicas(sustained), at, backKept)
 }
 
-// A decrease is taken back by an increase of the plan's within backSpan, unless its forecast is beyond backMore of that of the decrease:
+// A decrease is taken back by an increase of the plan's within backSpan, unless its forecast is by backMore above that of the decrease:
 // then what arrives has changed, and else it is chance that made both, since noise of 10 % moves the median forecast by 2 % (standard
-// deviation). For backKept from then on it is not made again: what chance did it does in the next hours too, and by then the time of
+// deviation), and more in proportion. For backKept from then on it is not made again: what chance did it does in the next hours too, and by then the time of
 // day is another. Where the next count up is more than one replica and more than backStep of it away, the lower one saves enough to be
 // gone down to every time.
 const (
 	backSpan = time.Hour
 	backKept = 4 * time.Hour
-	backMore = 1.1
+	backMore = 0.1
 	backStep = 1.25
 )
+
+// chance returns how many times as much as noise of calmNoise what arrives varies from tick to tick, 1 where it varies less and mostChance
+// where it varies more.
+func (s *State) chance() float64 {
+	return min(max(1, 1.25*s.Arrivals.Noise/max(calmNoise*s.Arrivals.Level, 1e-12)), mostChance) // of a normal variable, see fromRecent
+}
+
+const calmNoise, mostChance = 0.1, 5
 
 // noteChange learns from d whether the plan takes the last decrease back.
 func (s *State) noteChange(d *Decision) {
@@ -63,7 +73,7 @@ func (s *State) noteChange(d *Decision) {
 	switch {
 	case d.DesiredReplicas < n:
 		s.Down = tooFew{d.DesiredReplicas, d.sustained, s.replicas(d.sustained), d.At}
-	case d.planned <= n || down.Replicas != n || d.At.Sub(down.At) > backSpan || d.sustained > backMore*down.Rate:
+	case d.planned <= n || down.Replicas != n || d.At.Sub(down.At) > backSpan || d.sustained > (1+backMore*s.chance())*down.Rate:
 	case float64(s.Partitions.above(n)) <= max(float64(n+1), backStep*float64(n)):
 		s.TakenBack = down
 		s.TakenBack.At = d.At

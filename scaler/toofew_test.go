@@ -12,6 +12,7 @@ func TestADecreaseThatIsTakenBackIsNotMadeAgain(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
 		partitions int
+		noise      float64       // relative, from tick to tick
 		planned    int           // what the plan asks for from 7 on
 		forecast   float64       // when it does
 		stay       time.Duration // and how long after the decrease
@@ -19,15 +20,20 @@ func TestADecreaseThatIsTakenBackIsNotMadeAgain(t *testing.T) {
 		after      time.Duration // and how much
 		want       int
 	}{
-		{"by chance", 48, 8, 630, 10 * time.Minute, 600, 20 * time.Minute, 7},
-		{"later", 48, 8, 630, 10 * time.Minute, 600, 5 * time.Hour, 0},
-		{"less arrives", 48, 8, 630, 10 * time.Minute, 570, 20 * time.Minute, 0},
-		{"more arrived", 48, 8, 700, 10 * time.Minute, 600, 20 * time.Minute, 0},
-		{"after hours", 48, 8, 630, 2 * time.Hour, 600, 20 * time.Minute, 0},
-		{"for a schedule", 48, 7, 600, 10 * time.Minute, 600, 20 * time.Minute, 0},
-		{"a long way up", 14, 14, 630, 10 * time.Minute, 600, 20 * time.Minute, 0}, // 7 replicas have two partitions each, as have 8 to 13
+		{"by chance", 48, 0.05, 8, 630, 10 * time.Minute, 600, 20 * time.Minute, 7},
+		{"later", 48, 0.05, 8, 630, 10 * time.Minute, 600, 5 * time.Hour, 0},
+		{"less arrives", 48, 0.05, 8, 630, 10 * time.Minute, 570, 20 * time.Minute, 0},
+		{"more arrived", 48, 0.05, 8, 700, 10 * time.Minute, 600, 20 * time.Minute, 0},
+		{"more arrived, by chance", 48, 0.2, 8, 700, 10 * time.Minute, 600, 20 * time.Minute, 7},
+		{"less arrives, by chance", 48, 0.2, 8, 630, 10 * time.Minute, 570, 20 * time.Minute, 7},
+		{"more than chance makes", 48, 0.2, 8, 730, 10 * time.Minute, 600, 20 * time.Minute, 0},
+		{"less than chance makes", 48, 0.2, 8, 630, 10 * time.Minute, 560, 20 * time.Minute, 0},
+		{"after hours", 48, 0.05, 8, 630, 2 * time.Hour, 600, 20 * time.Minute, 0},
+		{"for a schedule", 48, 0.05, 7, 600, 10 * time.Minute, 600, 20 * time.Minute, 0},
+		{"a long way up", 14, 0.05, 14, 630, 10 * time.Minute, 600, 20 * time.Minute, 0}, // 7 replicas have two partitions each, as have 8 to 13
 	} {
 		s := State{Capacity: capacity{Mean: 100, Samples: 40}, Partitions: partitions{Count: tt.partitions}}
+		s.Arrivals = recent{Level: 600, Noise: 0.8 * tt.noise * 600} // the mean of the errors of a normal variable
 		s.Partitions.derive(96, 600, 100)
 		s.noteChange(&Decision{At: start, CurrentReplicas: series.Of(8), DesiredReplicas: 7, planned: 7, sustained: 600})
 		back := start.Add(tt.stay)
