@@ -28,3 +28,41 @@ func TestRequirementIsTheLargestOverAllSpans(t *testing.T) {
 		}
 	}
 }
+
+// TestAPathIsRightAsOftenAsItSays begins with paths half as far from the median as single arrivals are, and as far: sums of six spread less.
+func TestAPathIsRightAsOftenAsItSays(t *testing.T) {
+	const horizon, room, learn, count = 6, 1.5, 20_000, 60_000
+	for _, wide := range []float64{0.5, 1} {
+		random := rand.New(rand.NewPCG(11, 0))
+		var c calibration
+		var span [horizon]float64
+		var made [horizon][pathCount]float64
+		var misses [pathCount]float64
+		for i := range learn + count {
+			x := 100 + 20*random.NormFloat64()
+			copy(span[:], span[1:])
+			span[horizon-1] = x
+			c.observe(x, room)
+			actual := requirement(span[:], room)
+			told := &made[i%horizon]
+			for j := range pathCount {
+				if i >= learn && actual > told[j] {
+					misses[j]++
+				}
+				var path [horizon]float64
+				for k := range path {
+					path[k] = 100 + c.scale(j)*wide*20*gaussian[j]
+				}
+				told[j] = requirement(path[:], room)
+			}
+			c.note(horizon, *told)
+		}
+		for j := 1; j < pathCount; j++ {
+			// The misses of one burst come together, as many as the horizon has ticks: so many bursts are counted, give or take their root.
+			want := count * (1 - pathLevels[j])
+			if off := 4 * math.Sqrt(want*horizon); math.Abs(misses[j]-want) > off {
+				t.Errorf("paths %g times as wide, level %g: got %g misses, want %.0f give or take %.0f", wide, pathLevels[j], misses[j], want, off)
+			}
+		}
+	}
+}
