@@ -566,3 +566,24 @@ func TestDecideAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations a tick, want 0", n)
 	}
 }
+
+// TestARecordThatStandsStillAddsNothing: for a quarter of an hour one of 48 partitions is not read, and nobody tells what waits on each.
+func TestARecordThatStandsStillAddsNothing(t *testing.T) {
+	w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 48, ready: 10}
+	for range 200 {
+		w.step(700)
+	}
+	still := 0.0
+	w.hide = func(o *series.Observation) {
+		still++
+		share := o.ArrivalRecords.Or(0) / 48
+		o.ConsumedRecords = series.Of(o.ConsumedRecords.Or(0) - share)
+		o.LagRecords, o.LagSeconds = series.Of(o.LagRecords.Or(0)+still*share), series.Of(15*still)
+	}
+	before := w.ready
+	for i := range 60 {
+		if d := w.step(700); d.DesiredReplicas > before {
+			t.Fatalf("tick %d after it stood still: %d replicas because of %s, want the %d before", i, d.DesiredReplicas, d.Reason, before)
+		}
+	}
+}
