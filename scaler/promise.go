@@ -85,7 +85,7 @@ func (p *promise) observe(config *Config, o *series.Observation, consumedRate, a
 	if late > ratio {
 		p.LateAt = o.At.Round(0).UTC()
 	}
-	eta := min(dailyDecay/(max(ratio, leastRatio)*ticksDay), 0.3)
+	eta := dailyDecay / (max(ratio, leastRatio) * ticksDay)
 	half := episodeShare * ratio
 	if float64(ticks) < ticksDay {
 		half = firstDayShare * ratio

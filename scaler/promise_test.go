@@ -93,7 +93,7 @@ func TestPriceRisesOnTheFirstLateDayAfterACalm(t *testing.T) {
 	}
 }
 
-// What a day without a late record takes back of the price: less where so few are allowed that days without one are to be expected.
+// What a day without a late record takes back of the price, however many ticks it has: less where so few are allowed that days without one are to be expected.
 func TestATightPromiseRemembersABurst(t *testing.T) {
 	for _, tt := range []struct {
 		interval time.Duration
@@ -104,6 +104,8 @@ func TestATightPromiseRemembersABurst(t *testing.T) {
 		{15 * time.Second, 0.001, 2},
 		{15 * time.Second, 0.003, 2},
 		{5 * time.Second, 0.0003, 0.6},
+		{time.Minute, 0.0003, 0.6},
+		{5 * time.Minute, 0.001, 2},
 	} {
 		config := testConfig()
 		config.ViolationRatio = tt.ratio
