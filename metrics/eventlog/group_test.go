@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -73,5 +74,74 @@ func TestAnOwnerOutlivesItsCoordinator(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAnOwnerKeepsItsShardsWhileNobodyCoordinates has the coordinator's place empty for two sessions, as while brokers elect another
+// one, which then takes the members for those that they were.
+func TestAnOwnerKeepsItsShardsWhileNobodyCoordinates(t *testing.T) {
+	fake, opts := fakeKafka(t)
+	cfg := testConfig("a")
+	cfg.SessionTimeout, cfg.Heartbeat, cfg.Protocol = time.Second, 100*time.Millisecond, ProtocolClassic
+	o, err := NewOwner(cfg, opts, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served, ended, done := make(chan int32, 100), make(chan error, 100), make(chan error, 1)
+	go func() {
+		done <- o.Run(ctx, func(ctx context.Context, s *Shard) error {
+			served <- s.Number
+			<-ctx.Done()
+			ended <- context.Cause(ctx)
+			return nil
+		})
+	}()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	for range cfg.Shards {
+		select {
+		case <-served:
+		case <-time.After(30 * time.Second):
+			t.Fatal("the owner has not all shards within 30s")
+		}
+	}
+	back := time.Now().Add(2 * cfg.SessionTimeout)
+	fake.ControlKey(int16(kmsg.FindCoordinator), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		req := kreq.(*kmsg.FindCoordinatorRequest)
+		if time.Now().After(back) {
+			return nil, nil, false
+		}
+		resp := req.ResponseKind().(*kmsg.FindCoordinatorResponse)
+		resp.ErrorCode = kerr.CoordinatorNotAvailable.Code
+		for _, key := range req.CoordinatorKeys {
+			resp.Coordinators = append(resp.Coordinators, kmsg.FindCoordinatorResponseCoordinator{Key: key, ErrorCode: kerr.CoordinatorNotAvailable.Code})
+		}
+		return resp, nil, true
+	})
+	heard := make(chan struct{}, 100)
+	fake.ControlKey(int16(kmsg.Heartbeat), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		resp := kreq.ResponseKind().(*kmsg.HeartbeatResponse)
+		if time.Now().Before(back) {
+			resp.ErrorCode = kerr.NotCoordinator.Code
+		} else {
+			heard <- struct{}{}
+		}
+		return resp, nil, true
+	})
+	for range 3 {
+		select {
+		case <-heard:
+		case cause := <-ended:
+			t.Fatalf("the owner let go of a shard: %v", cause)
+		case <-time.After(30 * time.Second):
+			t.Fatal("no heartbeat to the new coordinator within 30s")
+		}
 	}
 }

@@ -109,6 +109,11 @@ func (o *Owner) join(protocol Protocol) (*kgo.Client, error) {
 		kgo.SessionTimeout(o.cfg.SessionTimeout),
 		kgo.HeartbeatInterval(o.cfg.Heartbeat),
 		kgo.RebalanceTimeout(rebalanceTimeout),
+		// While the group's coordinator is being replaced nobody is put out of the group, and its successor gives every member a
+		// session's time again. Left at the session timeout, a member of a classic group gives up before there is one, lets go of
+		// its shards and joins anew, for which all others let go of theirs as well.
+		kgo.RetryTimeout(rebalanceTimeout),
+		kgo.RetryBackoffFn(func(tries int) time.Duration { return min(time.Duration(tries)*minPause, o.cfg.Heartbeat) }),
 		kgo.RequestTimeoutOverhead(requestPatience),
 		kgo.MetadataMinAge(250*time.Millisecond),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, m map[string][]int32) {
@@ -134,7 +139,7 @@ func (o *Owner) join(protocol Protocol) (*kgo.Client, error) {
 	return client, nil
 }
 
-// rebalanceTimeout is how long the group waits for a member to hand shards over.
+// rebalanceTimeout is how long the group waits for a member to hand shards over, and a member for the group to answer.
 const rebalanceTimeout = 30 * time.Second
 
 func (o *Owner) owned() []int32 {
