@@ -176,6 +176,9 @@ func (f *backtestFlags) run(ctx context.Context, stdout, stderr io.Writer, chang
 	return result.print(stdout, f.price > 0)
 }
 
+// mostPartitions is more than a Kafka cluster has. A hundred thousand take a minute for each day of history.
+const mostPartitions = 200_000
+
 // check says which flags cannot be, all of them at once. A default of 0 stands for something else, which nobody means who gives it.
 func (f *backtestFlags) check(given func(flag string) bool) error {
 	finite := func(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
@@ -192,7 +195,7 @@ func (f *backtestFlags) check(given func(flag string) bool) error {
 		{"lead-time", f.lead, f.lead >= 0, "0 or more"},
 		{"node-replicas", f.nodeReplicas, f.nodeReplicas >= 0, "0 or more"},
 		{"node-lead-time", f.nodeLead, f.nodeLead >= 0, "0 or more"},
-		{"partitions", f.partitions, f.partitions >= 1, "1 or more"},
+		{"partitions", f.partitions, f.partitions >= 1 && f.partitions <= mostPartitions, fmt.Sprintf("from 1 to %d", mostPartitions)},
 		{"pause", f.pause, f.pause >= 0, "0 or more"},
 		{"objective", f.objective, f.objective > 0, "more than 0"},
 		{"violation-ratio", f.ratio, f.ratio > 0 && f.ratio < 1, "a share between 0 and 1, such as 0.001"},
@@ -200,6 +203,7 @@ func (f *backtestFlags) check(given func(flag string) bool) error {
 		{"max", f.maximum, f.maximum >= 1 || !given("max"), "1 or more"},
 		{"price", f.price, finite(f.price) && f.price >= 0, "0 or more"},
 		{"interval", f.tick, f.tick > 0, "more than 0, such as 15s"},
+		{"min", f.minimum, f.minimum <= f.maximum || !given("min") || !given("max"), fmt.Sprintf("at most --max, which is %d", f.maximum)},
 	} {
 		if !flag.ok {
 			errs = append(errs, fmt.Errorf("--%s: %v: want %s", flag.name, flag.value, flag.want))

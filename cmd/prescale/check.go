@@ -19,7 +19,7 @@ import (
 )
 
 // errFindings makes check exit with 1 when it found something.
-var errFindings = errors.New("not every policy is followed: see the findings")
+var errFindings = errors.New("not all is well: see what was found")
 
 type checkOptions struct {
 	config, kubeconfig, namespace, output string

@@ -17,9 +17,15 @@ import (
 // liveTimeout bounds the question to a daemon, which answers from memory.
 const liveTimeout = 10 * time.Second
 
+// isPolicyName reports whether text is "namespace/name".
+func isPolicyName(text string) bool {
+	namespace, name, ok := strings.Cut(text, "/")
+	return ok && namespace != "" && name != "" && !strings.Contains(name, "/")
+}
+
 // askLive asks a running daemon for the newest decision of a policy, "namespace/name".
 func askLive(ctx context.Context, server, policy string) (*readmodel.StatusMessage, error) {
-	if namespace, name, ok := strings.Cut(policy, "/"); !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
+	if !isPolicyName(policy) {
 		return nil, command.Inputf("policy %q: want namespace/name", policy)
 	}
 	ctx, cancel := context.WithTimeout(ctx, liveTimeout)
@@ -33,14 +39,14 @@ func askLive(ctx context.Context, server, policy string) (*readmodel.StatusMessa
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("ask the daemon at --server: %w", err)
+		return nil, fmt.Errorf("ask the daemon: %w: check that it runs, and that --server is its http.listen", err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 16<<20))
 	if err != nil {
 		return nil, fmt.Errorf("ask the daemon: %w", err)
 	}
-	if response.StatusCode == http.StatusNotFound {
+	if response.StatusCode == http.StatusNotFound && strings.Contains(string(body), policy) {
 		return nil, command.Inputf("the daemon at %s knows no policy %s", server, policy)
 	}
 	if response.StatusCode != http.StatusOK {

@@ -120,6 +120,8 @@ func (h *historySource) check() error {
 		return errors.New("--query: is missing: want PromQL of the arrivals in records per second")
 	case h.daemonConfig != "" && h.name == "":
 		return errors.New("--name: is missing: want the policy as namespace/name")
+	case h.daemonConfig != "" && !isPolicyName(h.name):
+		return fmt.Errorf("--name: %q: want the policy as namespace/name", h.name)
 	}
 	return nil
 }

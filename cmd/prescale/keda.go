@@ -19,7 +19,7 @@ func openExternalScaler(c config.ExternalScaler, store *readmodel.Store, logger 
 	}
 	server, err := externalscaler.New(cfg, wanted{store}, logger)
 	if err != nil {
-		return nil, fmt.Errorf("start KEDA's external scaler: %w", err)
+		return nil, fmt.Errorf("%s: %w", unlessListening(err, "externalScaler.listen", "start KEDA's external scaler"), err)
 	}
 	return server, nil
 }

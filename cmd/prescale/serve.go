@@ -107,7 +107,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 	}
 	api, err := external.New(apiConfig, source, logger)
 	if err != nil {
-		return fmt.Errorf("start the metrics API: %w", err)
+		return fmt.Errorf("%s: %w", unlessListening(err, "metricsAPI.listen", "start the metrics API"), err)
 	}
 	keda, err := openExternalScaler(cfg.ExternalScaler, store, logger)
 	if err != nil {
@@ -143,6 +143,15 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 	g.Go(func() error { return api.Run(running) })
 	g.Go(func() error { return web.Run(running) })
 	return unlessAsked(ctx, g.Wait())
+}
+
+// unlessListening returns what was done, and the key of the address where err says that nothing can listen there.
+func unlessListening(err error, key, act string) string {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == "listen" {
+		return key
+	}
+	return act
 }
 
 // unlessAsked returns the error with which the parts ended, or nil where that is no more than their having been asked to: ctx

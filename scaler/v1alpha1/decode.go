@@ -80,12 +80,24 @@ func (d *decoder) value(data json.RawMessage, v reflect.Value, path string) {
 func (d *decoder) leaf(data json.RawMessage, v reflect.Value, path string) {
 	if err := json.Unmarshal(data, v.Addr().Interface()); err != nil {
 		var wrongType *json.UnmarshalTypeError
-		if errors.As(err, &wrongType) {
-			d.problem(path, "%s: want %s", data, kindInWords(v.Type()))
+		if errors.As(err, &wrongType) || v.Type() == durationType {
+			d.problem(path, "%s: want %s", shown(data), kindInWords(v.Type()))
 		} else {
-			d.problem(path, "%s: %v", data, err)
+			d.problem(path, "%s: %v", shown(data), err)
 		}
 	}
+}
+
+var durationType = reflect.TypeFor[metav1.Duration]()
+
+// shown is the value as a message shows it: the beginning of one that is long, such as that of a file that is no YAML.
+func shown(data json.RawMessage) string {
+	const most = 80
+	text := strings.ToValidUTF8(string(data[:min(most, len(data))]), "")
+	if len(data) > most {
+		text += "…"
+	}
+	return text
 }
 
 func kindInWords(t reflect.Type) string {
@@ -99,8 +111,8 @@ func kindInWords(t reflect.Type) string {
 	case reflect.Float64:
 		return "a number"
 	default:
-		if t == reflect.TypeFor[metav1.Duration]() {
-			return "a duration such as 15s"
+		if t == durationType {
+			return "a duration such as 15s, 5m or 192h"
 		}
 		return "a " + t.Name()
 	}
@@ -109,7 +121,7 @@ func kindInWords(t reflect.Type) string {
 func (d *decoder) object(data json.RawMessage, v reflect.Value, path string) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil {
-		d.problem(path, "%s: want keys and values", data)
+		d.problem(path, "%s: want keys and values", shown(data))
 		return
 	}
 	fields := map[string]reflect.Value{}
@@ -143,7 +155,7 @@ func collectFields(v reflect.Value, into map[string]reflect.Value) {
 func (d *decoder) dictionary(data json.RawMessage, v reflect.Value, path string) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil {
-		d.problem(path, "%s: want keys and values", data)
+		d.problem(path, "%s: want keys and values", shown(data))
 		return
 	}
 	if v.IsNil() {
@@ -159,7 +171,7 @@ func (d *decoder) dictionary(data json.RawMessage, v reflect.Value, path string)
 func (d *decoder) list(data json.RawMessage, v reflect.Value, path string) {
 	var members []json.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil {
-		d.problem(path, "%s: want a list", data)
+		d.problem(path, "%s: want a list", shown(data))
 		return
 	}
 	list := reflect.MakeSlice(v.Type(), len(members), len(members))

@@ -13,11 +13,12 @@ func TestEveryMistakeIsReportedWithItsKeyPath(t *testing.T) {
 		{"unknown key", "spec: {replicas: {maks: 4}}", []string{"spec.replicas.maks: unknown key; known here: max, min"}},
 		{"text for a number", "spec: {replicas: {max: many}}", []string{`spec.replicas.max: "many": want a whole number`}},
 		{"fraction for a whole number", "spec: {replicas: {max: 4.5}}", []string{"spec.replicas.max: 4.5: want a whole number"}},
-		{"duration", "spec: {leadTime: {initial: soon}}", []string{"spec.leadTime.initial: \"soon\": time: invalid duration"}},
+		{"duration", "spec: {leadTime: {initial: soon}}", []string{"spec.leadTime.initial: \"soon\": want a duration such as"}},
 		{"list", "spec: {kafka: {topics: a}}", []string{`spec.kafka.topics: "a": want a list`}},
 		{"mapping", "spec: {kafka: 3}", []string{"spec.kafka: 3: want keys and values"}},
 		{"no mapping", "t_s,value\n0,1\n", []string{"it has no keys: want a ScalePolicy or its spec"}},
 		{"key twice", "spec: {paused: true, paused: false}", []string{"already set"}},
+		{"a long text", "spec: {replicas: " + strings.Repeat("x", 1000) + "}", []string{"spec.replicas: \"" + strings.Repeat("x", 79) + "…: want keys and values"}},
 		{"five at once", "spec: {replicas: {max: x, maks: 1}, kafka: {topics: [1]}, paused: 7, season: [daily]}", []string{
 			"spec.replicas.max:", "spec.replicas.maks:", "spec.kafka.topics[0]:", "spec.paused:", "spec.season[0]:",
 		}},
@@ -72,7 +73,7 @@ func TestOneDocumentToAFile(t *testing.T) {
 			t.Errorf("%s: got %v", test.name, err)
 		}
 	}
-	if _, err := Parse([]byte(one + "interval: 15\n")); err == nil || err.Error() != "interval: 15: want a duration such as 15s" {
+	if _, err := Parse([]byte(one + "interval: 15\n")); err == nil || err.Error() != "interval: 15: want a duration such as 15s, 5m or 192h" {
 		t.Errorf("a duration without a unit: got %v", err)
 	}
 }
