@@ -35,11 +35,11 @@ const (
 	samplesNeeded = 5
 	// saturatedSeconds is how many seconds of work must wait at both ends of an interval for all of it to count as saturated.
 	saturatedSeconds = 2.0
-	// lowerBoundKept is what remains of the lower bound from tick to tick: half of it is forgotten in a week of 15 s ticks. A
-	// workload that got slower shows sooner, by resetRun.
-	lowerBoundKept = 1 - 0.693/40320
-	// refutedKept is what remains of Refuted: half after a day, so that less is tried again, but not every ten minutes.
-	refutedKept = 1 - 0.693/5760
+	// lowerBoundForgotten is the share of the lower bound that is forgotten in a second: half of it in a week. A workload that got
+	// slower shows sooner, by resetRun.
+	lowerBoundForgotten = 0.693 / 604800
+	// refutedForgotten is that of Refuted: half in a day, so that less is tried again, but not every ten minutes.
+	refutedForgotten = 0.693 / secondsDay
 	// resetRatio and resetRun: so far off, so many times in a row, the workload has changed and the past is forgotten. quickRun is
 	// enough where replicas tell how busy they are, and what they do lies further off than chance puts it: a partition that stands
 	// still does not lower that as it does throughput under a backlog.
@@ -88,9 +88,9 @@ func (c *capacity) add(x float64, told bool) {
 	}
 }
 
-// observe learns from one interval: consumed records per second by `ready` replicas, whose slowest can do `effective`
+// observe learns from one interval, of so many seconds: consumed records per second by `ready` replicas, whose slowest can do `effective`
 // replicas' work. saturated says that every consumer had a backlog all the time.
-func (c *capacity) observe(consumedRate, busy series.Value, ready, effective float64, saturated, disturbed bool) {
+func (c *capacity) observe(interval float64, consumedRate, busy series.Value, ready, effective float64, saturated, disturbed bool) {
 	rate, ok := consumedRate.Get()
 	if !ok || ready <= 0 || rate <= 0 {
 		return
@@ -116,8 +116,8 @@ func (c *capacity) observe(consumedRate, busy series.Value, ready, effective flo
 		c.add(rate/ready, false)
 		return
 	}
-	c.LowerBound = max(c.LowerBound*lowerBoundKept, rate/ready)
-	c.Refuted *= refutedKept
+	c.LowerBound = max(c.LowerBound*max(0, 1-lowerBoundForgotten*interval), rate/ready)
+	c.Refuted *= max(0, 1-refutedForgotten*interval)
 }
 
 // refute says that the group, or a part of it, fell behind at no more than what LowerBound tells. It counts while that is all

@@ -63,8 +63,8 @@ func (s *startups) sorted(dst *[startupsKept]float64) int {
 // to be provisioned, and as the first of a group that was at zero. They are kept apart, since one must not blur the others.
 type leadTimes struct {
 	Plain, Provisioned, FromZero startups
-	// Recent counts ticks since a provisioned start-up was seen: how likely the next one needs a node as well.
-	SinceProvisioned int
+	// ProvisionedAt is when a provisioned start-up was seen last, while that tells of the next one; else zero.
+	ProvisionedAt time.Time `json:",omitzero"`
 	// OrderedAt, OrderedFrom and OrderedTo describe the last increase asked for, to time it where nothing else does.
 	OrderedAt              time.Time
 	OrderedFrom, OrderedTo int
@@ -77,8 +77,8 @@ type leadTimes struct {
 // never starts must not be planned with for ever.
 const mostWaiting = 5
 
-// provisionedMemory is for how many ticks after a start-up that needed a node the next is expected to need one too.
-const provisionedMemory = 40
+// provisionedMemory is for how long after a start-up that needed a node the next is expected to need one too.
+const provisionedMemory = 10 * time.Minute
 
 // fromZero reports whether the increase that is waited for began without a replica.
 func (l *leadTimes) fromZero() bool { return !l.OrderedAt.IsZero() && l.OrderedFrom == 0 }
@@ -93,11 +93,13 @@ func (l *leadTimes) observe(plain, provisioned []float64, ready float64, readyKn
 			l.Plain.add(x)
 		}
 	}
-	l.SinceProvisioned++
+	if at.Sub(l.ProvisionedAt) >= provisionedMemory {
+		l.ProvisionedAt = time.Time{}
+	}
 	for _, x := range provisioned {
 		l.Timed = true
 		l.Provisioned.add(x)
-		l.SinceProvisioned = 0
+		l.ProvisionedAt = at
 	}
 	l.Waiting = 0
 	if l.OrderedAt.IsZero() || !readyKnown {
@@ -129,7 +131,7 @@ func (l *leadTimes) usual(assumed float64, current int) float64 {
 		return l.FromZero.quantile(l.Plain.quantile(assumed))
 	}
 	q := l.Plain.quantile(assumed)
-	if l.Provisioned.Count > 0 && l.SinceProvisioned < provisionedMemory {
+	if !l.ProvisionedAt.IsZero() {
 		q = max(q, l.Provisioned.quantile(assumed))
 	}
 	return q

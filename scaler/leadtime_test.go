@@ -69,3 +69,23 @@ func TestReplicasThatJoinOneAfterTheOther(t *testing.T) {
 		}
 	}
 }
+
+// A start-up that waited for a node says for ten minutes, at any interval, that the next one waits as well.
+func TestANodeIsExpectedForTenMinutes(t *testing.T) {
+	for _, interval := range []time.Duration{time.Second, 15 * time.Second, time.Minute} {
+		var l leadTimes
+		for range startupsNeeded {
+			l.observe([]float64{30}, []float64{200}, 1, true, start)
+		}
+		for at := interval; at < 15*time.Minute; at += interval {
+			l.observe(nil, nil, 1, true, start.Add(at))
+			want := 200.0
+			if at >= 10*time.Minute {
+				want = 30
+			}
+			if got := l.usual(30, 1); got != want {
+				t.Fatalf("at intervals of %v, %v after it: a lead time of %g s, want %g", interval, at, got, want)
+			}
+		}
+	}
+}

@@ -9,7 +9,7 @@ import (
 
 // StateVersion is the version of State as it is stored. Bump it when a field changes its meaning or goes; a new field whose
 // zero value means "not learned yet" needs none.
-const StateVersion = 2
+const StateVersion = 3
 
 // State is what is carried from tick to tick besides the forecaster's own state: what was learned and what was decided.
 // The zero State knows nothing. It is plain data; Autoscaler stores it in its checkpoint.
@@ -222,8 +222,8 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	}
 	if readyKnown {
 		if !partial {
-			s.Capacity.observe(consumed, o.BusyRatio, ready, effective, saturated, disturbed)
-			s.observeSize(o.ReplicaCPUCores, consumed, o.BusyRatio, ready, effective, saturated, disturbed)
+			s.Capacity.observe(interval, consumed, o.BusyRatio, ready, effective, saturated, disturbed)
+			s.observeSize(interval, o.ReplicaCPUCores, consumed, o.BusyRatio, ready, effective, saturated, disturbed)
 			if x := s.Partitions.behindThroughput(o); !disturbed {
 				s.Capacity.show(x)
 			}
@@ -245,7 +245,7 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 		for j := range o.Pools {
 			if p := &o.Pools[j]; p.Name == config.Pools[i].Name && !partial && interval > 0 {
 				n := p.ReadyReplicas.Or(0)
-				s.Pools[i].observe(p.ConsumedRecords.Times(1/interval), p.BusyRatio, n, n, saturated, disturbed)
+				s.Pools[i].observe(interval, p.ConsumedRecords.Times(1/interval), p.BusyRatio, n, n, saturated, disturbed)
 			}
 		}
 	}
