@@ -40,9 +40,8 @@ const (
 	maxWeight = 3.0
 	// episodeShare is the share of late records within an hour, as a multiple of the promise, at which a further late tick
 	// counts half: a burst that nobody foresaw must not set the price for days. With 15, bursts that return every day left twice
-	// the promise late; were each late tick counted in full, a burst in a week would make the rest of it a tenth dearer. What is
-	// late on the first day comes of not having seen a day, and there it is firstDayShare.
-	episodeShare, firstDayShare = 40.0, 15.0
+	// the promise late; were each late tick counted in full, a burst in a week would make the rest of it a tenth dearer.
+	episodeShare = 40.0
 )
 
 // startPrice is the price before anything was seen. At the optimum the last replica-second bought saves 1/price late
@@ -62,9 +61,9 @@ func lowestLogPrice(violationRatio float64) float64 {
 // atMost reports whether the price has risen as far as it may.
 func (p *promise) atMost() bool { return p.LogPrice >= maxRise }
 
-// observe learns from one interval, the ticks-th: what was consumed and what arrived in it, and the most that could have been
+// observe learns from one interval: what was consumed and what arrived in it, and the most that could have been
 // consumed with as many replicas as are allowed, 0 where that is not known, in records per second.
-func (p *promise) observe(config *Config, o *series.Observation, consumedRate, arrivalRate series.Value, most float64, ticks int) {
+func (p *promise) observe(config *Config, o *series.Observation, consumedRate, arrivalRate series.Value, most float64) {
 	late, known := p.lateShare(config, o, consumedRate)
 	interval := o.Interval.Seconds()
 	late = max(0, late-p.hopelessShare(config, interval, arrivalRate, most))
@@ -86,11 +85,7 @@ func (p *promise) observe(config *Config, o *series.Observation, consumedRate, a
 		p.LateAt = o.At.Round(0).UTC()
 	}
 	eta := dailyDecay / (max(ratio, leastRatio) * ticksDay)
-	half := episodeShare * ratio
-	if float64(ticks) < ticksDay {
-		half = firstDayShare * ratio
-	}
-	counts := 1 / (1 + p.lateLately()/half)
+	counts := 1 / (1 + p.lateLately()/(episodeShare*ratio))
 	p.LogPrice += eta * weight * (late*counts - ratio)
 	p.LogPrice = min(max(p.LogPrice, lowestLogPrice(ratio)), maxRise)
 	p.Late1 += (late*records - p.Late1) * 24 / ticksDay

@@ -21,15 +21,15 @@ func TestPriceStopsWhereThePromiseCannotBeKept(t *testing.T) {
 	}
 	late := config.ObjectiveLag.Seconds() * 4
 	var p promise
-	for i := range days * 24 * int(time.Hour/interval) {
-		p.observe(&config, tick(late), series.Of(100), series.Of(100), 0, i)
+	for range days * 24 * int(time.Hour/interval) {
+		p.observe(&config, tick(late), series.Of(100), series.Of(100), 0)
 	}
 	start := startPrice(config.ViolationRatio)
 	if got := p.price(config.ViolationRatio) / start; got < 4 || got > 5 || !p.atMost() {
 		t.Errorf("after %d days of late records: got %.2f times the first price, at most: %v; want 4 to 5, and true", days, got, p.atMost())
 	}
-	for i := range 2 * 24 * int(time.Hour/interval) {
-		p.observe(&config, tick(0), series.Of(100), series.Of(100), 0, days*24*int(time.Hour/interval)+i)
+	for range 2 * 24 * int(time.Hour/interval) {
+		p.observe(&config, tick(0), series.Of(100), series.Of(100), 0)
 	}
 	if got := p.price(config.ViolationRatio) / start; got > 1 || p.atMost() {
 		t.Errorf("after two days without: got %.2f times the first price, at most: %v; want 1 or less, and false", got, p.atMost())
@@ -55,7 +55,7 @@ func TestBurstsThatReturnEveryDayKeepThePromise(t *testing.T) {
 				burst++
 			}
 			o := &series.Observation{Interval: interval, ArrivalRecords: series.Of(1500), ConsumedRecords: series.Of(1500), LagRecords: series.Of(100 * age), LagSeconds: series.Of(age)}
-			p.observe(&config, o, series.Of(100), series.Of(100), 0, day*ticksDay+i)
+			p.observe(&config, o, series.Of(100), series.Of(100), 0)
 		}
 		if day > 0 {
 			late += burst
@@ -82,7 +82,7 @@ func TestPriceRisesOnTheFirstLateDayAfterACalm(t *testing.T) {
 				age = 4 * config.ObjectiveLag.Seconds()
 			}
 			o := &series.Observation{Interval: interval, ArrivalRecords: series.Of(1500), ConsumedRecords: series.Of(1500), LagRecords: series.Of(100 * age), LagSeconds: series.Of(age)}
-			p.observe(&config, o, series.Of(100), series.Of(100), 0, i)
+			p.observe(&config, o, series.Of(100), series.Of(100), 0)
 			if got := p.price(ratio); i == 14*ticksDay-1 && got > leastPrice*(1+1e-9) {
 				t.Errorf("%v late allowed, two calm weeks: got a price of %.2f, want the least, %g", ratio, got, leastPrice)
 			}
@@ -116,8 +116,8 @@ func TestATightPromiseRemembersABurst(t *testing.T) {
 		ticks := 2 * 24 * int(time.Hour/tt.interval)
 		var p promise
 		p.LogPrice = maxRise
-		for i := range ticks {
-			p.observe(&config, tick(0), series.Of(100), series.Of(100), 0, ticks+i)
+		for range ticks {
+			p.observe(&config, tick(0), series.Of(100), series.Of(100), 0)
 		}
 		if got := maxRise - p.LogPrice; math.Abs(got-tt.fall) > 0.01 {
 			t.Errorf("%v late allowed, an interval of %v: two calm days took back %.3f, want %.3f", tt.ratio, tt.interval, got, tt.fall)
@@ -138,7 +138,7 @@ func TestPriceIsNotMovedByWhatNoCountPrevents(t *testing.T) {
 				age = 120
 			}
 			o := &series.Observation{Interval: interval, ArrivalRecords: series.Of(15 * arrivals), ConsumedRecords: series.Of(15 * rate), LagRecords: series.Of(arrivals * age), LagSeconds: series.Of(age)}
-			p.observe(&config, o, series.Of(rate), series.Of(arrivals), most, i)
+			p.observe(&config, o, series.Of(rate), series.Of(arrivals), most)
 		}
 		return p.LogPrice
 	}

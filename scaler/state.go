@@ -253,7 +253,7 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	if s.Capacity.sure() {
 		most = highestWork(&s.Partitions) * s.Capacity.perReplica().Or(0) * s.Pace.factor(1-tune.Margin)
 	}
-	s.Promise.observe(config, o, consumed, arrivals, most, s.Ticks)
+	s.Promise.observe(config, o, consumed, arrivals, most)
 	s.observeLatency(config, o, ready)
 	s.observeEffect(consumed, o.StartingReplicas.Or(0), behind, behind && o.LagRecords.Or(0) >= lagBefore.Or(0), at, config.Interval)
 
