@@ -35,8 +35,9 @@ func (d decider) come(sc *scene, ready, current int) {
 	parts := &d.state.Partitions
 	n, until := current, len(sc.unchanged)
 	fill := func(from int) {
+		capacity := parts.work(n) * sc.perReplica
 		for k := from; k < until; k++ {
-			sc.unchanged[k] = parts.work(n) * sc.perReplica
+			sc.unchanged[k] = capacity
 		}
 		until = min(until, from)
 	}
