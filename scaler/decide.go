@@ -235,7 +235,11 @@ func (d decider) run(now time.Time) {
 	d.planned = want
 	// In whole ticks, for those are not given to the millisecond.
 	since := now.Sub(s.Changed).Round(config.Interval)
-	soon := since < tunedInterval && want < panicRatio*current || since <= config.Interval && float64(want) < littleMore*float64(current)
+	soon := since < tunedInterval && want < panicRatio*current
+	if little := float64(want) < littleMore*float64(current); little {
+		// Those that have just come stopped the group for it, and what that left is no reason for more.
+		soon = soon || since <= config.Interval || now.Sub(s.Came).Round(config.Interval) < tunedInterval
+	}
 	if want > current && s.Increase > 0 && soon {
 		want = current // the last increase was a moment ago, and another will know more
 		d.term("increased", want, 0)
@@ -299,7 +303,8 @@ func (d decider) run(now time.Time) {
 	}
 }
 
-// littleMore is the share of the present count below which an increase in the tick after another waits for one more.
+// littleMore is the share of the present count below which an increase waits for one more tick in the tick after another, and for 15 s
+// or one tick where replicas have just come.
 const littleMore = 1.25
 
 // behind returns the backlog that the group would have were all of it as far behind as its slowest consumer: that one's

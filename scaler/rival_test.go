@@ -128,6 +128,45 @@ func TestWhereTheForecastLostRecentArrivalsDecide(t *testing.T) {
 	}
 }
 
+// What the pause of replicas that have just come leaves waiting asks for one more, which waits; much more does not.
+func TestALittleMoreWaitsUntilThoseThatCameAreSeenAtWork(t *testing.T) {
+	for _, tt := range []struct {
+		interval, came time.Duration
+		ready          int
+		held           bool
+	}{
+		{15 * time.Second, 0, 11, true},
+		{15 * time.Second, 14990 * time.Millisecond, 11, false},
+		{5 * time.Second, 10 * time.Second, 11, true},
+		{5 * time.Second, 15 * time.Second, 11, false},
+		{time.Minute, 0, 11, true},
+		{time.Minute, time.Minute, 11, false},
+		{15 * time.Second, 0, 8, false}, // a half more
+	} {
+		config := testConfig()
+		config.Interval = tt.interval
+		a, err := NewAutoscaler(config, &levelModel{step: tt.interval})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &world{a: a, lead: 4, partitions: 480, ready: tt.ready}
+		for range 100 {
+			w.step(600)
+		}
+		s := &w.a.state
+		o := series.Observation{
+			At: s.At, Interval: tt.interval, ArrivalRecords: series.Of(1200 * tt.interval.Seconds()), LagRecords: series.Of(0),
+			ReadyReplicas: series.OfInt(tt.ready), StartingReplicas: series.Of(0), Partitions: series.Of(480),
+		}
+		s.Arrivals.Level, s.Rivals.Lost = 1200, true
+		s.Increase, s.Changed, s.Came = 1, o.At.Add(-10*time.Minute), o.At.Add(-tt.came)
+		d := Decide(o.At, Input{Config: &config, State: s, Observation: &o, Forecast: &w.a.forecast})
+		if (d.DesiredReplicas == tt.ready) != tt.held {
+			t.Errorf("%v after they came, at an interval of %v: %d replicas of %d; want them kept: %v", tt.came, tt.interval, d.DesiredReplicas, tt.ready, tt.held)
+		}
+	}
+}
+
 // A step leaves a backlog to what was ordered against it: that one more is asked for until it is gone is no sign of too few.
 func TestABacklogThatWasThereBeforeDoesNotMakeACountTooFew(t *testing.T) {
 	w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 480, ready: 15}

@@ -39,8 +39,10 @@ type State struct {
 	Changed    time.Time
 	Increase   int
 	Orders     orders `json:",omitzero"`
-	LastReady  series.Value
-	LastLag    series.Value
+	// Came is when another number of replicas was ready than the tick before.
+	Came      time.Time `json:",omitzero"`
+	LastReady series.Value
+	LastLag   series.Value
 	// Broken says that the last observation did not follow on the one before it: the next may cover no more than the rest of an
 	// interval.
 	Broken     bool
@@ -189,6 +191,9 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	}
 	changed := o.ReadyReplicas.Known() && s.LastReady.Known() && s.LastReady != o.ReadyReplicas
 
+	if changed {
+		s.Came = at
+	}
 	s.Partitions.observe(o.Partitions, o.PartitionArrivalRecords)
 	s.Lead.observe(o.StartupSeconds, o.ProvisionedStartupSeconds, ready, o.ReadyReplicas.Known(), at)
 	if broken {
