@@ -270,6 +270,9 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	if lag, ok := o.LagRecords.Get(); ok && o.ReadyReplicas.Known() && !disturbed && lag <= max(arrivals.Or(0), 1) {
 		s.QuietTicks++
 		s.Settled = true
+		if s.Tried > s.TooFew.Replicas && s.Capacity.guessed() {
+			s.TooFew.Load = min(s.TooFew.Load, s.load()) // what they did to get rid of what fewer left tells nothing new of those
+		}
 		s.Tried = 0
 	} else {
 		s.QuietTicks = 0

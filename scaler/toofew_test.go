@@ -73,6 +73,29 @@ func TestACountThatABacklogOfItsOwnLeavesIsTooFew(t *testing.T) {
 	}
 }
 
+// TestADrainDoesNotForgetATrial: 24 of 48 replicas were too few for 1,000 records/s when one was known to do 21. To drain what they left
+// the 48 did 26 each, which is not the news that 24 do more.
+func TestADrainDoesNotForgetATrial(t *testing.T) {
+	config := testConfig()
+	s := State{
+		Capacity: capacity{LowerBound: 26}, Partitions: partitions{Count: 48}, Arrivals: recent{Level: 1000, Last: 1000, Count: 100},
+		TooFew: tooFew{Replicas: 24, Rate: 1000, Load: 48, At: start}, Tried: 48, HasDesired: true, Desired: 48, LastReady: series.Of(48),
+	}
+	for i := range 3 {
+		s.Learn(&config, &series.Observation{
+			At: start.Add(time.Duration(i+1) * 15 * time.Second), Interval: 15 * time.Second, ArrivalRecords: series.Of(15000), ConsumedRecords: series.Of(15000),
+			LagRecords: series.Of(0), LagSeconds: series.Of(0), ReadyReplicas: series.Of(48), StartingReplicas: series.Of(0), Partitions: series.Of(48),
+		})
+	}
+	if few := s.tooFew(start.Add(time.Hour)); few != 24 || s.Tried != 0 {
+		t.Errorf("an hour later %d are too few and %d are tried, want 24 and none", few, s.Tried)
+	}
+	s.Capacity.LowerBound = 30
+	if few := s.tooFew(start.Add(time.Hour)); few != 0 {
+		t.Errorf("once each does more without a backlog: %d are too few, want none", few)
+	}
+}
+
 // TestATrialWaitsWhereItCouldLeaveSomethingLate: 48 partitions, an objective of 30 s and ticks of 15 s.
 func TestATrialWaitsWhereItCouldLeaveSomethingLate(t *testing.T) {
 	for _, tt := range []struct {
