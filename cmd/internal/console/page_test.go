@@ -23,7 +23,7 @@ func TestPageInChromium(t *testing.T) {
 	const ticks = 200
 	s := New(Hello{
 		Title: "An hour of a chat service's traffic", Speed: 20, Compare: "ai/plain-hpa", Workloads: true,
-		Policies: []Policy{{"ai/inference", 15, 30}, {"ai/plain-hpa", 15, 30}},
+		Policies: []Policy{{"ai/inference", 15, 30}, {"ai/plain-hpa", 15, 30}, {"payments-production/inference-of-the-recommendation-service", 15, 30}},
 	})
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)

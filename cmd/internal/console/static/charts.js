@@ -22,17 +22,29 @@ export function time(seconds) {
 // number returns x with three significant digits or so, and a dash for what is not known.
 export function number(x, digits) {
   if (x === null || x === undefined || Number.isNaN(x)) return '–';
-  if (digits !== undefined) return x.toFixed(digits);
   const size = Math.abs(x);
+  for (const [unit, sign] of [[1e9, 'G'], [1e6, 'M']]) if (size >= unit) return (x / unit).toFixed(1) + sign;
+  if (digits !== undefined) return x.toFixed(digits);
   if (size >= 10000) return `${(x / 1000).toFixed(1)}k`;
   return x.toFixed(size >= 100 || Number.isInteger(x) ? 0 : size >= 10 ? 1 : 2);
 }
 
 // arsinh axes show zero and still leave room for a hundred times the promise.
-const decades = [0, 1, 10, 100, 1000, 10000, 100000];
+const decades = [0, ...Array.from({ length: 13 }, (_, i) => 10 ** i)];
+
+// apart returns those decades up to max whose labels, 12 pixels high, stand clear of each other on an axis of that height.
+function apart(max, height) {
+  let last = -Infinity;
+  return decades.filter(d => {
+    const at = height * Math.asinh(d) / Math.asinh(max);
+    if (d > max || at - last < 12) return false;
+    last = at;
+    return true;
+  });
+}
 
 // tickLabel returns the shortest text of a round number.
-const tickLabel = v => v >= 10000 ? `${v / 1000}k` : String(+v.toFixed(2));
+const tickLabel = v => v >= 1e9 ? `${v / 1e9}G` : v >= 1e6 ? `${v / 1e6}M` : v >= 10000 ? `${v / 1000}k` : String(+v.toFixed(2));
 
 export class Chart {
   // figure holds .legend and .plot. spec: {height, unit, scale: 'linear'|'arsinh', min, max, top, splits, columns: [{name, label, colour,
@@ -116,7 +128,7 @@ export class Chart {
         { stroke: muted, font, size: 24, gap: 5, grid: { show: false }, ticks: { show: false }, space: 70,
           values: (_, splits) => splits.map(s => time(s).slice(0, 5)) },
         { stroke: muted, font, size: 44, gap: 6, grid: { stroke: grid, width: 1 }, ticks: { show: false }, space: 28,
-          splits: spec.splits ? () => spec.splits : arsinh ? (_, __, min, max) => decades.filter(d => d <= max) : undefined,
+          splits: spec.splits ? () => spec.splits : arsinh ? (u, __, min, max) => apart(max, u.bbox.height / devicePixelRatio) : undefined,
           filter: (_, splits) => splits,
           values: (_, splits) => splits.map(s => s === null ? '' : (spec.axis || tickLabel)(s)) },
       ],

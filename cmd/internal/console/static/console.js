@@ -48,6 +48,10 @@ const charts = {
 const state = { hello: undefined, policy: undefined, ticks: new Map(), models: [], marks: [], live: false, done: false };
 const log = new Log($('log'));
 
+// mostTicks is how many ticks of a policy are kept, so that a page may stay open for weeks: an hour's at 15 s, and of few policies
+// more, 17 hours' of one.
+const mostTicks = () => Math.max(240, Math.floor(4096 / state.hello.policies.length));
+
 function reset() {
   Object.assign(state, { ticks: new Map(), models: [], marks: [], live: false, done: false });
   log.clear();
@@ -136,21 +140,25 @@ const handlers = {
     showUTC(message.utc);
     if (!infoOf(state.policy)) state.policy = message.policies[0]?.name;
     document.title = `Prescale · ${message.title}`;
-    $('subtitle').textContent = message.title;
     $('speed').textContent = message.speed === 1 ? '' : `trace time, ${message.speed} times as fast`;
     const listed = message.policies.filter(p => p.name !== message.compare);
     $('pick').hidden = listed.length < 2;
+    // Which policy is shown stands in the list of them, where there is one.
+    $('subtitle').textContent = message.workloads || listed.length !== 1 ? message.title : `${message.title} · ${listed[0].name}`;
     $('policy').replaceChildren(...listed.map(p => new Option(p.name, p.name, false, p.name === state.policy)));
     $('tile-score').hidden = $('tile-model').hidden = $('c-model').hidden = !message.workloads;
   },
   tick(message) {
     if (!state.ticks.has(message.policy)) state.ticks.set(message.policy, []);
-    state.ticks.get(message.policy).push(message);
+    const ticks = state.ticks.get(message.policy);
+    ticks.push(message);
+    if (ticks.length > mostTicks()) ticks.shift();
     if (message.policy === state.policy) log.decision(message);
     draw();
   },
   model(message) {
     state.models.push(message);
+    if (state.models.length > 4096) state.models.shift();
     modelTile(message);
     draw();
   },
