@@ -36,7 +36,9 @@ type bank struct {
 	most    []float32 // [level]: what a regret is at most
 	logK    float32   // of k
 	terms   []float32 // ring over time: [time][term], what the conformal offset is linear in
-	final   []float32 // [target][level][term]: the coefficients of that, in units of scale
+	dispute []float32 // ring over time: [time][step ahead], the last term of a step's: how far apart the experts are
+	usual   []float32 // [step ahead]: running mean of that in units of scale
+	final   []float32 // [target][level][term]: the coefficients of the terms, in units of scale
 	drift   []float32 // [target][level]: recent share of outcomes over what was told, less its due
 	gain    []float32 // [target][level]: of the conformal offset
 	count   []int     // outcomes seen, by target
@@ -76,7 +78,9 @@ func (b *bank) init(levels []float64, reach, experts int, quick []int) {
 	b.square = make([]float32, cells)
 	b.weight = make([]float32, cells)
 	b.loss = make([]float32, b.targets*q)
-	b.terms = make([]float32, n*finalTerms)
+	b.terms = make([]float32, n*momentTerms)
+	b.dispute = make([]float32, n*reach)
+	b.usual = make([]float32, reach)
 	b.final = make([]float32, b.targets*q*finalTerms)
 	b.drift = make([]float32, b.targets*q)
 	b.gain = make([]float32, b.targets*q)
@@ -149,9 +153,12 @@ func (b *bank) finish(s *signal.Signal) {
 	b.know(s, at)
 	for t := range b.targets {
 		b.ready(at, t)
+		if t < b.reach {
+			b.disagree(s, at, t)
+		}
 		out := b.told[(at*b.targets+t)*q:][:q]
 		for i := range b.levels {
-			out[i] = float32(b.adjusted(float64(b.combine(t*q+i)), b.lacking(at, t*q+i), s.Scale()))
+			out[i] = float32(b.adjusted(float64(b.combine(t*q+i)), b.lacking(at, t, i), s.Scale()))
 			// The maximum over a window is no less than its first value and than that over a shorter one, of which more outcomes
 			// are known: after a sudden rise the longest window is the last to learn of it.
 			if t >= b.reach {
@@ -267,6 +274,8 @@ func (b *bank) visit(c *checkpoint.Codec) {
 	c.Float32s("weights", b.weight)
 	c.Float32s("losses", b.loss)
 	c.Float32s("terms", b.terms)
+	c.Float32s("disputes", b.dispute)
+	c.Float32s("usual disputes", b.usual)
 	c.Float32s("final offsets", b.final)
 	for i := range b.count {
 		c.Int(&b.count[i])

@@ -49,8 +49,8 @@ func (c *change) step(e float64) bool {
 }
 
 // What a change leaves of what was learned before: quantiles of errors move from then on as if keptOutcomes were known, their start
-// among them, regrets and squares keep a tenth, and the last tracker begins anew. What was told is judged as before,
-// so that a forecast is not trusted again for having been restarted. The numbers were chosen on the public traces.
+// among them, regrets and squares keep a tenth, and the last tracker begins anew but for what it knows of experts that disagree. What was
+// told is judged as before, so that a forecast is not trusted again for having been restarted. The numbers were chosen on the public traces.
 const (
 	keptOutcomes = 45
 	keptRegret   = 0.1
@@ -65,7 +65,9 @@ func (b *bank) restart() {
 	for t := range b.count {
 		b.count[t] = min(b.count[t], max(1, keptOutcomes-int(b.worth(t))))
 	}
-	clear(b.final)
+	for cell := range b.drift {
+		clear(b.final[cell*finalTerms:][:momentTerms])
+	}
 }
 
 func (c *change) visit(k *checkpoint.Codec) {

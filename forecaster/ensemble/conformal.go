@@ -28,17 +28,19 @@ func (b *bank) adjusted(y, offset, scale float64) float64 {
 }
 
 // The offset is linear in what is known of the moment, so that quantiles that are right by and large, but too narrow in a busy hour
-// and too wide in a quiet one, are corrected in both. Each coefficient moves by the gradient of the quantile loss, that of the first
-// term, which holds the coverage, with the boost. The gain and the bounds of the terms were chosen as the numbers above.
+// and too wide in a quiet one, are corrected in both; of a step also in how far apart the experts are (disagree.go). Each coefficient moves by the
+// gradient of the quantile loss, that of the first term, which holds the coverage, with the boost. The gains and the bounds of the terms
+// were chosen as the numbers above.
 const (
-	finalTerms = 5
-	termGain   = 0.5 // of the other terms' coefficients beside that of the first
+	momentTerms = 5
+	finalTerms  = momentTerms + 1
+	termGain    = 0.5 // of the other terms' coefficients of the moment beside that of the first
 )
 
 // know keeps the terms of now: one, how much noise there is beside the usual, how far the level is from where it was, and the hour.
 // All are about as large.
 func (b *bank) know(s *signal.Signal, at int) {
-	x := b.terms[at*finalTerms:][:finalTerms]
+	x := b.terms[at*momentTerms:][:momentTerms]
 	x[0] = 1
 	x[1] = float32(max(-2, min(2, math.Log(s.Quick()/s.Scale()))))
 	x[2] = float32(max(-1, min(1, (s.Mean(signal.Mean60)-s.Mean(signal.Mean200))/s.Scale())))
@@ -48,11 +50,14 @@ func (b *bank) know(s *signal.Signal, at int) {
 	}
 }
 
-// lacking returns what is to be added to a cell's quantile, in units of scale.
-func (b *bank) lacking(at, cell int) float64 {
+// lacking returns what is to be added to level i's quantile of target t, in units of scale.
+func (b *bank) lacking(at, t, i int) float64 {
+	f := b.final[(t*len(b.levels)+i)*finalTerms:][:finalTerms]
 	sum := float32(0)
-	f := b.final[cell*finalTerms:][:finalTerms]
-	for j, x := range b.terms[at*finalTerms:][:finalTerms] {
+	if t < b.reach {
+		sum = f[momentTerms] * b.dispute[at*b.reach+t]
+	}
+	for j, x := range b.terms[at*momentTerms:][:momentTerms] {
 		sum += f[j] * x
 	}
 	return float64(sum)
@@ -72,7 +77,10 @@ func (b *bank) correct(at, t, i int, covered bool) {
 	step := b.gain[cell] * float32(miss*ramp)
 	f := b.final[cell*finalTerms:][:finalTerms]
 	f[0] += step * float32(max(1, min(finalBoost, boost)))
-	for j, x := range b.terms[at*finalTerms:][1:finalTerms] {
+	for j, x := range b.terms[at*momentTerms:][1:momentTerms] {
 		f[1+j] += termGain * step * x
+	}
+	if t < b.reach {
+		f[momentTerms] += step * b.dispute[at*b.reach+t]
 	}
 }

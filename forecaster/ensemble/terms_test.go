@@ -54,12 +54,49 @@ func TestACoefficientLearnsItsTerm(t *testing.T) {
 		b.init([]float64{0.5}, 1, 1, nil)
 		for i := range 1000 {
 			at, sign := i%2, float32(1-i%2*2)
-			b.terms[at*finalTerms], b.terms[at*finalTerms+term] = 1, sign
+			b.terms[at*momentTerms] = 1
+			if term < momentTerms {
+				b.terms[at*momentTerms+term] = sign
+			} else {
+				b.dispute[at*b.reach] = sign
+			}
 			b.count[0]++
 			b.correct(at, 0, 0, sign < 0)
 		}
-		if up, down := b.lacking(0, 0), b.lacking(1, 0); up < 0.5 || down > -0.5 {
+		if up, down := b.lacking(0, 0, 0), b.lacking(1, 0, 0); up < 0.5 || down > -0.5 {
 			t.Errorf("term %d: %.3f is added where outcomes are missed and %.3f where they are covered, want 0.5 and -0.5 at least", term, up, down)
+		}
+	}
+}
+
+// TestExpertsThatDisagreeAreATerm: four experts, the last one of no weight, are as far apart as ever, thrice as far, of one mind, or
+// beyond all reason.
+func TestExpertsThatDisagreeAreATerm(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		apart float32
+		want  float64
+	}{
+		{"as ever", 1, 0},
+		{"thrice as far", 3, 2},
+		{"of one mind", 0, -1},
+		{"beyond all reason", 1e6, mostDispute},
+	} {
+		var b bank
+		b.init([]float64{0.5, 0.9}, 1, 4, nil)
+		copy(b.weight, []float32{0.25, 0.5, 0.25, 0})
+		s := signal.New(0, 0, 1)
+		for i := range 2000 {
+			s.Push(20 + float64(i%2))
+			apart := float32(1)
+			if i == 1999 {
+				apart = tt.apart
+			}
+			copy(b.point, []float32{20 - apart, 20, 20 + apart, 1e6 * float32(i%2)})
+			b.disagree(s, 0, 0)
+		}
+		if got := float64(b.dispute[0]); math.Abs(got-tt.want) > 0.01 {
+			t.Errorf("%s: the term is %.3f, want %.2f", tt.name, got, tt.want)
 		}
 	}
 }

@@ -1,0 +1,36 @@
+package ensemble
+
+import (
+	"math"
+
+	"github.com/prescale/prescale/forecaster/signal"
+)
+
+// Where the experts disagree, some of them err, and nobody knows which: their mean errs by more than where they are of one mind, as
+// before a morning that yesterday knows and the last value does not.
+
+const (
+	leastDispute = 1e-4 // of the usual, so that it can be divided by
+	mostDispute  = 8
+)
+
+// disagree keeps how far apart the experts' points for step t, which is ready, are now: the deviation from their mean, both with the
+// median's weights, as a multiple of the usual, less one.
+func (b *bank) disagree(s *signal.Signal, at, t int) {
+	weight, point := b.weight[(t*len(b.levels)+b.watch.middle)*b.k:][:b.k], b.point[:b.k]
+	mean := float32(0)
+	for e, w := range weight {
+		mean += w * point[e]
+	}
+	square := float32(0)
+	for e, w := range weight {
+		d := point[e] - mean
+		square += w * d * d
+	}
+	apart := float32(math.Sqrt(float64(square)) / s.Scale())
+	if s.Gap() == 0 {
+		rate := float32(max(1.0/offsetSpan, 1/float64(s.Known())))
+		b.usual[t] = max(leastDispute, b.usual[t]+rate*(apart-b.usual[t]))
+	}
+	b.dispute[at*b.reach+t] = min(mostDispute, apart/b.usual[t]-1)
+}
