@@ -240,8 +240,8 @@ func (d decider) run(now time.Time) {
 		// Those that have just come stopped the group for it, and what that left is no reason for more.
 		soon = soon || since <= config.Interval || now.Sub(s.Came).Round(config.Interval) < tunedInterval
 	}
-	if want > current && s.Increase > 0 && soon {
-		want = current // the last increase was a moment ago, and another will know more
+	if asked := max(current, s.Desired); want > asked && s.Increase > 0 && soon {
+		want = asked // the last increase was a moment ago, and may not have been carried out; another will know more
 		d.term("increased", want, 0)
 	}
 	if want > current && sc.backlog > 0 {

@@ -167,6 +167,42 @@ func TestALittleMoreWaitsUntilThoseThatCameAreSeenAtWork(t *testing.T) {
 	}
 }
 
+// An orchestrator looks every 15 s: until then an increase must not be withdrawn, whatever the interval.
+func TestAnIncreaseStandsUntilItIsCarriedOut(t *testing.T) {
+	for _, interval := range []time.Duration{time.Second, 5 * time.Second, 15 * time.Second} {
+		config := testConfig()
+		config.Interval = interval
+		a, err := NewAutoscaler(config, &levelModel{step: interval})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &world{a: a, lead: int(time.Minute / interval), partitions: 480, ready: 11}
+		for range 200 {
+			w.step(600)
+		}
+		before, ordered, since := w.ready, 0, time.Duration(0)
+		for range int(3 * time.Minute / interval) {
+			n := w.step(760).DesiredReplicas
+			w.starting = nil // nobody looked
+			if ordered > 0 {
+				since += interval
+			}
+			if n < ordered {
+				t.Errorf("at an interval of %v: %d replicas %v after %d were ordered instead of %d", interval, n, since, ordered, before)
+			}
+			if n < ordered || since >= 15*time.Second {
+				break
+			}
+			if n > before {
+				ordered = n
+			}
+		}
+		if ordered == 0 {
+			t.Errorf("at an interval of %v: nothing was ordered on top of %d, want an increase", interval, before)
+		}
+	}
+}
+
 // A step leaves a backlog to what was ordered against it: that one more is asked for until it is gone is no sign of too few.
 func TestABacklogThatWasThereBeforeDoesNotMakeACountTooFew(t *testing.T) {
 	w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 480, ready: 15}
