@@ -97,8 +97,10 @@ type explanation struct {
 	T        float64         `json:"t"`
 	Decision scaler.Decision `json:"decision"`
 	// Partitions is how many partitions the policy's topics had together.
-	Partitions series.Value    `json:"partitions"`
-	WhatIf     []scaler.WhatIf `json:"whatIf"`
+	Partitions series.Value `json:"partitions"`
+	// Problems says what was not seen, and why.
+	Problems []string        `json:"problems,omitempty"`
+	WhatIf   []scaler.WhatIf `json:"whatIf"`
 }
 
 // explain replays the file up to `until`.
@@ -138,7 +140,7 @@ func (d *deciding) explain(path string, until float64) (*explanation, error) {
 			d.lastTime = t
 			d.ticks++
 			decision := d.autoscaler.Tick(o.At, o)
-			found = &explanation{T: t, Decision: decision, Partitions: o.Partitions}
+			found = &explanation{T: t, Decision: decision, Partitions: o.Partitions, Problems: o.Problems}
 			if peek, _ := reader.Peek(1); len(peek) == 0 || !math.IsInf(until, 1) {
 				found.WhatIf = d.autoscaler.WhatIf(o.At, o)
 			}
@@ -192,6 +194,9 @@ func (e *explanation) print(w io.Writer) error {
 			text = plain(x) + f.unit
 		}
 		fmt.Fprintf(w, "  %-26s %s\n", f.name, text)
+	}
+	for _, problem := range e.Problems {
+		fmt.Fprintf(w, "  problem: %s\n", problem)
 	}
 	if len(d.ArrivalForecast) > 0 {
 		fmt.Fprintf(w, "\nforecast of the highest arrivals of the next %d intervals, records/s\n", d.HorizonSteps)

@@ -76,9 +76,10 @@ func explainLive(ctx context.Context, w io.Writer, server, policy, output string
 	if message.Entry == nil {
 		return nil
 	}
-	e := explanation{T: float64(message.Entry.At.UnixMilli()) / 1000, Decision: message.Entry.Decision, Partitions: message.Entry.Observation.Partitions}
+	o := &message.Entry.Observation
+	e := explanation{T: float64(message.Entry.At.UnixMilli()) / 1000, Decision: message.Entry.Decision, Partitions: o.Partitions, Problems: o.Problems}
 	if x := message.Explained; x != nil {
-		e = explanation{T: float64(x.Decision.At.UnixMilli()) / 1000, Decision: x.Decision, Partitions: e.Partitions, WhatIf: x.WhatIf}
+		e.T, e.Decision, e.WhatIf = float64(x.Decision.At.UnixMilli())/1000, x.Decision, x.WhatIf
 	}
 	if err := e.print(w); err != nil || message.Explained != nil {
 		return err

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -21,7 +22,7 @@ func TestExplainOfARunningDaemon(t *testing.T) {
 	store := readmodel.NewStore(func() time.Time { return now })
 	store.Publish(readmodel.Entry{
 		Policy: "ai/a", At: at, Interval: 15 * time.Second, Usable: true, Writer: "prescale-1",
-		Observation: series.Observation{Partitions: series.Of(36)},
+		Observation: series.Observation{Partitions: series.Of(36), Problems: []string{"members of group a are not known"}},
 		Decision: scaler.Decision{
 			Policy: "ai/a", At: at, DesiredReplicas: 7, Reason: scaler.ReasonForecast, LagRecords: series.Of(12),
 			Terms: []scaler.Term{{Name: "plan", Replicas: 7, Detail: "because of the noon rush"}},
@@ -44,7 +45,7 @@ func TestExplainOfARunningDaemon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"7 replicas, because of Forecast", "12 records", "  partitions                 36\n", "because of the noon rush", "what would change it\n", "6 (Forecast)", "the same"} {
+	for _, want := range []string{"7 replicas, because of Forecast", "12 records", "  partitions                 36\n", "  problem: members of group a are not known\n", "because of the noon rush", "what would change it\n", "6 (Forecast)", "the same"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in:\n%s", want, out)
 		}
@@ -59,6 +60,12 @@ func TestExplainOfARunningDaemon(t *testing.T) {
 	now = at.Add(time.Hour)
 	if out, err := explain("ai/a"); err != nil || !strings.Contains(out, "NOT ANSWERED NOW") {
 		t.Errorf("stale: got %v and\n%s", err, out)
+	}
+	// Another server's 404 is not the daemon's.
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	if err := run(t.Context(), []string{"explain", "ai/a", "--server", other.URL}, io.Discard, io.Discard); command.ExitCode(err) != 1 || !strings.Contains(err.Error(), "answers 404") {
+		t.Errorf("another server: got %v", err)
 	}
 	for _, name := range []string{"ai/nobody", "a", "ai/a/b"} {
 		if _, err := explain(name); command.ExitCode(err) != 2 {

@@ -48,7 +48,7 @@ func explainRecorded(ctx context.Context, w io.Writer, path, policy, at, output 
 	if err != nil {
 		return err
 	}
-	e := explanation{T: float64(event.Decision.At.UnixMilli()) / 1000, Decision: recorded, Partitions: event.Decision.Observation.Partitions}
+	e := explanation{T: float64(event.Decision.At.UnixMilli()) / 1000, Decision: recorded, Partitions: event.Decision.Observation.Partitions, Problems: event.Decision.Observation.Problems}
 	if replayed {
 		e.WhatIf = replayer.WhatIf(policy)
 	}

@@ -34,7 +34,11 @@ func ReadFile(path string, o Options) (*Series, error) {
 		return nil, err
 	}
 	defer in.Close()
-	return ReadCSV(in, Name(path), o)
+	s, err := ReadCSV(in, Name(path), o)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("%w: the file is cut off; want all of it", err)
+	}
+	return s, err
 }
 
 // ReadCSV reads rows of a time and values, separated by commas, semicolons or tabs. A header line may name them: the time is the
