@@ -42,7 +42,7 @@ func lookAtServer(ctx context.Context, name, address string, policies []pipeline
 		message, remedy := "", fmt.Sprintf("mend history.prometheus.query, or prometheus.%s.url", name)
 		var unreached *url.Error
 		switch {
-		case errors.As(err, &unreached) || ctx.Err() != nil:
+		case err != nil && (errors.As(err, &unreached) || ctx.Err() != nil):
 			return append(found, silent(name, err)) // The others would hear the same.
 		case err != nil:
 			message = err.Error()

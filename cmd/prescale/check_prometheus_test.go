@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -65,5 +66,21 @@ func TestCheckAsksPrometheus(t *testing.T) {
 				t.Errorf("%s: got %q, want %q", tt.name, text, tt.want[i])
 			}
 		}
+	}
+}
+
+// late is a context whose time is up, which nobody has noticed yet.
+type late struct{ context.Context }
+
+func (late) Err() error { return context.DeadlineExceeded }
+
+func TestAnAnswerInTheLastMomentIsOne(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"status": "success", "data": {"result": [{"values": [[%d, "2"]]}]}}`, time.Now().Add(-10*time.Minute).Truncate(time.Minute).Unix())
+	}))
+	defer server.Close()
+	p := pipeline.Policy{History: history.Source{Server: server.URL, Query: "good", Span: time.Hour}}
+	if found := lookAtServer(late{t.Context()}, "main", server.URL, []pipeline.Policy{p}); len(found) > 0 {
+		t.Errorf("got %v, want nothing", found)
 	}
 }
