@@ -119,6 +119,8 @@ func TestTheAPIServerRefusesWhatTheDaemonWould(t *testing.T) {
 		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {min: -1, max: 4}", false},
 		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {min: 5, max: 4}", false},
 		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, interval: -15s", false},
+		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, interval: 999ms", false},
+		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, interval: 1s", true},
 		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, interval: soon", false},
 		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, leadTime: {initial: -1s}", false},
 		{"kafka: {group: g}, objective: {lagSeconds: 30}, replicas: {max: 4}, season: [10s]", false},

@@ -95,6 +95,9 @@ func (p *ScalePolicy) ScalerConfig() (scaler.Config, error) {
 	if s.Interval.Duration != 0 {
 		c.Interval = s.Interval.Duration
 	}
+	if c.Interval > 0 && c.Interval < time.Second {
+		errs = append(errs, fmt.Errorf("interval: %v: want 1s or more: brokers are asked that often", c.Interval))
+	}
 	if s.LeadTime.Initial.Duration != 0 {
 		c.InitialLeadTime = s.LeadTime.Initial.Duration
 	}

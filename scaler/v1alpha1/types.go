@@ -71,10 +71,10 @@ type ScalePolicySpec struct {
 	// LeadTime is where learning of the start-up time begins.
 	// +optional
 	LeadTime LeadTime `json:"leadTime,omitzero"`
-	// Interval is the time between ticks. Default 15s.
+	// Interval is the time between ticks, 1s or more. Default 15s.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="want a positive duration such as 15s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="want a duration of 1s or more, such as 15s"
 	// +kubebuilder:default="15s"
 	// +optional
 	Interval metav1.Duration `json:"interval,omitzero"`
