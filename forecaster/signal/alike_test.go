@@ -35,6 +35,34 @@ func TestADayLikeTodayIsFollowed(t *testing.T) {
 	}
 }
 
+// TestAQuietNightTellsOfNoDay: busy days and calm ones end in nights that are all the same. What such a night leaves of how the days
+// before it differed is nothing to go by, so that in the morning each of the seven counts as much.
+func TestAQuietNightTellsOfNoDay(t *testing.T) {
+	const day, dawn, reach = 288, 200, 8
+	random := rand.New(rand.NewPCG(5, 6))
+	s := New(day, 7*day, reach)
+	kinds := []int{0, 1, 1, 0, 1, 0, 0, 1}
+	want, last := 0.0, kinds[len(kinds)-7:]
+	for _, kind := range last {
+		want += (10 + 20*float64(kind)) / float64(len(last))
+	}
+	for _, kind := range kinds {
+		for i := range day {
+			if i < dawn {
+				s.Push(1)
+			} else {
+				s.Push(10 + 20*float64(kind) + 0.1*random.NormFloat64())
+			}
+		}
+	}
+	for range dawn {
+		s.Push(1)
+	}
+	if got := s.Alike(reach); math.Abs(got-want) > 0.5 {
+		t.Errorf("after the night the days say %.2f of the morning, want their mean, %.2f", got, want)
+	}
+}
+
 // TestWhatADaySaidIsPast: what the days say is read in one go, and is what Past says one by one, also in gaps and where several steps
 // share a bucket.
 func TestWhatADaySaidIsPast(t *testing.T) {
