@@ -12,10 +12,11 @@ import (
 // service one late record is as bad as.
 type promise struct {
 	LogPrice    float64 // relative to startPrice
-	Rate        float64 // exponentially weighted records a tick, the weight of one tick
+	Rate        float64 // exponentially weighted records a tick of Config.Interval, the weight of one
 	Late1, Sum1 float64 // the same over about an hour
 	Age         float64 // of the oldest record at the last tick, in seconds
-	// Hopeless is the backlog that the most replicas allowed would have, had they been there all along, in ticks of what they do.
+	// Hopeless is the backlog that the most replicas allowed would have, had they been there all along, in ticks of Config.Interval
+	// of what they do.
 	Hopeless float64 `json:",omitempty"`
 	// LateAt is the last tick of which more was late than is promised.
 	LateAt time.Time `json:",omitzero"`
@@ -67,15 +68,16 @@ func (p *promise) observe(config *Config, o *series.Observation, consumedRate, a
 	late, known := p.lateShare(config, o, consumedRate)
 	interval := o.Interval.Seconds()
 	late = max(0, late-p.hopelessShare(config, interval, arrivalRate, most))
-	records := o.ConsumedRecords.Or(o.ArrivalRecords.Or(0))
 	if !known || interval <= 0 {
 		return
 	}
 	ticksDay := secondsDay / interval
+	// An interval over which nothing could be read is longer than a tick, and would be the only one that counts for days.
+	records := o.ConsumedRecords.Or(o.ArrivalRecords.Or(0)) * (config.Interval.Seconds() / interval)
 	if p.Rate == 0 {
 		p.Rate = records
 	}
-	p.Rate += (records - p.Rate) / ticksDay
+	p.Rate += (records - p.Rate) / max(ticksDay, 1)
 	weight := 0.0
 	if p.Rate > 0 {
 		weight = min(records/p.Rate, maxWeight)
@@ -88,8 +90,8 @@ func (p *promise) observe(config *Config, o *series.Observation, consumedRate, a
 	counts := 1 / (1 + p.lateLately()/(episodeShare*ratio))
 	p.LogPrice += eta * weight * (late*counts - ratio)
 	p.LogPrice = min(max(p.LogPrice, lowestLogPrice(ratio)), maxRise)
-	p.Late1 += (late*records - p.Late1) * 24 / ticksDay
-	p.Sum1 += (records - p.Sum1) * 24 / ticksDay
+	p.Late1 += (late*records - p.Late1) * 24 / max(ticksDay, 24)
+	p.Sum1 += (records - p.Sum1) * 24 / max(ticksDay, 24)
 }
 
 // hopelessShare returns the share of the interval's records that would have been late with as many replicas as are allowed. No
@@ -99,9 +101,9 @@ func (p *promise) hopelessShare(config *Config, interval float64, arrivalRate se
 	if !ok || !(most > 0) {
 		return 0
 	}
-	before := p.Hopeless
-	p.Hopeless = max(0, before+arrivals/most-1)
-	return shareOver(before*interval, p.Hopeless*interval, config.ObjectiveLag.Seconds())
+	tick, before := config.Interval.Seconds(), p.Hopeless
+	p.Hopeless = max(0, before+arrivals/most*(interval/tick)-interval/tick)
+	return shareOver(before*tick, p.Hopeless*tick, config.ObjectiveLag.Seconds())
 }
 
 // shareOver returns for what share of an interval a wait that went evenly from one to the other was over the objective.

@@ -200,3 +200,25 @@ func TestALeadTimeTooLongIsNoLongerTheNewsWhenNothingIsLate(t *testing.T) {
 		t.Errorf("the last record was late at tick %d: the verdict was there until %d, want until %d at most", late, last, most)
 	}
 }
+
+// For six hours nothing can be read; the interval that spans them brings the records of all, and is one of many hours all the same.
+func TestALongIntervalDoesNotSetThePriceForDays(t *testing.T) {
+	config := testConfig()
+	var p promise
+	tick := func(interval time.Duration, age float64) {
+		records := series.Of(100 * interval.Seconds())
+		o := &series.Observation{Interval: interval, ArrivalRecords: records, ConsumedRecords: records, LagRecords: series.Of(100 * age), LagSeconds: series.Of(age)}
+		p.observe(&config, o, series.Of(100), series.Of(100), 0)
+	}
+	for range 2 * 24 * int(time.Hour/config.Interval) {
+		tick(config.Interval, 0)
+	}
+	low := p.price(config.ViolationRatio)
+	tick(6*time.Hour, 0)
+	for range int(time.Hour / config.Interval) {
+		tick(config.Interval, 4*config.ObjectiveLag.Seconds())
+	}
+	if got := p.price(config.ViolationRatio); got < 3*low || p.lateLately() < 0.5 {
+		t.Errorf("an hour of late records after it: got %.2f times the price before, %.2f late of late; want three times, half", got/low, p.lateLately())
+	}
+}
