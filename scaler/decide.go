@@ -238,7 +238,8 @@ func (d decider) run(now time.Time) {
 	soon := since < tunedInterval && want < panicRatio*current
 	if little := float64(want) < littleMore*float64(current); little {
 		// Those that have just come stopped the group for it, and what that left is no reason for more.
-		soon = soon || since <= config.Interval || now.Sub(s.Came).Round(config.Interval) < tunedInterval
+		// While most of what was asked for is still to come, the forecast is wide since the step that asked for it.
+		soon = soon || since <= config.Interval || now.Sub(s.Came).Round(config.Interval) < tunedInterval || current >= panicRatio*max(ready, 1)
 	}
 	if asked := max(current, s.Desired); want > asked && s.Increase > 0 && soon {
 		want = asked // the last increase was a moment ago, and may not have been carried out; another will know more
