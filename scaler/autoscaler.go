@@ -20,6 +20,9 @@ type Autoscaler struct {
 	forecast  forecaster.Forecast
 	// worked is the last observation in the policy's unit of work, where that is not records.
 	worked series.Observation
+	// before is what the last decision was made by, once there was one.
+	before  decided
+	decided bool
 }
 
 // NewAutoscaler returns an Autoscaler that knows nothing yet. The model must have been made with the Config's Interval as its
@@ -92,15 +95,22 @@ func (a *Autoscaler) TickInto(d *Decision, now time.Time, o *series.Observation)
 		a.model.Forecast(&a.forecast, min(max(steps, 1), a.config.ForecastSteps()))
 		in.Forecast = &a.forecast
 	}
-	if len(a.schedules) > 0 {
-		in.ScheduledMin = scheduledMin(a.schedules, now, now.Add(time.Duration(lead*float64(time.Second))))
-	}
+	in.ScheduledMin = a.scheduledMin(now, lead)
 	DecideInto(d, now, in)
 	d.HistorySamples = a.state.HistorySamples
+	a.before, a.decided = a.state.decided(), true
 	a.state.Record(d, o)
 	if a.config.Work != "" {
 		a.state.Work.inRecords(d, records)
 	}
+}
+
+// scheduledMin returns the lower bound of the schedules at now, and for what starts then and takes so many seconds.
+func (a *Autoscaler) scheduledMin(now time.Time, lead float64) int {
+	if len(a.schedules) == 0 {
+		return 0
+	}
+	return scheduledMin(a.schedules, now, now.Add(time.Duration(lead*float64(time.Second))))
 }
 
 // inWork returns the observation in the policy's unit of work. It is valid until the next call.

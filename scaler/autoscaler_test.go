@@ -101,6 +101,8 @@ type world struct {
 	leftover float64
 	// heavy is the work of a record, of which a replica does 100 a second; 0 counts as 1.
 	heavy float64
+	// seen is the last observation.
+	seen series.Observation
 }
 
 const perSecond = 100.0
@@ -152,6 +154,7 @@ func (w *world) step(rate float64) Decision {
 		w.hide(&o)
 	}
 	d := w.a.Tick(o.At, o)
+	w.seen = o
 	now := w.ready + len(w.starting)
 	for now < d.DesiredReplicas {
 		w.starting = append(w.starting, w.lead)

@@ -23,6 +23,9 @@ func (a *Autoscaler) WhatIf(now time.Time, o series.Observation) []WhatIf {
 	}
 	try := func(name string, change func(c *Config, s *State, o *series.Observation, f *forecaster.Forecast)) {
 		config, state, observation, forecast := a.config, a.state, o, a.forecast
+		if a.decided {
+			state.undo(&a.before)
+		}
 		forecast.PerStep = append([]float64(nil), a.forecast.PerStep...)
 		forecast.Max = append([]float64(nil), a.forecast.Max...)
 		// The derived lists are rebuilt, so they must not be shared.
@@ -33,9 +36,7 @@ func (a *Autoscaler) WhatIf(now time.Time, o series.Observation) []WhatIf {
 		if a.model != nil {
 			in.Forecast = &forecast
 		}
-		if len(a.schedules) > 0 {
-			in.ScheduledMin = scheduledMin(a.schedules, now, now)
-		}
+		in.ScheduledMin = a.scheduledMin(now, state.Lead.seconds(config.InitialLeadTime.Seconds(), int(observation.ReadyReplicas.Or(1))))
 		d := Decide(now, in)
 		out = append(out, WhatIf{name, d.DesiredReplicas, d.Reason})
 	}
@@ -82,4 +83,26 @@ func (a *Autoscaler) WhatIf(now time.Time, o series.Observation) []WhatIf {
 	}
 	try("replicas.max were twice as high", func(c *Config, _ *State, _ *series.Observation, _ *forecaster.Forecast) { c.MaxReplicas *= 2 })
 	return out
+}
+
+// decided is that of State which Record changes and a decision depends on.
+type decided struct {
+	Desired, Increase, WantedAt, TriedTicks, Tried, DrainTicks int
+	HasDesired                                                 bool
+	Changed, PanicUntil                                        time.Time
+	Orders                                                     orders
+	TooFew, Down, TakenBack                                    tooFew
+}
+
+func (s *State) decided() decided {
+	return decided{
+		s.Desired, s.Increase, s.WantedAt, s.TriedTicks, s.Tried, s.DrainTicks, s.HasDesired, s.Changed, s.PanicUntil, s.Orders, s.TooFew, s.Down, s.TakenBack,
+	}
+}
+
+// undo takes a Record back, as far as a decision depends on it: else what was just asked for would hold back every other answer.
+func (s *State) undo(to *decided) {
+	s.Desired, s.Increase, s.WantedAt, s.TriedTicks, s.Tried, s.DrainTicks = to.Desired, to.Increase, to.WantedAt, to.TriedTicks, to.Tried, to.DrainTicks
+	s.HasDesired, s.Changed, s.PanicUntil, s.Orders = to.HasDesired, to.Changed, to.PanicUntil, to.Orders
+	s.TooFew, s.Down, s.TakenBack = to.TooFew, to.Down, to.TakenBack
 }
