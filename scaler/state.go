@@ -383,7 +383,7 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 		s.PanicUntil = at.Add(panicSpan)
 	}
 	if n := int(current); currentKnown && d.DesiredReplicas > n {
-		guess := s.Capacity.guessed() && s.Tried == n
+		guess := s.Capacity.guessed() && s.Tried == n && d.planned > n // a schedule says nothing of what was tried
 		// A backlog from before they were ready says nothing of whether they are enough, unless more were there before or it does not shrink.
 		settled := s.Settled || s.Tried == n || s.Pace.Grows && s.thought(s.Arrivals.Last) <= s.Partitions.work(n)
 		own := settled && d.Reason == ReasonBacklog && o.ReadyReplicas.Or(0) >= current && s.thought(s.Arrivals.Level) <= s.Partitions.work(n)

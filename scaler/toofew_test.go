@@ -73,6 +73,20 @@ func TestACountThatABacklogOfItsOwnLeavesIsTooFew(t *testing.T) {
 	}
 }
 
+// TestAScheduleDoesNotEndATrial: what a schedule, or a latency, asks for on top of 7 that are tried is no sign that they were too few.
+func TestAScheduleDoesNotEndATrial(t *testing.T) {
+	for _, tt := range []struct {
+		reason        Reason
+		planned, want int
+	}{{ReasonSchedule, 7, 0}, {ReasonLatency, 6, 0}, {ReasonForecast, 10, 7}} {
+		s := State{Capacity: capacity{LowerBound: 99}, Partitions: partitions{Count: 48}, Tried: 7, HasDesired: true, Desired: 7}
+		s.Record(&Decision{At: start, CurrentReplicas: series.Of(7), DesiredReplicas: 10, planned: tt.planned, Reason: tt.reason}, &series.Observation{ReadyReplicas: series.Of(7)})
+		if got := s.TooFew.Replicas; got != tt.want {
+			t.Errorf("%s for 10: %d were too few, want %d", tt.reason, got, tt.want)
+		}
+	}
+}
+
 // TestADrainDoesNotForgetATrial: 24 of 48 replicas were too few for 1,000 records/s when one was known to do 21. To drain what they left
 // the 48 did 26 each, which is not the news that 24 do more.
 func TestADrainDoesNotForgetATrial(t *testing.T) {
