@@ -11,7 +11,7 @@ import (
 
 const (
 	leastDispute = 1e-4 // of the usual, so that it can be divided by
-	mostDispute  = 8
+	mostDispute  = 5
 )
 
 // disagree keeps how far apart the experts' points for step t, which is ready, are now: the deviation from their mean, both with the
