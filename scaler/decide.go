@@ -304,8 +304,8 @@ func (d decider) run(now time.Time) {
 	}
 }
 
-// littleMore is the share of the present count below which an increase waits for one more tick in the tick after another, and for 15 s
-// or one tick where replicas have just come.
+// littleMore is the share of the present count below which an increase waits for one more tick in the tick after another, for 15 s or
+// one tick where replicas have just come, and for as long as no more than half of the present count is ready.
 const littleMore = 1.25
 
 // behind returns the backlog that the group would have were all of it as far behind as its slowest consumer: that one's

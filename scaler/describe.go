@@ -24,7 +24,7 @@ func describe(d *Decision) {
 		case "tried":
 			t.Detail = fmt.Sprintf("what a replica can do is not known, and fewer have been tried: %d are kept until it is seen what they do", t.Replicas)
 		case "increased":
-			t.Detail = fmt.Sprintf("the last increase was a moment ago, or its replicas have just come: %d are enough until the next observation tells more", t.Replicas)
+			t.Detail = fmt.Sprintf("the last increase was a moment ago, its replicas have just come, or half of all are still to come: %d are enough until more is known", t.Replicas)
 		case "backlog":
 			t.Detail = fmt.Sprintf("draining %.0f records in time asks for %d", t.Amount, t.Replicas)
 		case "latency":
