@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -20,33 +21,7 @@ func TestAnOwnerOutlivesItsCoordinator(t *testing.T) {
 			fake, opts := fakeKafka(t, kfake.BrokerConfigs(map[string]string{"group.consumer.heartbeat.interval.ms": "200"}))
 			cfg := testConfig("a")
 			cfg.Heartbeat, cfg.Protocol = 200*time.Millisecond, protocol
-			o, err := NewOwner(cfg, opts, slog.New(slog.DiscardHandler), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			served := make(chan int32, 100)
-			ctx, cancel := context.WithCancel(context.Background())
-			done := make(chan error, 1)
-			go func() {
-				done <- o.Run(ctx, func(ctx context.Context, s *Shard) error {
-					served <- s.Number
-					<-ctx.Done()
-					return nil
-				})
-			}()
-			defer func() {
-				cancel()
-				if err := <-done; err != nil {
-					t.Error(err)
-				}
-			}()
-			for range cfg.Shards {
-				select {
-				case <-served:
-				case <-time.After(30 * time.Second):
-					t.Fatal("the owner has not all shards within 30s")
-				}
-			}
+			ownAll(t, cfg, opts)
 			coordinator := fake.CoordinatorFor(cfg.group())
 			// What is connected to it is cut off, and nobody listens any more.
 			heard := make(chan struct{}, 100)
@@ -83,33 +58,7 @@ func TestAnOwnerKeepsItsShardsWhileNobodyCoordinates(t *testing.T) {
 	fake, opts := fakeKafka(t)
 	cfg := testConfig("a")
 	cfg.SessionTimeout, cfg.Heartbeat, cfg.Protocol = time.Second, 100*time.Millisecond, ProtocolClassic
-	o, err := NewOwner(cfg, opts, slog.New(slog.DiscardHandler), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	served, ended, done := make(chan int32, 100), make(chan error, 100), make(chan error, 1)
-	go func() {
-		done <- o.Run(ctx, func(ctx context.Context, s *Shard) error {
-			served <- s.Number
-			<-ctx.Done()
-			ended <- context.Cause(ctx)
-			return nil
-		})
-	}()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}()
-	for range cfg.Shards {
-		select {
-		case <-served:
-		case <-time.After(30 * time.Second):
-			t.Fatal("the owner has not all shards within 30s")
-		}
-	}
+	ended := ownAll(t, cfg, opts)
 	back := time.Now().Add(2 * cfg.SessionTimeout)
 	fake.ControlKey(int16(kmsg.FindCoordinator), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
 		fake.KeepControl()
@@ -144,4 +93,37 @@ func TestAnOwnerKeepsItsShardsWhileNobodyCoordinates(t *testing.T) {
 			t.Fatal("no heartbeat to the new coordinator within 30s")
 		}
 	}
+}
+
+// ownAll runs an owner until the test ends, and returns once it has all shards. Why it lets go of one comes on the channel.
+func ownAll(t *testing.T, cfg Config, opts []kgo.Opt) <-chan error {
+	t.Helper()
+	o, err := NewOwner(cfg, opts, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served, ended, done := make(chan int32, 100), make(chan error, 100), make(chan error, 1)
+	go func() {
+		done <- o.Run(ctx, func(ctx context.Context, s *Shard) error {
+			served <- s.Number
+			<-ctx.Done()
+			ended <- context.Cause(ctx)
+			return nil
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	for range cfg.Shards {
+		select {
+		case <-served:
+		case <-time.After(30 * time.Second):
+			t.Fatal("the owner has not all shards within 30s")
+		}
+	}
+	return ended
 }
