@@ -20,9 +20,9 @@ type Autoscaler struct {
 	forecast  forecaster.Forecast
 	// worked is the last observation in the policy's unit of work, where that is not records.
 	worked series.Observation
-	// before is what the last decision was made by, once there was one.
-	before  decided
-	decided bool
+	// before is the state that the last decision was made by, before Record, which writes into no slice; asked says that there was one.
+	before State
+	asked  bool
 }
 
 // NewAutoscaler returns an Autoscaler that knows nothing yet. The model must have been made with the Config's Interval as its
@@ -98,7 +98,7 @@ func (a *Autoscaler) TickInto(d *Decision, now time.Time, o *series.Observation)
 	in.ScheduledMin = a.scheduledMin(now, lead)
 	DecideInto(d, now, in)
 	d.HistorySamples = a.state.HistorySamples
-	a.before, a.decided = a.state.decided(), true
+	a.before, a.asked = a.state, true
 	a.state.Record(d, o)
 	if a.config.Work != "" {
 		a.state.Work.inRecords(d, records)

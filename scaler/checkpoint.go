@@ -59,6 +59,6 @@ func (a *Autoscaler) Restore(checkpoint []byte) error {
 		}
 	}
 	state.derive(&a.config)
-	a.state = state
+	a.state, a.asked = state, false
 	return nil
 }

@@ -21,26 +21,11 @@ func (a *Autoscaler) WhatIf(now time.Time, o series.Observation) []WhatIf {
 	if a.state.Work.PerRecord > 0 {
 		o = *a.inWork(&o)
 	}
-	try := func(name string, change func(c *Config, s *State, o *series.Observation, f *forecaster.Forecast)) {
-		config, state, observation, forecast := a.config, a.state, o, a.forecast
-		if a.decided {
-			state.undo(&a.before)
-		}
-		forecast.PerStep = append([]float64(nil), a.forecast.PerStep...)
-		forecast.Max = append([]float64(nil), a.forecast.Max...)
-		// The derived lists are rebuilt, so they must not be shared.
-		state.Partitions.useful, state.Partitions.effective, state.Partitions.derived = nil, nil, derivedFrom{}
-		change(&config, &state, &observation, &forecast)
-		state.derive(&config)
-		in := Input{Config: &config, State: &state, Observation: &observation}
-		if a.model != nil {
-			in.Forecast = &forecast
-		}
-		in.ScheduledMin = a.scheduledMin(now, state.Lead.seconds(config.InitialLeadTime.Seconds(), int(observation.ReadyReplicas.Or(1))))
-		d := Decide(now, in)
+	try := func(name string, change change) {
+		d := a.again(now, o, change)
 		out = append(out, WhatIf{name, d.DesiredReplicas, d.Reason})
 	}
-	scaleForecast := func(x float64) func(*Config, *State, *series.Observation, *forecaster.Forecast) {
+	scaleForecast := func(x float64) change {
 		return func(_ *Config, s *State, _ *series.Observation, f *forecaster.Forecast) {
 			for i := range f.PerStep {
 				f.PerStep[i] *= x
@@ -85,24 +70,25 @@ func (a *Autoscaler) WhatIf(now time.Time, o series.Observation) []WhatIf {
 	return out
 }
 
-// decided is that of State which Record changes and a decision depends on.
-type decided struct {
-	Desired, Increase, WantedAt, TriedTicks, Tried, DrainTicks int
-	HasDesired                                                 bool
-	Changed, PanicUntil                                        time.Time
-	Orders                                                     orders
-	TooFew, Down, TakenBack                                    tooFew
-}
+// change changes what is decided by.
+type change func(*Config, *State, *series.Observation, *forecaster.Forecast)
 
-func (s *State) decided() decided {
-	return decided{
-		s.Desired, s.Increase, s.WantedAt, s.TriedTicks, s.Tried, s.DrainTicks, s.HasDesired, s.Changed, s.PanicUntil, s.Orders, s.TooFew, s.Down, s.TakenBack,
+// again decides once more by what the last decision was made by, but for change; o is in the policy's unit of work.
+func (a *Autoscaler) again(now time.Time, o series.Observation, change change) Decision {
+	config, state, forecast := a.config, a.state, a.forecast
+	if a.asked {
+		state = a.before // else what was just asked for would hold back every other answer
 	}
-}
-
-// undo takes a Record back, as far as a decision depends on it: else what was just asked for would hold back every other answer.
-func (s *State) undo(to *decided) {
-	s.Desired, s.Increase, s.WantedAt, s.TriedTicks, s.Tried, s.DrainTicks = to.Desired, to.Increase, to.WantedAt, to.TriedTicks, to.Tried, to.DrainTicks
-	s.HasDesired, s.Changed, s.PanicUntil, s.Orders = to.HasDesired, to.Changed, to.PanicUntil, to.Orders
-	s.TooFew, s.Down, s.TakenBack = to.TooFew, to.Down, to.TakenBack
+	forecast.PerStep = append([]float64(nil), a.forecast.PerStep...)
+	forecast.Max = append([]float64(nil), a.forecast.Max...)
+	// The derived lists are rebuilt, so they must not be shared.
+	state.Partitions.useful, state.Partitions.effective, state.Partitions.derived = nil, nil, derivedFrom{}
+	change(&config, &state, &o, &forecast)
+	state.derive(&config)
+	in := Input{Config: &config, State: &state, Observation: &o}
+	if a.model != nil {
+		in.Forecast = &forecast
+	}
+	in.ScheduledMin = a.scheduledMin(now, state.Lead.seconds(config.InitialLeadTime.Seconds(), int(o.ReadyReplicas.Or(1))))
+	return Decide(now, in)
 }
