@@ -443,7 +443,7 @@ func (d decider) drains(backlog, perReplica float64) bool {
 	return o.LagSeconds.Or(0) > objective/2 && o.LagRecords.Or(math.Inf(1)) > perReplica
 }
 
-// settle applies the bounds and switches to n and fills in the answer.
+// settle applies the bounds and switches to n and fills in the answer. What is stale stays that, whatever else holds: it is no answer.
 func (d decider) settle(n int, reason Reason) {
 	config, s := d.config, d.state
 	current := int(d.CurrentReplicas.Or(float64(n)))
@@ -453,7 +453,8 @@ func (d decider) settle(n int, reason Reason) {
 			d.term(name, n, 0)
 		}
 	}
-	if reason != ReasonStale {
+	stale := reason == ReasonStale
+	if !stale {
 		if count := s.Partitions.Count; count > 0 && n > count {
 			apply(max(count, config.MinReplicas), ReasonPartitionCap, "partitionCap")
 		}
@@ -479,6 +480,9 @@ func (d decider) settle(n int, reason Reason) {
 	} else if config.Observe {
 		apply(current, ReasonObserve, "observe")
 		reason = ReasonObserve
+	}
+	if stale {
+		reason = ReasonStale
 	}
 	d.DesiredReplicas, d.Reason = n, reason
 	if len(config.Pools) > 0 {

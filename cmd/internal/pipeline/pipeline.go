@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -352,8 +353,31 @@ func (r *runner) decide(now time.Time, p *policyState, seen sighting) {
 	r.Metrics.decided(p.Name(), decision)
 }
 
-// entry returns what the read model keeps of one tick. A tick without an observation is not usable: the last one ages.
+// noAnswer says why a decision is none that may be served, nil where it may be. What is stale names the present count, and so does what
+// waits to know more or was told to keep it; where that is not known either it names one that nobody asked for, and replicas would
+// be taken away for it.
+func noAnswer(o *series.Observation, d *scaler.Decision) error {
+	var err error
+	switch d.Reason {
+	case scaler.ReasonStale:
+		err = errors.New("neither arrivals nor backlog are known")
+	case scaler.ReasonWarmingUp, scaler.ReasonPaused, scaler.ReasonObserve:
+		if !d.CurrentReplicas.Known() {
+			err = errors.New("how many replicas there are is not known, and they cannot be kept")
+		}
+	}
+	if err != nil && len(o.Problems) > 0 {
+		err = fmt.Errorf("%w: %s", err, strings.Join(o.Problems, "; "))
+	}
+	return err
+}
+
+// entry returns what the read model keeps of one tick. A tick without an observation, or with one that no answer can rest on, is not
+// usable: the last one ages.
 func entry(p Policy, observation series.Observation, decision scaler.Decision, err error) readmodel.Entry {
+	if err == nil {
+		err = noAnswer(&observation, &decision)
+	}
 	e := readmodel.Entry{
 		Policy:          p.Name(),
 		At:              observation.At,

@@ -152,6 +152,54 @@ func TestOneBadTargetDoesNotTouchTheOthers(t *testing.T) {
 	})
 }
 
+// TestAPresentCountIsNoAnswerWhereNothingIsKnown: after a tick of which neither arrivals nor backlog are known, or that keeps a count
+// that is not known, nothing is served; of three replicas none would be left but the least that is allowed.
+func TestAPresentCountIsNoAnswerWhereNothingIsKnown(t *testing.T) {
+	paused := policy("ai/a")
+	paused.Scaler.Paused = true
+	observing := policy("ai/a")
+	observing.Scaler.Observe = true
+	problems := []string{"topic t: partition 3 has no leader"}
+	nothing := series.Observation{Interval: 15 * time.Second, Partitions: series.Of(4), Problems: problems}
+	members := series.Observation{Interval: 15 * time.Second, Partitions: series.Of(4), LagRecords: series.Of(7), ArrivalRecords: series.Of(100)}
+	for _, tt := range []struct {
+		name   string
+		policy Policy
+		result collector.Result
+		want   string // "" where there is an answer
+	}{
+		{"nothing known", policy("ai/a"), collector.Result{Observation: nothing, Members: series.Of(3)}, "neither arrivals nor backlog are known: topic t"},
+		{"nothing known, paused", paused, collector.Result{Observation: nothing, Members: series.Of(3)}, "neither arrivals nor backlog are known"},
+		{"nothing known, nor how many", policy("ai/a"), collector.Result{Observation: nothing}, "neither arrivals nor backlog are known"},
+		{"how many is not known", policy("ai/a"), collector.Result{Observation: members}, "how many replicas there are is not known"},
+		{"how many is not known, paused", paused, collector.Result{Observation: members}, "how many replicas there are is not known"},
+		{"how many is not known, observing", observing, collector.Result{Observation: members}, "how many replicas there are is not known"},
+		{"all known", policy("ai/a"), collector.Result{Observation: members, Members: series.Of(3)}, ""},
+		{"all known, paused", paused, collector.Result{Observation: members, Members: series.Of(3)}, ""},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			source := &scripted{results: func(time.Time, []collector.Target) ([]collector.Result, error) {
+				return []collector.Result{tt.result}, nil
+			}}
+			p, store := newPipeline(t, source, tt.policy)
+			ctx, cancel := context.WithTimeout(t.Context(), 31*time.Second)
+			defer cancel()
+			if err := p.Run(ctx); err != nil {
+				t.Fatal(err)
+			}
+			e, err := store.Get("ai/a")
+			switch {
+			case tt.want == "" && (err != nil || e.Decision.DesiredReplicas != 3):
+				t.Errorf("%s: got %d, %v, want the 3 that there are", tt.name, e.Decision.DesiredReplicas, err)
+			case tt.want != "" && err == nil:
+				t.Errorf("%s: got %d replicas because of %s as an answer, want none: %s", tt.name, e.Decision.DesiredReplicas, e.Decision.Reason, tt.want)
+			case tt.want != "" && !strings.Contains(err.Error(), tt.want):
+				t.Errorf("%s: got %v, want: %s", tt.name, err, tt.want)
+			}
+		})
+	}
+}
+
 func TestAPolicyDefinedTwiceIsRefused(t *testing.T) {
 	_, err := New(Config{
 		Policies:     []Policy{policy("ai/a"), policy("ai/a")},
