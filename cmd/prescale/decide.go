@@ -291,7 +291,7 @@ const (
 
 // begin makes the autoscaler when the first line has told the interval, and warms it up.
 func (d *deciding) begin(o *series.Observation, t float64) error {
-	if d.policy.Spec.Interval.Duration == 0 && o.Interval > 0 {
+	if d.policy.Spec.Interval == nil && o.Interval > 0 {
 		d.config.Interval = min(max(o.Interval, shortestTick), longestTick)
 	}
 	if d.config.Work != "" && !o.ArrivalWork.Known() {

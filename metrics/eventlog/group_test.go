@@ -1,12 +1,17 @@
 package eventlog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
+	"net"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -126,4 +131,32 @@ func ownAll(t *testing.T, cfg Config, opts []kgo.Opt) <-chan error {
 		}
 	}
 	return ended
+}
+
+// TestAnOwnerSaysThatItWaitsForItsBrokers: at once, and again every minute, for as long as no broker answers.
+func TestAnOwnerSaysThatItWaitsForItsBrokers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		refused := kgo.Dialer(func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("connection refused") })
+		owner, err := NewOwner(testConfig("a"), []kgo.Opt{kgo.SeedBrokers("kafka:9092"), refused}, slog.New(slog.NewTextHandler(&said, nil)), prometheus.NewRegistry())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 150*time.Second)
+		defer cancel()
+		if err := owner.Run(ctx, nil); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSpace(said.String()), "\n")
+		if len(lines) != 3 {
+			t.Fatalf("in 150s without a broker: %d lines, want 3:\n%s", len(lines), said.String())
+		}
+		for i, want := range []string{"for=0s", "for=1m0s", "for=2m0s"} {
+			for _, part := range []string{want, "nothing is decided", "prescale check --connect", "connection refused"} {
+				if !strings.Contains(lines[i], part) {
+					t.Errorf("line %d: %s: want %q in it", i, lines[i], part)
+				}
+			}
+		}
+	})
 }

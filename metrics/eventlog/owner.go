@@ -70,6 +70,9 @@ func (o *Owner) Run(ctx context.Context, serve ShardFunc) error {
 	return nil
 }
 
+// warnAgain is how often it is said that the log's topics still cannot be verified.
+const warnAgain = time.Minute
+
 // prepare creates and verifies the topics and settles on the group's protocol, however long that takes.
 func (o *Owner) prepare(ctx context.Context) (Protocol, error) {
 	// Topics just created must not hide behind metadata that was kept.
@@ -78,7 +81,8 @@ func (o *Owner) prepare(ctx context.Context) (Protocol, error) {
 		return "", fmt.Errorf("make the log's admin client: %w", err)
 	}
 	defer client.Close()
-	for warned := false; ; {
+	began := time.Now()
+	for warned := time.Duration(-1); ; {
 		err := EnsureTopics(ctx, client, o.cfg)
 		if err == nil {
 			return chooseProtocol(ctx, client, o.cfg, o.log), nil
@@ -87,9 +91,10 @@ func (o *Owner) prepare(ctx context.Context) (Protocol, error) {
 		if errors.As(err, &setupErr) {
 			return "", err
 		}
-		if !warned {
-			warned = true
-			o.log.Warn("the log's topics cannot be verified; trying on", "error", err)
+		if waited := time.Since(began); warned < 0 || waited >= warned+warnAgain {
+			warned = waited
+			o.log.Warn("the log's topics cannot be verified: nothing is decided until they are; trying every second (prescale check --connect tells what is wrong)",
+				"for", waited.Round(time.Second), "error", err)
 		}
 		if err := sleep(ctx, time.Second); err != nil {
 			return "", err

@@ -199,7 +199,8 @@ func (r *runner) sortPending() {
 
 // joined stops the group for those that have just joined. Under an eager assignor who joins while it stands still is part of the
 // same rebalance, and the partitions are dealt out once, at its end: a thousand replicas that join one after the other take no
-// thousand assignments.
+// thousand assignments. Where a tick ends in the stop they are dealt out then too: who stands still and for how long is the same, and
+// only Moves may count more.
 func (r *runner) joined() {
 	if r.s.Assignor == Cooperative {
 		r.reassign(true)

@@ -92,18 +92,18 @@ func (p *ScalePolicy) ScalerConfig() (scaler.Config, error) {
 	c := scaler.DefaultConfig()
 	c.Policy = p.PolicyName()
 	var errs []error
-	if s.Interval.Duration != 0 {
+	if s.Interval != nil {
 		c.Interval = s.Interval.Duration
 	}
 	if c.Interval > 0 && c.Interval < time.Second {
 		errs = append(errs, fmt.Errorf("interval: %v: want 1s or more: brokers are asked that often", c.Interval))
 	}
-	if s.LeadTime.Initial.Duration != 0 {
+	if s.LeadTime.Initial != nil {
 		c.InitialLeadTime = s.LeadTime.Initial.Duration
 	}
 	c.ObjectiveLag = seconds(s.Objective.LagSeconds)
-	if s.Objective.ViolationRatio != 0 {
-		c.ViolationRatio = s.Objective.ViolationRatio
+	if s.Objective.ViolationRatio != nil {
+		c.ViolationRatio = *s.Objective.ViolationRatio
 	}
 	c.ObjectiveLatency = seconds(s.Objective.LatencySeconds)
 	if s.Replicas.Min != nil {
@@ -119,12 +119,17 @@ func (p *ScalePolicy) ScalerConfig() (scaler.Config, error) {
 	}
 	c.Paused = s.Paused
 	c.Work = s.Sources.Work()
-	for _, pool := range s.Pools {
-		price := pool.Price
-		if price == 0 {
-			price = 1
+	for i, pool := range s.Pools {
+		one := scaler.Pool{Name: pool.Name, MaxReplicas: int(pool.Max), Price: 1}
+		if pool.Price != nil {
+			one.Price = *pool.Price
 		}
-		c.Pools = append(c.Pools, scaler.Pool{Name: pool.Name, MaxReplicas: int(pool.Max), Price: price, Speed: pool.Speed})
+		if pool.Speed != nil {
+			if one.Speed = *pool.Speed; one.Speed == 0 {
+				errs = append(errs, fmt.Errorf("pools[%d].speed: 0: want more than 0, such as 10, or leave it out", i))
+			}
+		}
+		c.Pools = append(c.Pools, one)
 	}
 	for _, schedule := range s.Schedules {
 		c.Schedules = append(c.Schedules, scaler.Schedule{

@@ -77,7 +77,7 @@ type ScalePolicySpec struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="want a duration of 1s or more, such as 15s"
 	// +kubebuilder:default="15s"
 	// +optional
-	Interval metav1.Duration `json:"interval,omitzero"`
+	Interval *metav1.Duration `json:"interval,omitempty"`
 	// Season lists known season lengths, two at most, shortest first, such as 24h and 168h; empty means that seasons are looked for.
 	// +kubebuilder:validation:MaxItems=2
 	// +kubebuilder:validation:items:Type=string
@@ -150,13 +150,15 @@ type Pool struct {
 	Max int32 `json:"max"`
 	// Price is what a replica-hour costs, in any one currency. Default 1.
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:ExclusiveMinimum=true
 	// +optional
-	Price float64 `json:"price,omitempty"`
+	Price *float64 `json:"price,omitempty"`
 	// Speed is how many times as much a replica of this pool does as one of a pool with 1. It is relied on until what the pool's
 	// replicas do has been measured. Default 1.
 	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:ExclusiveMinimum=true
 	// +optional
-	Speed float64 `json:"speed,omitempty"`
+	Speed *float64 `json:"speed,omitempty"`
 }
 
 // Schedule raises the lower bound for Duration after each time at which Start fires.
@@ -279,14 +281,14 @@ type Objective struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:ExclusiveMinimum=true
 	LagSeconds float64 `json:"lagSeconds"`
-	// ViolationRatio is the allowed share, 0 to 1. Default 0.001.
+	// ViolationRatio is the allowed share, more than 0 and less than 1. Default 0.001.
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:ExclusiveMinimum=true
 	// +kubebuilder:validation:Maximum=1
 	// +kubebuilder:validation:ExclusiveMaximum=true
 	// +kubebuilder:default=0.001
 	// +optional
-	ViolationRatio float64 `json:"violationRatio,omitempty"`
+	ViolationRatio *float64 `json:"violationRatio,omitempty"`
 	// LatencySeconds bounds the latency that sources measure, at sources.latencyQuantile; 0 means none is promised.
 	// +kubebuilder:validation:Minimum=0
 	// +optional
@@ -315,7 +317,7 @@ type LeadTime struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) > duration('0s')",message="want a positive duration such as 60s"
 	// +kubebuilder:default="60s"
 	// +optional
-	Initial metav1.Duration `json:"initial,omitzero"`
+	Initial *metav1.Duration `json:"initial,omitempty"`
 }
 
 // Mode says whether the answer is served.

@@ -89,7 +89,9 @@ func (c *Config) EventLogConfig() (eventlog.Config, string) {
 func (c *Config) slowestInterval() time.Duration {
 	var slowest time.Duration
 	for i := range c.Policies {
-		slowest = max(slowest, c.Policies[i].Spec.Interval.Duration)
+		if interval := c.Policies[i].Spec.Interval; interval != nil {
+			slowest = max(slowest, interval.Duration)
+		}
 	}
 	return slowest
 }
