@@ -15,6 +15,7 @@ type capacity struct {
 	Samples         int
 	Rough           float64 // from intervals too idle for a sample; used while there is none
 	LowerBound      float64 // the highest throughput of a replica seen without a backlog, slowly forgotten
+	Shown           float64 `json:",omitzero"` // the highest throughput of a replica seen at all, likewise
 	Refuted         float64 // 1 when a group fell behind though it was guessed to do more than LowerBound, slowly forgotten
 	Above, Below    int     // direct samples in a row that were far off: a new version of the workload
 }
@@ -62,7 +63,7 @@ func (c *capacity) add(x float64, told bool) {
 	few := c.Samples < samplesNeeded
 	least := c.Mean
 	if few {
-		least = max(c.Mean, c.LowerBound)
+		least = max(c.Mean, c.shown())
 	}
 	switch {
 	case !few && x > (1+resetRatio)*c.Mean:
@@ -89,8 +90,9 @@ func (c *capacity) add(x float64, told bool) {
 }
 
 // observe learns from one interval, of so many seconds: consumed records per second by `ready` replicas, whose slowest can do `effective`
-// replicas' work. saturated says that every consumer had a backlog all the time.
-func (c *capacity) observe(interval float64, consumedRate, busy series.Value, ready, effective float64, saturated, disturbed bool) {
+// replicas' work. saturated says that every consumer had a backlog all the time; easy is the share of what was consumed that they did
+// without effort.
+func (c *capacity) observe(interval float64, consumedRate, busy series.Value, ready, effective float64, saturated, disturbed bool, easy float64) {
 	rate, ok := consumedRate.Get()
 	if !ok || ready <= 0 || rate <= 0 {
 		return
@@ -116,7 +118,10 @@ func (c *capacity) observe(interval float64, consumedRate, busy series.Value, re
 		c.add(rate/ready, false)
 		return
 	}
-	c.LowerBound = max(c.LowerBound*max(0, 1-lowerBoundForgotten*interval), rate/ready)
+	// Those that have most partitions do as much as if there were only `effective`.
+	most, kept := rate/max(min(effective, ready), 1), max(0, 1-lowerBoundForgotten*interval)
+	c.LowerBound = max(c.LowerBound*kept, easy*most)
+	c.Shown = max(c.Shown*kept, most)
 	c.Refuted *= max(0, 1-refutedForgotten*interval)
 }
 
@@ -141,7 +146,10 @@ func (c *capacity) outgrow(x float64) {
 }
 
 // show learns that a replica has done x records per second, maybe with effort; missing where nothing was seen.
-func (c *capacity) show(x series.Value) { c.LowerBound = max(c.LowerBound, x.Or(0)) }
+func (c *capacity) show(x series.Value) { c.Shown = max(c.Shown, x.Or(0)) }
+
+// shown returns the most that a replica has done.
+func (c *capacity) shown() float64 { return max(c.LowerBound, c.Shown) }
 
 // perReplica returns the estimate, missing while nothing is known.
 func (c *capacity) perReplica() series.Value {
@@ -150,11 +158,11 @@ func (c *capacity) perReplica() series.Value {
 		return series.Of(c.Mean)
 	case c.Samples > 0:
 		// What was shown cannot be beyond reach, unless direct samples are many.
-		return series.Of(max(c.Mean, c.LowerBound))
+		return series.Of(max(c.Mean, c.shown()))
 	case c.Rough > 0:
 		return series.Of(c.Rough)
-	case c.LowerBound > 0:
-		return series.Of(c.LowerBound * (1 + (exploreRatio-1)*(1-c.Refuted)))
+	case c.shown() > 0:
+		return series.Of(max(c.LowerBound*(1+(exploreRatio-1)*(1-c.Refuted)), c.Shown))
 	default:
 		return series.Missing
 	}

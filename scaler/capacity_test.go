@@ -303,7 +303,7 @@ func TestAGuessThatFailedIsNotRepeated(t *testing.T) {
 func TestABusyRatioThatClocksPutSlightlyOverOneIsOne(t *testing.T) {
 	for _, test := range []struct{ busy, can float64 }{{1, 100}, {1.0000001, 100}, {1.05, 100}, {80, 0}} {
 		var c capacity
-		c.observe(15, series.Of(200), series.Of(test.busy), 2, 2, false, false)
+		c.observe(15, series.Of(200), series.Of(test.busy), 2, 2, false, false, 1)
 		if got := c.perReplica().Or(0); got != test.can {
 			t.Errorf("200/s by two that are busy %g: got %g a replica, want %g", test.busy, got, test.can)
 		}
@@ -315,23 +315,23 @@ func TestABusyRatioThatClocksPutSlightlyOverOneIsOne(t *testing.T) {
 func TestAGroupThatIdlesForgetsWhatHeavyRecordsTaught(t *testing.T) {
 	var c capacity
 	for range 40 {
-		c.observe(15, series.Of(800), series.Of(0.5), 48, 48, false, false) // 33 each
+		c.observe(15, series.Of(800), series.Of(0.5), 48, 48, false, false, 1) // 33 each
 	}
 	if x := c.perReplica().Or(0); math.Abs(x-100.0/3) > 1 {
 		t.Fatalf("heavy records: got %v, want 33", x)
 	}
 	for range resetRun {
-		c.observe(15, series.Of(500), series.Of(500/4800.0), 48, 48, false, false)
+		c.observe(15, series.Of(500), series.Of(500/4800.0), 48, 48, false, false, 1)
 	}
 	if x := c.perReplica().Or(0); math.Abs(x-100) > 1 {
 		t.Errorf("light records: got %v, want 100", x)
 	}
 	// What else they are busy with makes the figure of an idle group lower, and that is not taken for less capacity.
 	for range 40 {
-		c.observe(15, series.Of(2400), series.Of(0.5), 48, 48, false, false)
+		c.observe(15, series.Of(2400), series.Of(0.5), 48, 48, false, false, 1)
 	}
 	for range 40 {
-		c.observe(15, series.Of(100), series.Of(0.15), 48, 48, false, false)
+		c.observe(15, series.Of(100), series.Of(0.15), 48, 48, false, false, 1)
 	}
 	if x := c.perReplica().Or(0); math.Abs(x-100) > 1 {
 		t.Errorf("idle and busy with something else: got %v, want 100", x)
@@ -341,7 +341,7 @@ func TestAGroupThatIdlesForgetsWhatHeavyRecordsTaught(t *testing.T) {
 // TestAnIdleGroupIsLearnedFromBelow: a busy ratio that tells nothing must not hide what the throughput shows.
 func TestAnIdleGroupIsLearnedFromBelow(t *testing.T) {
 	var c capacity
-	c.observe(15, series.Of(2), series.Of(0.001), 8, 8, false, false)
+	c.observe(15, series.Of(2), series.Of(0.001), 8, 8, false, false, 1)
 	if got := c.perReplica().Or(0); got != 0.25*exploreRatio || !c.guessed() {
 		t.Errorf("got %v a replica, want a guess from 0.25", got)
 	}
@@ -352,13 +352,39 @@ func TestWhatIsForgottenInTime(t *testing.T) {
 	for _, interval := range []float64{1, 15, 60} {
 		week, day := capacity{LowerBound: 100}, capacity{LowerBound: 100, Refuted: 1}
 		for range int(7 * secondsDay / interval) {
-			week.observe(interval, series.Of(0.001), series.Missing, 1, 1, false, false)
+			week.observe(interval, series.Of(0.001), series.Missing, 1, 1, false, false, 1)
 		}
 		for range int(secondsDay / interval) {
-			day.observe(interval, series.Of(0.001), series.Missing, 1, 1, false, false)
+			day.observe(interval, series.Of(0.001), series.Missing, 1, 1, false, false, 1)
 		}
 		if math.Abs(week.LowerBound-50) > 0.1 || math.Abs(day.Refuted-0.5) > 0.001 {
 			t.Errorf("at intervals of %g s: %g of 100 is left after a week and %g of 1 after a day, want half", interval, week.LowerBound, day.Refuted)
+		}
+	}
+}
+
+// TestWhatIsConsumedOfABacklogIsAnEffort: twelve partitions on nine replicas, of which three have two, and 120 records/s.
+func TestWhatIsConsumedOfABacklogIsAnEffort(t *testing.T) {
+	for _, tt := range []struct {
+		name               string
+		before, lag, drain float64 // of the ticks: what waits at both ends, and consumed beyond what arrives, in records per second
+		most               float64 // what one is thought to do
+	}{
+		{"without a backlog", 0, 0, 0, 20 * exploreRatio}, // those that have two do 20
+		{"a little of a backlog", 150, 0, 10, 20 * exploreRatio},
+		{"much of one", 900, 0, 60, 30},
+		{"falling behind", 0, 150, -10, 110.0 / 6},
+	} {
+		config := testConfig()
+		s := State{Partitions: partitions{Count: 12}}
+		for i, lag := range []float64{tt.before, tt.lag} {
+			s.Learn(&config, &series.Observation{
+				At: start.Add(time.Duration(i) * 15 * time.Second), Interval: 15 * time.Second, ArrivalRecords: series.Of(120 * 15), ConsumedRecords: series.Of((120 + tt.drain) * 15 * float64(i)),
+				LagRecords: series.Of(lag), ReadyReplicas: series.Of(9), Partitions: series.Of(12),
+			})
+		}
+		if got := s.Capacity.perReplica().Or(0); math.Abs(got-tt.most) > 1e-9 {
+			t.Errorf("%s: one is thought to do %g/s, want %g", tt.name, got, tt.most)
 		}
 	}
 }

@@ -20,7 +20,7 @@ type size struct {
 const sizesKept = 8
 
 // observeSize learns from an interval in which every replica had the same CPU.
-func (s *State) observeSize(interval float64, cores, consumed, busy series.Value, ready, effective float64, saturated, disturbed bool) {
+func (s *State) observeSize(interval float64, cores, consumed, busy series.Value, ready, effective float64, saturated, disturbed bool, easy float64) {
 	x, ok := cores.Get()
 	if !ok || !(x > 0) {
 		return
@@ -44,7 +44,7 @@ func (s *State) observeSize(interval float64, cores, consumed, busy series.Value
 		}
 	}
 	s.Sizes[at].Tick = s.Ticks
-	s.Sizes[at].Capacity.observe(interval, consumed, busy, ready, effective, saturated, disturbed)
+	s.Sizes[at].Capacity.observe(interval, consumed, busy, ready, effective, saturated, disturbed, easy)
 }
 
 // chooseSize names the size, among those that were measured, for which demand (in records per second, of which hottest is on one

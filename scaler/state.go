@@ -210,7 +210,7 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	}
 	// Every consumer had work throughout when there was a backlog at both ends worth more than saturatedSeconds of what the
 	// group does, or was seen to do: else the less it does, the less backlog would make that look like all it can.
-	rate := max(consumed.Or(0), s.Capacity.LowerBound*ready)
+	rate := max(consumed.Or(0), s.Capacity.shown()*ready)
 	behind := lagBefore.Known() && o.LagRecords.Known() && consumed.Or(0) > 0 && min(lagBefore.Or(0), o.LagRecords.Or(0)) > saturatedSeconds*rate
 	saturated := behind && s.Partitions.behindAlike(o, s.Arrivals.Level)
 	disturbed := changed || partial || o.Rebalancing || s.Rebalance.Run > 0
@@ -225,10 +225,20 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	if readyKnown && ready >= 1 && s.Partitions.Count > 0 {
 		effective = s.Partitions.evenWork(int(ready))
 	}
+	// What is consumed of a backlog, or leaves one, may be all that they can do.
+	easy := 1.0
+	if lag, ok := o.LagRecords.Get(); ok && lagBefore.Known() && arrivals.Known() {
+		switch {
+		case lag > max(lagBefore.Or(0), arrivals.Or(0), 1):
+			easy = 0
+		case consumed.Or(0) > arrivals.Or(0):
+			easy = arrivals.Or(0) / consumed.Or(0)
+		}
+	}
 	if readyKnown {
 		if !partial {
-			s.Capacity.observe(interval, consumed, o.BusyRatio, ready, effective, saturated, disturbed)
-			s.observeSize(interval, o.ReplicaCPUCores, consumed, o.BusyRatio, ready, effective, saturated, disturbed)
+			s.Capacity.observe(interval, consumed, o.BusyRatio, ready, effective, saturated, disturbed, easy)
+			s.observeSize(interval, o.ReplicaCPUCores, consumed, o.BusyRatio, ready, effective, saturated, disturbed, easy)
 			if x := s.Partitions.behindThroughput(o); !disturbed {
 				s.Capacity.show(x)
 			}
@@ -250,7 +260,7 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 		for j := range o.Pools {
 			if p := &o.Pools[j]; p.Name == config.Pools[i].Name && !partial && interval > 0 {
 				n := p.ReadyReplicas.Or(0)
-				s.Pools[i].observe(interval, p.ConsumedRecords.Times(1/interval), p.BusyRatio, n, n, saturated, disturbed)
+				s.Pools[i].observe(interval, p.ConsumedRecords.Times(1/interval), p.BusyRatio, n, n, saturated, disturbed, easy)
 			}
 		}
 	}
@@ -270,9 +280,6 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	if lag, ok := o.LagRecords.Get(); ok && o.ReadyReplicas.Known() && !disturbed && lag <= max(arrivals.Or(0), 1) {
 		s.QuietTicks++
 		s.Settled = true
-		if s.Tried > s.TooFew.Replicas && s.Capacity.guessed() {
-			s.TooFew.Load = min(s.TooFew.Load, s.load()) // what they did to get rid of what fewer left tells nothing new of those
-		}
 		s.Tried = 0
 	} else {
 		s.QuietTicks = 0

@@ -92,21 +92,29 @@ func TestAScheduleDoesNotEndATrial(t *testing.T) {
 func TestADrainDoesNotForgetATrial(t *testing.T) {
 	config := testConfig()
 	s := State{
-		Capacity: capacity{LowerBound: 26}, Partitions: partitions{Count: 48}, Arrivals: recent{Level: 1000, Last: 1000, Count: 100},
+		Capacity: capacity{LowerBound: 21}, Partitions: partitions{Count: 48}, Arrivals: recent{Level: 1000, Last: 1000, Count: 100},
 		TooFew: tooFew{Replicas: 24, Rate: 1000, Load: 48, At: start}, Tried: 48, HasDesired: true, Desired: 48, LastReady: series.Of(48),
 	}
-	for i := range 3 {
+	tick := func(i int, rate, each, lag float64) {
 		s.Learn(&config, &series.Observation{
-			At: start.Add(time.Duration(i+1) * 15 * time.Second), Interval: 15 * time.Second, ArrivalRecords: series.Of(15000), ConsumedRecords: series.Of(15000),
-			LagRecords: series.Of(0), LagSeconds: series.Of(0), ReadyReplicas: series.Of(48), StartingReplicas: series.Of(0), Partitions: series.Of(48),
+			At: start.Add(time.Duration(i) * 15 * time.Second), Interval: 15 * time.Second, ArrivalRecords: series.Of(rate * 15), ConsumedRecords: series.Of(48 * each * 15),
+			LagRecords: series.Of(lag), LagSeconds: series.Of(lag / 1000), ReadyReplicas: series.Of(48), StartingReplicas: series.Of(0), Partitions: series.Of(48),
 		})
 	}
-	if few := s.tooFew(start.Add(time.Hour)); few != 24 || s.Tried != 0 {
-		t.Errorf("an hour later %d are too few and %d are tried, want 24 and none", few, s.Tried)
+	tick(1, 1000, 21, 4000)
+	tick(2, 1000, 26, 1000) // a fifth more than arrives
+	for i := range 3 {
+		tick(i+3, 1000, 1000.0/48, 0)
 	}
-	s.Capacity.LowerBound = 30
+	if few := s.tooFew(start.Add(time.Hour)); few != 24 || s.Tried != 0 || s.Capacity.shown() < 25.9 {
+		t.Errorf("an hour later %d are too few, %d are tried and one does %g, want 24, none and 26", few, s.Tried, s.Capacity.shown())
+	}
+	for i := range 9 {
+		tick(i+6, 1440, 30, 0)
+	}
+	tick(15, 1000, 1000.0/48, 0)
 	if few := s.tooFew(start.Add(time.Hour)); few != 0 {
-		t.Errorf("once each does more without a backlog: %d are too few, want none", few)
+		t.Errorf("once each did 30 without a backlog: %d are too few, want none", few)
 	}
 }
 
