@@ -3,6 +3,7 @@ package console
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -106,29 +107,81 @@ func TestPageGetsHistoryThenLive(t *testing.T) {
 	}
 }
 
+// TestHistoryIsBounded: a page that opens gets the latest ticks of the policy that it shows, which has its share of what is kept and
+// no less than leastTicks, however many policies there are.
 func TestHistoryIsBounded(t *testing.T) {
-	s := New(hello)
-	for i := range 3 * historyMessages {
-		s.Tick(entry(i))
+	for _, policies := range []int{1, 40, 2000} {
+		s := New(hello)
+		rounds := min(3*historyMessages/policies, 3*pageTicks) + 3*leastTicks
+		for i := range rounds {
+			for p := range policies {
+				e := entry(i)
+				if p > 0 {
+					e.Policy = fmt.Sprintf("ai/p%d", p)
+				}
+				s.Tick(e)
+			}
+		}
+		most := min(pageTicks, max(leastTicks, historyMessages/policies))
+		for _, policy := range []string{"ai/inference", fmt.Sprintf("ai/p%d", policies-1)}[:min(policies, 2)] {
+			opening, page := s.open(policy)
+			s.leave(page)
+			ticks := opening[1 : len(opening)-1]
+			if len(ticks) < most || len(ticks) > most+most/8 {
+				t.Errorf("%d policies: %d ticks of %s, want %d to an eighth more", policies, len(ticks), policy, most)
+			}
+			e := entry(rounds - 1)
+			e.Policy = policy
+			if last := string(ticks[len(ticks)-1]); last != string(event("tick", TickOf(e))) {
+				t.Errorf("%d policies: the newest is not the last one published: %s", policies, last)
+			}
+		}
 	}
-	history, page := s.open()
-	s.leave(page)
-	if len(history) > historyMessages || len(history) < historyMessages/2 {
-		t.Errorf("history: got %d messages, want at most %d and at least half of it", len(history), historyMessages)
+}
+
+// TestPoliciesThatAreNotInTheFileAreShown: those that a cluster tells of are listed once they tick, by name, their ticks come to the
+// pages that show them and to no other, and they are forgotten once the store knows them no more.
+func TestPoliciesThatAreNotInTheFileAreShown(t *testing.T) {
+	s := New(Hello{Title: "test", Speed: 1})
+	opening, waiting := s.open("")
+	if got := string(opening[0]); !strings.Contains(got, `"shown":""`) {
+		t.Errorf("nothing to show: %s", got)
 	}
-	if last := string(history[len(history)-1]); !strings.Contains(last, string(event("tick", TickOf(entry(3*historyMessages-1))))) {
-		t.Errorf("the newest message is not the last one published: %s", last)
+	tick := func(name string) {
+		e := entry(0)
+		e.Policy, e.ObjectiveLag = name, 40*time.Second
+		s.Tick(e)
+	}
+	tick("b/b")
+	tick("a/a")
+	first, a := s.open("")
+	opening, b := s.open("b/b")
+	if got := string(first[0]); !strings.Contains(got, `"policies":[{"name":"a/a","intervalSeconds":15,"objectiveLagSeconds":40},{"name":"b/b",`) || !strings.Contains(got, `"shown":"a/a"`) {
+		t.Errorf("hello: got %s, want a/a and b/b, and a/a shown", got)
+	}
+	if len(opening) != 3 || !strings.Contains(string(opening[1]), `"policy":"b/b"`) {
+		t.Errorf("a page of b/b begins with %q, want its tick alone", opening)
+	}
+	tick("b/b")
+	if len(a.events) != 0 || len(b.events) != 1 || len(waiting.events) != 2 {
+		t.Errorf("messages of a tick of b/b: %d to the page of a/a and %d to that of b/b, want 0 and 1; %d to one that waits, want two policies", len(a.events), len(b.events), len(waiting.events))
+	}
+	store := readmodel.NewStore(time.Now)
+	store.Expect("b/b", time.Second)
+	s.forget(store)
+	if len(s.hello.Policies) != 1 || s.hello.Policies[0].Name != "b/b" || s.ticks["a/a"] != nil {
+		t.Errorf("without a/a: got %v", s.hello.Policies)
 	}
 }
 
 func TestSlowPageIsCutOffAndNobodyWaits(t *testing.T) {
 	s := New(hello)
-	_, page := s.open()
+	_, page := s.open("")
 	for i := range pageBacklog + 1 {
 		s.Tick(entry(i))
 	}
 	n := 0
-	for range page { // It is closed after the messages that it had room for.
+	for range page.events { // It is closed after the messages that it had room for.
 		n++
 	}
 	if n != pageBacklog {

@@ -17,8 +17,10 @@ type Hello struct {
 	// UTC shows times of day in UTC and not where the reader is: replayed traffic starts at midnight, so that they tell how
 	// long it has run.
 	UTC bool `json:"utc"`
-	// Policies are shown in this order; the first is shown first.
+	// Policies are listed in this order; the first is shown first.
 	Policies []Policy `json:"policies"`
+	// Shown is the policy whose ticks come, "" while there is none. The Server fills it in.
+	Shown string `json:"shown"`
 	// Compare names the policy drawn beside the others as what a plain HPA does; empty for none.
 	Compare string `json:"compare,omitempty"`
 	// Workloads says that Model and Score messages will come.

@@ -382,6 +382,7 @@ func entry(p Policy, observation series.Observation, decision scaler.Decision, e
 		Policy:          p.Name(),
 		At:              observation.At,
 		Interval:        p.Scaler.Interval,
+		ObjectiveLag:    p.Scaler.ObjectiveLag,
 		Labels:          p.Labels(),
 		LatencyQuantile: p.Sources.Quantile,
 		Observation:     observation,

@@ -48,9 +48,8 @@ const charts = {
 const state = { hello: undefined, policy: undefined, ticks: new Map(), models: [], marks: [], live: false, done: false };
 const log = new Log($('log'));
 
-// mostTicks is how many ticks of a policy are kept, so that a page may stay open for weeks: an hour's at 15 s, and of few policies
-// more, 17 hours' of one.
-const mostTicks = () => Math.max(240, Math.floor(4096 / state.hello.policies.length));
+// A page may stay open for weeks: of each kind of message so many are kept.
+const mostTicks = 4096, mostMarks = 400;
 
 function reset() {
   Object.assign(state, { ticks: new Map(), models: [], marks: [], live: false, done: false });
@@ -137,33 +136,35 @@ const handlers = {
   hello(message) {
     reset();
     state.hello = message;
+    state.policy = message.shown;
     showUTC(message.utc);
-    if (!infoOf(state.policy)) state.policy = message.policies[0]?.name;
     document.title = `Prescale · ${message.title}`;
     $('speed').textContent = message.speed === 1 ? '' : `trace time, ${message.speed} times as fast`;
-    const listed = message.policies.filter(p => p.name !== message.compare);
-    $('pick').hidden = listed.length < 2;
-    // Which policy is shown stands in the list of them, where there is one.
-    $('subtitle').textContent = message.workloads || listed.length !== 1 ? message.title : `${message.title} · ${listed[0].name}`;
-    $('policy').replaceChildren(...listed.map(p => new Option(p.name, p.name, false, p.name === state.policy)));
+    list();
     $('tile-score').hidden = $('tile-model').hidden = $('c-model').hidden = !message.workloads;
+  },
+  policy(message) {
+    state.hello.policies.push(message);
+    list();
+    if (!state.policy) follow(message.name);
   },
   tick(message) {
     if (!state.ticks.has(message.policy)) state.ticks.set(message.policy, []);
     const ticks = state.ticks.get(message.policy);
     ticks.push(message);
-    if (ticks.length > mostTicks()) ticks.shift();
+    if (ticks.length > mostTicks) ticks.shift();
     if (message.policy === state.policy) log.decision(message);
     draw();
   },
   model(message) {
     state.models.push(message);
-    if (state.models.length > 4096) state.models.shift();
+    if (state.models.length > mostTicks) state.models.shift();
     modelTile(message);
     draw();
   },
   mark(message) {
     state.marks.push({ at: message.at, label: message.label, colour: message.kind === 'drift' ? 'promise' : 'model' });
+    if (state.marks.length > mostMarks) state.marks.shift();
     log.mark(message);
     draw();
   },
@@ -185,8 +186,22 @@ function status(kind, text) {
   $('status').textContent = text;
 }
 
-function follow() {
-  const stream = new EventSource('events');
+// list shows which policies there are to choose from.
+function list() {
+  const { policies, compare, workloads, title } = state.hello;
+  const listed = policies.filter(p => p.name !== compare);
+  $('pick').hidden = listed.length < 2;
+  // Which policy is shown stands in the list of them, where there is one.
+  $('subtitle').textContent = workloads || listed.length !== 1 ? title : `${title} · ${listed[0].name}`;
+  $('policy').replaceChildren(...listed.map(p => new Option(p.name, p.name, false, p.name === state.policy)));
+}
+
+let stream;
+
+// follow shows one policy, or the first where none is named.
+function follow(policy) {
+  stream?.close();
+  stream = new EventSource('events' + (policy ? '?policy=' + encodeURIComponent(policy) : ''));
   for (const [kind, handle] of Object.entries(handlers)) {
     stream.addEventListener(kind, event => handle(JSON.parse(event.data)));
   }
@@ -209,12 +224,7 @@ $('theme').addEventListener('click', () => {
   localStorage.setItem('theme', next);
   theme(next);
 });
-$('policy').addEventListener('change', event => {
-  state.policy = event.target.value;
-  log.clear();
-  for (const tick of ticksOf(state.policy)) log.decision(tick);
-  draw();
-});
+$('policy').addEventListener('change', event => follow(event.target.value));
 
 // What tests and curious people ask: the plots, and how many points each shows.
 window.prescale = { charts, points: () => Object.fromEntries(Object.entries(charts).map(([name, chart]) => [name, chart.points()])) };
