@@ -120,6 +120,7 @@ type backtestResult struct {
 	Days           float64       `json:"days"`
 	MeanRate       float64       `json:"meanArrivalRecordsPerSecond"`
 	Capacity       float64       `json:"capacityPerReplica"`
+	Assumed        bool          `json:"capacityAssumed,omitempty"` // --need took the place of --capacity
 	LeadSeconds    float64       `json:"leadTimeSeconds"`
 	Partitions     int           `json:"partitions"`
 	Objective      float64       `json:"objectiveLagSeconds"`
@@ -350,7 +351,7 @@ func forecastSteps(s *sim.Scenario) int {
 // tryAll runs every rule over the history.
 func (f *backtestFlags) tryAll(ctx context.Context, s sim.Scenario, config scaler.Config, bar *progressBar) (*backtestResult, error) {
 	result := &backtestResult{
-		Trace: s.Trace.Name, Days: s.Trace.Duration() / 86400, MeanRate: s.Trace.MeanRate(), Capacity: s.Capacity,
+		Trace: s.Trace.Name, Days: s.Trace.Duration() / 86400, MeanRate: s.Trace.MeanRate(), Capacity: s.Capacity, Assumed: f.capacity == 0,
 		LeadSeconds: s.Lead, Partitions: s.Partitions, Objective: s.Objective, ViolationRatio: config.ViolationRatio, scenario: s,
 	}
 	steps := forecastSteps(&s)
@@ -447,8 +448,12 @@ func (f *backtestFlags) contenders(config scaler.Config, recorded *sim.Forecasts
 }
 
 func (r *backtestResult) print(w io.Writer, priced bool) error {
-	fmt.Fprintf(w, "%s: %.1f days, %.4g records/s on average, %.4g a replica, lead time %.0f s, %d partitions, objective %.0f s\n",
-		r.Trace, r.Days, r.MeanRate, r.Capacity, r.LeadSeconds, r.Partitions, r.Objective)
+	assumed := ""
+	if r.Assumed {
+		assumed = " (assumed; --capacity says it)"
+	}
+	fmt.Fprintf(w, "%s: %.1f days, %.4g records/s on average, %.4g a replica%s, lead time %.0f s, %d partitions, objective %.0f s\n",
+		r.Trace, r.Days, r.MeanRate, r.Capacity, assumed, r.LeadSeconds, r.Partitions, r.Objective)
 	if r.Gaps > 0 {
 		fmt.Fprintf(w, "steps that are missing and were taken to be as the one before: %d\n", r.Gaps)
 	}

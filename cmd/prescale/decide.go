@@ -47,6 +47,8 @@ with pools, answered by "pools":
   "pools": [{"name": "gpu", "readyReplicas": n, "startingReplicas": n, "consumedRecords": n,
              "unschedulableReplicas": n, "busyRatio": x, "startupSeconds": [...]}]
 
+Where "reason" is Stale, nothing was decided: keep the replicas that there are.
+
 A key that is not known is left aside, and said on stderr if the first line has it. A line that
 cannot be read is reported on stderr and answered by the last decision with "error"; the exit code
 is then 1.

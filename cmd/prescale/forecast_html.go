@@ -111,7 +111,7 @@ func (p *fanPlot) grid(s *history.Series) {
 			continue
 		}
 		name := s.FormatTime(at)
-		if s.Dated {
+		if s.Dated || p.begin.Year() > 2000 {
 			switch utc := at.UTC(); {
 			case every < time.Minute:
 				name = utc.Format("15:04:05")
@@ -162,7 +162,18 @@ func (p *fanPlot) fan(f *forecaster.Forecast, last float64, digits int) {
 		fmt.Fprintf(p, `<polygon class="band" fill-opacity="%.2f" points="%s"><title>%g to %g</title></polygon>`,
 			0.5*float64(n-i)/float64(n), strings.Join(band, " "), f.Levels[i-1], f.Levels[i])
 	}
-	label := math.Inf(1) // names stand in the order of the levels, and apart
+	// Names stand in the order of the levels, apart, and no higher than the drawing.
+	type name struct {
+		y    float64
+		text string
+	}
+	var names []name
+	add := func(y float64, text string) {
+		if len(names) > 0 {
+			y = min(y, names[len(names)-1].y-fanLabel)
+		}
+		names = append(names, name{y, text})
+	}
 	for i, level := range f.Levels {
 		class := ""
 		if level == 0.5 {
@@ -172,8 +183,7 @@ func (p *fanPlot) fan(f *forecaster.Forecast, last float64, digits int) {
 		if n > fanNames && i > 0 && i < n-1 {
 			continue
 		}
-		label = min(label-fanLabel, p.y(f.Quantile(f.Steps, i))+4)
-		fmt.Fprintf(p, `<text x="%g" y="%.1f">q%g</text>`, fanWidth-fanRight+6, label, level)
+		add(p.y(f.Quantile(f.Steps, i))+4, fmt.Sprintf("q%g", level))
 	}
 	x, y, arrow := p.x(f.At), p.y(f.Max[n-1]), ""
 	if y < fanTop {
@@ -181,8 +191,13 @@ func (p *fanPlot) fan(f *forecaster.Forecast, last float64, digits int) {
 	}
 	fmt.Fprintf(p, `<line class="now" x1="%.1f" x2="%.1f" y1="%g" y2="%g"/><line class="peak" x1="%.1f" x2="%g" y1="%.1f" y2="%.1f"/>`,
 		x, x, fanTop, fanHeight-fanBottom, x, fanWidth-fanRight, y, y)
-	fmt.Fprintf(p, `<text x="%g" y="%.1f">max %s%s</text>`, fanWidth-fanRight+6, min(label-fanLabel, y+4),
-		strconv.FormatFloat(f.Max[n-1], 'f', digits, 64), arrow)
+	add(y+4, "max "+strconv.FormatFloat(f.Max[n-1], 'f', digits, 64)+arrow)
+	lowest := letterHeight
+	for i := len(names) - 1; i >= 0; i-- {
+		lowest = max(lowest, names[i].y)
+		fmt.Fprintf(p, `<text x="%g" y="%.1f">%s</text>`, fanWidth-fanRight+6, lowest, names[i].text)
+		lowest += fanLabel
+	}
 }
 
 // history draws what was, with a break where something is missing.

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -50,7 +51,7 @@ func TestForecastRefusesBadInput(t *testing.T) {
 		want       string
 	}{
 		{"empty", "", nil, "empty; want a header"},
-		{"header only", "t_s,requests\n", nil, "0 rows; want at least 2"},
+		{"header only", "t_s,requests\n", nil, "want at least 2 rows, each a time and a value; found 0"},
 		{"column without a header", "0,1\n60,2\n", []string{"--column", "n"}, `line 1: no value column "n": "0" is a time, so there is no header`},
 		{"bad time in the first line", "noon,1\n60,2\n", nil, `line 1: "noon" is no time and "1" no name`},
 		{"one column", "t_s\n0\n60\n", nil, "one column only"},
@@ -334,5 +335,31 @@ func TestMarksOfTimeAreRoundAndFew(t *testing.T) {
 		if every := tickEvery(span); span/every > fanTicks || span/every < 1 {
 			t.Errorf("of %v a mark every %v", span, every)
 		}
+	}
+}
+
+// TestForecastNamesStandApart: what stands beside the fan is in the drawing, and no line is on another, also where all quantiles are at
+// the upper edge. Times since 1970 are shown as such.
+func TestForecastNamesStandApart(t *testing.T) {
+	var file strings.Builder
+	file.WriteString("t_s,requests\n")
+	for i := range 100 {
+		fmt.Fprintf(&file, "%d,%d\n", 1700000000+60*i, 1000+i%3)
+	}
+	stdout, _, err := forecastOf("-o", "html", "--horizon", "5", writeInput(t, "in.csv", file.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	above := 0.0
+	names := regexp.MustCompile(`<text x="870" y="([0-9.]+)">(q0.5|q0.9|q0.95|q0.99|max [^<]*)<`).FindAllStringSubmatch(stdout, -1)
+	for _, name := range names {
+		y, err := strconv.ParseFloat(name[1], 64)
+		if err != nil || y < above+letterHeight || y > fanHeight {
+			t.Errorf("%s stands at %s, want it %v under %v, and in the drawing", name[2], name[1], letterHeight, above)
+		}
+		above = y
+	}
+	if len(names) != 5 || !strings.Contains(stdout, ">23:40<") {
+		t.Errorf("want five names and times of day, got %q", names)
 	}
 }

@@ -91,7 +91,7 @@ func ReadCSV(r io.Reader, name string, o Options) (*Series, error) {
 		return nil, fmt.Errorf("%s: empty; want a header line such as t_s,value and rows under it", name)
 	}
 	if len(s.Times) < 2 {
-		return nil, fmt.Errorf("%s: %d rows; want at least 2, each a time and a value", name, len(s.Times))
+		return nil, fmt.Errorf("%s: want at least 2 rows, each a time and a value; found %d", name, len(s.Times))
 	}
 	if err := s.findStep(o); err != nil {
 		return nil, err
