@@ -17,12 +17,14 @@ import (
 
 // member is one expert of the pool; make is called at most once per pool.
 type member struct {
-	name  string
-	quick bool // its errors are judged in the quick unit as well
-	make  func() ensemble.Expert
+	name    string
+	quick   bool // its errors are judged in the quick unit as well
+	doubted bool // in the middle it is not believed at first
+	make    func() ensemble.Expert
 }
 
-// pool makes the experts, in the order that checkpoints keep.
+// pool makes the experts, in the order that checkpoints keep. Doubted are a maximum, regressions with more inputs than a young series
+// tells apart, and two of the three that repeat the last value until they have seen a season.
 func pool(day, steps int) []member {
 	features := ridge.NewFeatures(steps)
 	span := 1440.0
@@ -30,18 +32,18 @@ func pool(day, steps int) []member {
 		span = float64(day)
 	}
 	return []member{
-		{"last", true, func() ensemble.Expert { return level.Last{} }},
-		{"mean5", false, func() ensemble.Expert { return level.Mean{Span: signal.Mean5} }},
-		{"mean60", false, func() ensemble.Expert { return level.Mean{Span: signal.Mean60} }},
-		{"max10", false, func() ensemble.Expert { return level.Max{Span: 10} }},
-		{"trend", false, func() ensemble.Expert { return &level.Trend{} }},
-		{"day", false, func() ensemble.Expert { return seasonal.Day{} }},
-		{"week", false, func() ensemble.Expert { return seasonal.Week{} }},
-		{"profile", false, func() ensemble.Expert { return seasonal.Profile{} }},
-		{"ridge", true, func() ensemble.Expert {
+		{"last", true, false, func() ensemble.Expert { return level.Last{} }},
+		{"mean5", false, false, func() ensemble.Expert { return level.Mean{Span: signal.Mean5} }},
+		{"mean60", false, false, func() ensemble.Expert { return level.Mean{Span: signal.Mean60} }},
+		{"max10", false, true, func() ensemble.Expert { return level.Max{Span: 10} }},
+		{"trend", false, false, func() ensemble.Expert { return &level.Trend{} }},
+		{"day", false, false, func() ensemble.Expert { return seasonal.Day{} }},
+		{"week", false, true, func() ensemble.Expert { return seasonal.Week{} }},
+		{"profile", false, true, func() ensemble.Expert { return seasonal.Profile{} }},
+		{"ridge", true, true, func() ensemble.Expert {
 			return ridge.New(features, ridge.Settings{Inputs: ridge.Inputs, Memory: 3 * span, Penalty: 1e-3})
 		}},
-		{"ridge-fast", false, func() ensemble.Expert {
+		{"ridge-fast", false, true, func() ensemble.Expert {
 			return ridge.New(features, ridge.Settings{Inputs: ridge.FastInputs, Memory: max(120, span/4), Penalty: 1e-2})
 		}},
 	}
@@ -70,10 +72,13 @@ func build(config forecaster.Config, only string) (forecaster.Model, error) {
 	}
 	day, week := seasons(config)
 	var experts []ensemble.Expert
-	var quick []int
+	var quick, doubted []int
 	for _, m := range pool(day, config.MaxSteps) {
 		if only == "" && m.quick {
 			quick = append(quick, len(experts))
+		}
+		if only == "" && m.doubted {
+			doubted = append(doubted, len(experts))
 		}
 		if only == "" || only == m.name {
 			experts = append(experts, m.make())
@@ -86,7 +91,7 @@ func build(config forecaster.Config, only string) (forecaster.Model, error) {
 	if len(config.Seasons) == 0 {
 		s.Seek()
 	}
-	m, err := ensemble.New(config, s, experts, quick)
+	m, err := ensemble.New(config, s, experts, quick, doubted)
 	if err != nil {
 		return nil, err
 	}

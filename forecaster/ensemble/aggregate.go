@@ -1,6 +1,9 @@
 package ensemble
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // The gains below were chosen by the quantile loss on fourteen public arrival traces and are the same for every series.
 const (
@@ -13,10 +16,31 @@ const (
 	mostRegret = 3
 	// firstSquare is what squares begin with, so that the first miss does not decide.
 	firstSquare = 30
+	// firstDoubt is what experts begin with as a regret that are not to be believed in the middle before their record speaks for them: at
+	// the median so much that little more than the fixed share is left. Above it, where it is they who know of bursts, it is less by the
+	// square of τ(1-τ).
+	firstDoubt = 12
 	// leastSquare is added to each square. Beside any other it is nothing; where an idle series adds none for days, squares and regrets
 	// would fade until they are denormal numbers, with which an update takes four times as long.
 	leastSquare = 1e-30
 )
+
+// believe sets the weights of a cell's experts, and what they come from, to what they are before any outcome.
+func (b *bank) believe(cell int, level float64, doubted []int) {
+	square, regret, weight := b.square[cell*b.k:][:b.k], b.regret[cell*b.k:][:b.k], b.weight[cell*b.k:][:b.k]
+	middle, total := 4*level*(1-level), 0.0
+	rate := min(fullRate, math.Sqrt(float64(b.logK)/firstSquare))
+	for e := range weight {
+		square[e] = firstSquare
+		if slices.Contains(doubted, b.expert(e)) {
+			regret[e] = -float32(firstDoubt * middle * middle)
+		}
+		total += math.Exp(rate * float64(regret[e]))
+	}
+	for e := range weight {
+		weight[e] = float32((1-fixedShare)*math.Exp(rate*float64(regret[e]))/total + fixedShare/float64(b.k))
+	}
+}
 
 // weigh moves the weights of a cell's experts, whose quantiles are in quants: norm is the gradient of the pinball loss at their
 // mean in units of the usual loss.

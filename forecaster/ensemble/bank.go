@@ -53,7 +53,7 @@ type bank struct {
 	longer               []float64 // a window's quantiles
 }
 
-func (b *bank) init(levels []float64, reach, experts int, quick []int) {
+func (b *bank) init(levels []float64, reach, experts int, quick, doubted []int) {
 	k := experts + len(quick)
 	b.levels, b.reach, b.experts, b.quick, b.k, b.logK = levels, reach, experts, quick, k, float32(math.Log(float64(k)))
 	for _, w := range []int{(reach + 1) / 2, reach} {
@@ -102,11 +102,18 @@ func (b *bank) init(levels []float64, reach, experts int, quick []int) {
 			for e := range b.k {
 				c := (t*q+i)*b.k + e
 				b.offset[c] = float32(b.start.growth[t] * b.normal(t, level))
-				b.square[c] = firstSquare
-				b.weight[c] = 1 / float32(b.k)
 			}
+			b.believe(t*q+i, level, doubted)
 		}
 	}
+}
+
+// expert returns whose the e-th of a cell's quantiles is.
+func (b *bank) expert(e int) int {
+	if e < b.experts {
+		return e
+	}
+	return b.quick[e-b.experts]
 }
 
 // span returns how many steps before the outcome a target's forecast was made.

@@ -60,7 +60,7 @@ func changeModel(t *testing.T) *ensemble.Model {
 			level.Max{Span: 10}, &level.Trend{}, seasonal.Day{}, seasonal.Profile{},
 			ridge.New(features, ridge.Settings{Inputs: ridge.Inputs, Memory: 3 * changeDay, Penalty: 1e-3}),
 			ridge.New(features, ridge.Settings{Inputs: ridge.FastInputs, Memory: 120, Penalty: 1e-2}),
-		}, []int{0, 7})
+		}, []int{0, 7}, []int{3, 6, 7, 8})
 	if err != nil {
 		t.Fatal(err)
 	}

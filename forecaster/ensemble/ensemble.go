@@ -28,7 +28,7 @@ import (
 const WarmSamples = 30
 
 // checkpointVersion changes whenever the visited fields, their order or their meaning do.
-const checkpointVersion = 18
+const checkpointVersion = 19
 
 // Expert gives point forecasts on the square-root scale. Observe is called on all experts after the signal took a step,
 // then Points on all of them, each once per step.
@@ -57,14 +57,15 @@ type Model struct {
 }
 
 // New makes a Model of experts over s; config must be valid, and s must reach config.MaxSteps. Of the experts in quick, by index, the
-// errors are judged in units of s.Quick as well as of s.Scale: what a storm has widened is narrow again soon after it.
-func New(config forecaster.Config, s *signal.Signal, experts []Expert, quick []int) (*Model, error) {
+// errors are judged in units of s.Quick as well as of s.Scale: what a storm has widened is narrow again soon after it. Those in doubted
+// have little say in the middle until their record speaks for them.
+func New(config forecaster.Config, s *signal.Signal, experts []Expert, quick, doubted []int) (*Model, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("forecaster: %w", err)
 	}
 	config.Quantiles = slices.Clone(config.Quantiles)
 	m := &Model{config: config, unit: config.Step.Seconds(), signal: s, experts: experts}
-	m.bank.init(config.Quantiles, config.MaxSteps, len(experts), quick)
+	m.bank.init(config.Quantiles, config.MaxSteps, len(experts), quick, doubted)
 	m.path = make([]float64, config.MaxSteps)
 	return m, nil
 }

@@ -35,7 +35,7 @@ func TestTermsTellOfTheMoment(t *testing.T) {
 		{"half of the day", func(i, _ int) float64 { return 20 + noise(i) }, 4000 + day/2, 4, -1},
 	} {
 		var b bank
-		b.init([]float64{0.9}, 1, 1, nil)
+		b.init([]float64{0.9}, 1, 1, nil, nil)
 		s := signal.New(day, 0, 1)
 		for i := range tt.steps {
 			s.Push(tt.value(i, tt.steps-1-i))
@@ -51,7 +51,7 @@ func TestTermsTellOfTheMoment(t *testing.T) {
 func TestACoefficientLearnsItsTerm(t *testing.T) {
 	for term := 1; term < finalTerms; term++ {
 		var b bank
-		b.init([]float64{0.5}, 1, 1, nil)
+		b.init([]float64{0.5}, 1, 1, nil, nil)
 		for i := range 1000 {
 			at, sign := i%2, float32(1-i%2*2)
 			b.terms[at*momentTerms] = 1
@@ -83,7 +83,7 @@ func TestExpertsThatDisagreeAreATerm(t *testing.T) {
 		{"beyond all reason", 1e6, mostDispute},
 	} {
 		var b bank
-		b.init([]float64{0.5, 0.9}, 1, 4, nil)
+		b.init([]float64{0.5, 0.9}, 1, 4, nil, nil)
 		copy(b.weight, []float32{0.25, 0.5, 0.25, 0})
 		s := signal.New(0, 0, 1)
 		for i := range 2000 {

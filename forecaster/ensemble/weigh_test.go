@@ -10,7 +10,7 @@ import (
 func TestARareMissCounts(t *testing.T) {
 	const tau = 0.99
 	var b bank
-	b.init([]float64{tau}, 1, 2, nil)
+	b.init([]float64{tau}, 1, 2, nil, nil)
 	narrow, wide := float32(1), float32(3)
 	mass, n := 0.0, 0.0
 	for i := range 5000 {
@@ -41,7 +41,7 @@ func TestARareMissCounts(t *testing.T) {
 func TestIdleLeavesNoDenormalNumbers(t *testing.T) {
 	const leastNormal = 0x1p-126
 	var b bank
-	b.init([]float64{0.5, 0.99}, 1, 3, nil)
+	b.init([]float64{0.5, 0.99}, 1, 3, nil, nil)
 	for i := range 15 * 5760 {
 		norm := float32(0)
 		if i < 5760 {
