@@ -1,6 +1,8 @@
 package external
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -47,6 +49,10 @@ type Forward struct {
 	// TokenFile is used when there is no front-proxy certificate: our own service account's token, with the caller's
 	// identity in Impersonate headers. Our account then needs the verb impersonate on those callers.
 	TokenFile string
+
+	// Timeout is how long the former owner may take to answer; 0 means 10 s. One of the five workers of the HPA's controller waits
+	// meanwhile.
+	Timeout time.Duration
 }
 
 // DefaultForward hands on what KEDA asks itself for, with the pod's own token.
@@ -92,6 +98,7 @@ type forwarder struct {
 	proxyCert bool
 	selectors map[string]bool
 	metrics   []*regexp.Regexp
+	timeout   time.Duration
 }
 
 func newForwarder(f Forward) (*forwarder, error) {
@@ -102,8 +109,6 @@ func newForwarder(f Forward) (*forwarder, error) {
 	cfg := &rest.Config{
 		Host:            f.URL,
 		TLSClientConfig: rest.TLSClientConfig{CAFile: f.CAFile, ServerName: f.ServerName},
-		// An HPA's worker waits while we do.
-		Timeout: 10 * time.Second,
 	}
 	if f.ProxyCertFile != "" {
 		cfg.CertFile, cfg.KeyFile = f.ProxyCertFile, f.ProxyKeyFile
@@ -114,7 +119,9 @@ func newForwarder(f Forward) (*forwarder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("metricsAPI.forward: %w", err)
 	}
-	w := &forwarder{target: target, base: base, proxyCert: f.ProxyCertFile != "", selectors: map[string]bool{}}
+	w := &forwarder{
+		target: target, base: base, proxyCert: f.ProxyCertFile != "", selectors: map[string]bool{}, timeout: cmp.Or(f.Timeout, 10*time.Second),
+	}
 	for _, key := range f.Selectors {
 		w.selectors[key] = true
 	}
@@ -141,7 +148,9 @@ func (w *forwarder) before(next http.Handler) http.Handler {
 			Transport:    w.as(caller),
 			ErrorHandler: failed,
 		}
-		proxy.ServeHTTP(response, r)
+		ctx, cancel := context.WithTimeout(r.Context(), w.timeout)
+		defer cancel()
+		proxy.ServeHTTP(response, r.WithContext(ctx))
 	})
 }
 

@@ -7,8 +7,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -131,5 +133,24 @@ func TestAFormerOwnerThatIsNotTrustedOrGoneIsAnError(t *testing.T) {
 	}
 	if response, body := get(t, server, em+"/namespaces/ai/desired"); response.StatusCode != http.StatusOK {
 		t.Errorf("our own metric: got %s: %s", response.Status, body)
+	}
+}
+
+// TestAFormerOwnerThatHangsIsGivenUp: its answer is waited for no longer than Forward.Timeout.
+func TestAFormerOwnerThatHangsIsGivenUp(t *testing.T) {
+	given := make(chan struct{})
+	owner := &formerOwner{Server: httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-given }))}
+	defer owner.Close()
+	defer close(given)
+	cfg := external.DefaultConfig()
+	cfg.Forward = forwardTo(t, owner)
+	cfg.Forward.Timeout = 50 * time.Millisecond
+	began := time.Now()
+	response, body := get(t, start(t, cfg, newMemory()), em+"/namespaces/ai/s0-kafka")
+	if response.StatusCode != http.StatusServiceUnavailable || !strings.Contains(body, "did not answer") {
+		t.Errorf("got %s: %s", response.Status, body)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %v", took)
 	}
 }

@@ -126,13 +126,17 @@ func New(cfg Config, source Source, logger *slog.Logger) (*Server, error) {
 		return nil, fmt.Errorf("listen for KEDA: %w", err)
 	}
 	s.listener = listener
-	s.grpc = grpc.NewServer(grpc.Creds(transport))
+	s.grpc = grpc.NewServer(grpc.Creds(transport), grpc.ConnectionTimeout(handshakeTimeout))
 	protocol.RegisterExternalScalerServer(s.grpc, s)
 	return s, nil
 }
 
 // Addr returns the address that the server listens on.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// handshakeTimeout is how long one who connects may stay silent. The end of Run waits for as long, for no part of gRPC closes such a
+// connection before; by its default that is two minutes, and Kubernetes kills after half of one.
+const handshakeTimeout = 5 * time.Second
 
 // Run serves until ctx is cancelled, finishes what it is answering, and returns nil.
 func (s *Server) Run(ctx context.Context) error {

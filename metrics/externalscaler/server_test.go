@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -155,5 +157,39 @@ func TestStreamsSendChangesOnly(t *testing.T) {
 	}
 	if spec, err := specs.Recv(); err != nil || spec.MetricSpecs[0].MetricName != MetricName {
 		t.Errorf("got %v, %v", spec, err)
+	}
+}
+
+// TestASilentConnectionDoesNotHoldUpTheEnd: who connects and never speaks, as a load balancer's check does, is not waited for longer than a
+// handshake may take.
+func TestASilentConnectionDoesNotHoldUpTheEnd(t *testing.T) {
+	t.Parallel()
+	cfg := plaintext()
+	cfg.Address = "127.0.0.1:0"
+	server, err := New(cfg, &counts{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx) }()
+	silent, err := net.Dial("tcp", server.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	if _, err := io.ReadFull(silent, make([]byte, 1)); err != nil { // the server's settings: it was accepted
+		t.Fatal(err)
+	}
+	cancel()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(handshakeTimeout + 5*time.Second):
+		t.Error("Run did not return")
+		silent.Close()
+		<-done
 	}
 }
