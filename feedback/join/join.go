@@ -148,6 +148,7 @@ func (p *Processor) prediction(r *kgo.Record, out *stage.Output) error {
 	if err != nil {
 		return err
 	}
+	prediction.PredictedAt = notAfter(prediction.PredictedAt, r)
 	p.see(prediction.PredictedAt)
 	if held, ok := p.outcomes.held[prediction.ID]; ok {
 		outcome, err := event.DecodeOutcome(held.value)
@@ -158,7 +159,7 @@ func (p *Processor) prediction(r *kgo.Record, out *stage.Output) error {
 		p.match(prediction, outcome, out)
 		return nil
 	}
-	p.predictions.hold(prediction.ID, item{value: r.Value, at: prediction.PredictedAt}, out.State)
+	p.predictions.hold(prediction.ID, item{value: prediction.Append(nil), at: prediction.PredictedAt}, out.State)
 	return nil
 }
 
@@ -167,6 +168,7 @@ func (p *Processor) outcome(r *kgo.Record, out *stage.Output) error {
 	if err != nil {
 		return err
 	}
+	outcome.ObservedAt = notAfter(outcome.ObservedAt, r)
 	p.see(outcome.ObservedAt)
 	if held, ok := p.predictions.held[outcome.ID]; ok {
 		prediction, err := event.DecodePrediction(held.value)
@@ -177,8 +179,18 @@ func (p *Processor) outcome(r *kgo.Record, out *stage.Output) error {
 		p.match(prediction, outcome, out)
 		return nil
 	}
-	p.outcomes.hold(outcome.ID, item{value: r.Value, at: outcome.ObservedAt}, out.State)
+	p.outcomes.hold(outcome.ID, item{value: outcome.Append(nil), at: outcome.ObservedAt}, out.State)
 	return nil
+}
+
+// notAfter returns the time that an event gives itself, or that of its record where that is earlier: nothing is written before it has
+// happened. One client whose clock is years ahead would else make everything too old that comes after; brokers refuse records that are
+// ahead themselves (message.timestamp.after.max.ms).
+func notAfter(at time.Time, r *kgo.Record) time.Time {
+	if written := r.Timestamp; written.UnixMilli() > 0 && at.After(written) {
+		return time.UnixMilli(written.UnixMilli()).UTC()
+	}
+	return at
 }
 
 func (p *Processor) see(at time.Time) {
@@ -195,7 +207,7 @@ func (p *Processor) match(prediction event.Prediction, outcome event.Outcome, ou
 
 // item is an event that waits for its counterpart.
 type item struct {
-	value []byte // as it came
+	value []byte // without what nobody reads, so that a record of the state is no larger than the one it is of
 	at    time.Time
 }
 

@@ -132,6 +132,47 @@ func TestTheFirstOfAnIDStays(t *testing.T) {
 	}
 }
 
+// TestAClockThatIsWrongStopsNothing: an outcome that claims to be of a century to come does not make all others too old, is given up like any
+// other, and keeps none from being so.
+func TestAClockThatIsWrongStopsNothing(t *testing.T) {
+	c := DefaultConfig()
+	c.MaxAge = time.Minute
+	j := newJoiner(t, c)
+	at := func(r *kgo.Record, written time.Duration) *kgo.Record {
+		r.Timestamp = start.Add(written)
+		return r
+	}
+	j.process(at(outcomeAt("wrong", 200*365*24*time.Hour), time.Second))
+	j.process(at(predictionAt("a", 2*time.Second), 2*time.Second))
+	j.restart()
+	if got := j.process(at(outcomeAt("a", 3*time.Second), 4*time.Second)); !reflect.DeepEqual(got, []string{"a"}) {
+		t.Errorf("matched %v, want a", got)
+	}
+	j.process(at(predictionAt("b", 5*time.Second), 5*time.Second))
+	j.process(at(predictionAt("c", 70*time.Second), 70*time.Second))
+	if got, want := j.p.Counts(), (Counts{Expired: 1, Unknown: 1, Predictions: 1}); got.Expired != want.Expired || got.Unknown != want.Unknown || got.Predictions != want.Predictions || got.Outcomes != 0 {
+		t.Errorf("after a minute: %+v, want b and the wrong one given up", got)
+	}
+}
+
+// TestWhatIsHeldIsNoLargerThanWhatItSays: an outcome as large as a record may be, of which all but a little is said in fields that
+// nobody reads, is held in a record of the state that is not larger still, which no broker would take.
+func TestWhatIsHeldIsNoLargerThanWhatItSays(t *testing.T) {
+	j := newJoiner(t, DefaultConfig())
+	large := outcomeAt("a", 0)
+	large.Value = append(large.Value[:len(large.Value)-1], fmt.Sprintf(`,"note":%q}`, strings.Repeat("x", 1<<20))...)
+	j.process(large)
+	for key, value := range j.state {
+		if len(value) > 1000 {
+			t.Errorf("%s: %d bytes", key, len(value))
+		}
+	}
+	j.restart()
+	if got := j.process(predictionAt("a", 1)); !reflect.DeepEqual(got, []string{"a"}) {
+		t.Errorf("matched %v", got)
+	}
+}
+
 func TestRecordsThatCannotBeReadArePassedOver(t *testing.T) {
 	j := newJoiner(t, DefaultConfig())
 	bad := predictionAt("a", 0)

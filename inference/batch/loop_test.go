@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -240,5 +241,30 @@ func TestRequestsOfAnAbortedTransactionAreNotAnswered(t *testing.T) {
 		}
 		r.run(DefaultConfig())
 		r.want(event.TopicPredictions, "asked-1")
+	})
+}
+
+// TestALargeRecordThatCannotBeReadStopsNothing: a dead letter is larger than what it is of, by its headers; where it would be more than
+// a record may be, it is cut, and says so.
+func TestALargeRecordThatCannotBeReadStopsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.source.Store(newEntry(t))
+		large := bytes.Repeat([]byte("1"), 1_000_000-100)
+		number := append(append([]byte(`{"v":1,"id":"x","requestedAtMillis":`), large[:600_000]...), '}')
+		r.produce(
+			&kgo.Record{Topic: event.TopicRequests, Key: []byte("value"), Value: large},
+			&kgo.Record{Topic: event.TopicRequests, Key: []byte("number"), Value: number},
+			&kgo.Record{Topic: event.TopicRequests, Key: []byte("header"), Value: []byte("{"), Headers: []kgo.RecordHeader{{Key: "h", Value: large[:999_000]}}},
+			&kgo.Record{Topic: event.TopicRequests, Key: append([]byte("key"), large[:999_000]...), Value: []byte("{")},
+			request("a"))
+		r.run(DefaultConfig())
+		r.want(event.TopicPredictions, "a")
+		if got := r.keys(event.TopicDeadLetters); len(got) != 4 || got[0] != "value" || got[1] != "number" || got[2] != "header" {
+			t.Errorf("%d dead letters, want four", len(got))
+		}
+		if got := r.loop.Status(); got.Problem != nil {
+			t.Errorf("status: %v", got.Problem)
+		}
 	})
 }

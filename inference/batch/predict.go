@@ -3,6 +3,7 @@ package batch
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -78,12 +79,39 @@ func (p *predictor) prediction(e *registry.Entry, request event.Request, scores 
 	return r
 }
 
+// A dead letter is what it is of and its headers besides, and a record that is as large as one may be would have one that no broker
+// takes and that stops all behind it. So it is cut to deadLetterBytes, under the least that brokers and clients take by default
+// (1,000,012 bytes a batch); headers and key above sideBytes are left out or cut first. The reason can quote what was sent.
+const (
+	deadLetterBytes = 900_000
+	sideBytes       = 100_000
+	reasonBytes     = 1_000
+)
+
 func (p *predictor) deadLetter(source *kgo.Record, reason error) *kgo.Record {
-	headers := append(source.Headers[:len(source.Headers):len(source.Headers)],
-		kgo.RecordHeader{Key: event.HeaderError, Value: []byte(reason.Error())},
+	key, value, headers := source.Key, source.Value, source.Headers
+	size := 0
+	for _, h := range headers {
+		size += len(h.Key) + len(h.Value)
+	}
+	all := size + len(key) + len(value)
+	if size > sideBytes {
+		size, headers = 0, nil
+	}
+	key = key[:min(len(key), sideBytes)]
+	value = value[:min(len(value), deadLetterBytes-len(key)-size)]
+	text := reason.Error()
+	if len(text) > reasonBytes {
+		text = strings.ToValidUTF8(text[:reasonBytes], "") + "…"
+	}
+	if len(value) < len(source.Value) || len(key) < len(source.Key) || len(headers) < len(source.Headers) {
+		text += fmt.Sprintf("; of its %d bytes some are cut here", all)
+	}
+	headers = append(headers[:len(headers):len(headers)],
+		kgo.RecordHeader{Key: event.HeaderError, Value: []byte(text)},
 		kgo.RecordHeader{Key: event.HeaderTopic, Value: []byte(source.Topic)},
 		kgo.RecordHeader{Key: event.HeaderPartition, Value: strconv.AppendInt(nil, int64(source.Partition), 10)},
 		kgo.RecordHeader{Key: event.HeaderOffset, Value: strconv.AppendInt(nil, source.Offset, 10)},
 	)
-	return &kgo.Record{Topic: p.deadLetters, Key: source.Key, Value: source.Value, Headers: headers}
+	return &kgo.Record{Topic: p.deadLetters, Key: key, Value: value, Headers: headers}
 }

@@ -32,7 +32,7 @@ const (
 	HeaderModelVersion = "model-version"
 )
 
-// Headers of a dead letter, whose key and value are those of the record that could not be decoded.
+// Headers of a dead letter, whose key and value are those of the record that could not be decoded, cut where they are large.
 const (
 	HeaderError     = "error"            // what is wrong with the record
 	HeaderTopic     = "source-topic"     // where it came from
