@@ -15,8 +15,8 @@ type hotByLag struct {
 }
 
 const (
-	// aloneRatio is how many times the mean partition's arrivals the growth of a backlog must be to be one partition's own. What
-	// arrives there is more still, so it is out of the ordinary even where nobody consumes it.
+	// aloneRatio is how many times the mean partition's arrivals those of a partition must be to be out of the ordinary. They are no
+	// less than the growth of its backlog; and where that falls back by a share of the time that goes by, the same share of them waits.
 	aloneRatio = 2.0
 	// standsStill is the growth of the oldest record's age, in seconds a second, from which on nothing is consumed at all: that
 	// partition is poisoned or its consumer gone, whatever arrives there.
@@ -62,7 +62,11 @@ func (h *hotByLag) observe(lags []series.Value, interval, ready float64, arrival
 		return
 	}
 	growth := (worstLag - before.WorstLag) / interval
-	if growth < aloneRatio*arrived/count {
+	least := growth
+	if aging, ok := ageGrowth.Get(); ok && aging > 0 {
+		least = growth / min(aging+1/interval, 1) // ages are in whole seconds
+	}
+	if least < aloneRatio*arrived/count {
 		return
 	}
 	others := (math.Ceil(count/min(ready, count)) - 1) / (count - 1)

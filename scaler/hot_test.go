@@ -89,6 +89,7 @@ func TestAHotPartitionIsSeenByItsBacklogAlone(t *testing.T) {
 		change func(*fair)
 		hot    bool
 	}{
+		{"a third more than a replica's work on one", func(g *fair) { g.first(1. / 3) }, true}, // falls behind by 1.7 times the mean
 		{"1.6 replicas' work on one", func(g *fair) { g.first(0.4) }, true},
 		{"two replicas' work on one", func(g *fair) { g.first(0.5) }, true},
 		{"nine tenths on one", func(g *fair) { g.first(0.9) }, true},
