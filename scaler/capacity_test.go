@@ -388,3 +388,29 @@ func TestWhatIsConsumedOfABacklogIsAnEffort(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatMayHaveComeTeachesNothing: nobody tells how many replicas are ready in the tick in which fourteen of sixteen may come, a minute
+// after they were asked for.
+func TestWhatMayHaveComeTeachesNothing(t *testing.T) {
+	for _, tt := range []struct {
+		ready series.Value // told
+		after time.Duration
+		want  float64 // what one is thought to do, 0 where nothing is known
+	}{
+		{series.Missing, time.Minute, 0},
+		{series.Missing, 75 * time.Second, 200. / 16},
+		{series.Of(2), time.Minute, 100},
+	} {
+		config := testConfig()
+		config.InitialLeadTime = time.Minute
+		at := start.Add(tt.after)
+		s := State{HasDesired: true, Desired: 16, Changed: start, LastReady: series.Of(2), LastLag: series.Of(20000), At: at.Add(-15 * time.Second)}
+		s.Learn(&config, &series.Observation{
+			At: at, Interval: 15 * time.Second, ArrivalRecords: series.Of(10000), ConsumedRecords: series.Of(200 * 15), BusyRatio: series.Of(1),
+			LagRecords: series.Of(27000), ReadyReplicas: tt.ready, Partitions: series.Of(48),
+		})
+		if got := s.Capacity.perReplica().Or(0); math.Abs(got-tt.want) > 1e-9 {
+			t.Errorf("ready %v, %v after the order: one is thought to do %g/s, want %g", tt.ready, tt.after, got, tt.want)
+		}
+	}
+}

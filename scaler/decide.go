@@ -393,7 +393,7 @@ func (d decider) coldStart(current, lowest, highest int) (int, Reason) {
 	switch {
 	case current == 0 && (o.LagRecords.Or(0) > 0 || o.ArrivalRecords.Or(0) > 0):
 		return max(1, lowest), ReasonReactive
-	case waiting && settled && o.StartingReplicas.Or(0) == 0 && current > 0:
+	case waiting && settled && !s.unseen(d.config, o) && o.StartingReplicas.Or(0) == 0 && current > 0:
 		n, _ := s.Partitions.snap(s.Partitions.work(current) * 1.5)
 		return min(max(n, current), highest), ReasonBacklog
 	case float64(s.IdleTicks)*d.config.Interval.Seconds() >= max(idleSeconds, 2*d.LeadTimeSeconds.Or(0)):

@@ -165,6 +165,13 @@ func (s *State) readyReplicas(config *Config, o *series.Observation) (float64, b
 	return float64(s.Desired), true
 }
 
+// unseen reports whether o does not tell how many replicas worked and those that were asked for may have come during its interval: then
+// what was done in it is nobody's.
+func (s *State) unseen(config *Config, o *series.Observation) bool {
+	lead := time.Duration(s.Lead.seconds(config.InitialLeadTime.Seconds(), s.Desired) * float64(time.Second))
+	return !o.ReadyReplicas.Known() && o.At.Sub(s.Changed) < o.Interval+lead
+}
+
 // blind reports whether what arrives or what waits has not been known for a while: then a decrease would rest on nothing. A
 // backlog that was never known is not waited for.
 func (s *State) blind() bool { return s.NoArrivals >= staleTicks || s.LagSeen && s.NoLag >= staleTicks }
@@ -180,6 +187,8 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	broken := !s.follows(o)
 	// A new process looks twice within one interval at first, and less than a commit may fall in between.
 	partial := broken || s.Broken
+	unseen := s.unseen(config, o)
+	partial = partial || unseen
 	s.At, s.Broken = at, broken
 	s.NoArrivals++
 	if arrivals.Known() {
@@ -250,7 +259,7 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 		s.Pace.observe(s.age(o), interval, &s.Calibration, expected, 1-tune.Margin, disturbed || s.Partitions.hot > 0 || s.Capacity.doubted())
 		possible := s.Capacity.perReplica().Or(0) * ready
 		// Any backlog will do for what a change takes: the slowest consumer has to get through it as well.
-		s.Rebalance.observe(o.Rebalancing, interval, consumed.Or(0), possible, behind, changed, !partial && !s.Capacity.doubted())
+		s.Rebalance.observe(o.Rebalancing, interval, consumed.Or(0), possible, behind, changed || unseen, !partial && !s.Capacity.doubted())
 		s.Spending.observe(at, interval, ready+o.StartingReplicas.Or(0))
 	}
 	for i := range config.Pools {
