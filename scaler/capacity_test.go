@@ -373,18 +373,24 @@ func TestWhatIsConsumedOfABacklogIsAnEffort(t *testing.T) {
 		{"without a backlog", 0, 0, 0, 20 * exploreRatio}, // those that have two do 20
 		{"a little of a backlog", 150, 0, 10, 20 * exploreRatio},
 		{"much of one", 900, 0, 60, 30},
-		{"falling behind", 0, 150, -10, 110.0 / 6},
+		{"falling behind", 600, 750, -10, 110.0 / 6},
 	} {
-		config := testConfig()
-		s := State{Partitions: partitions{Count: 12}}
-		for i, lag := range []float64{tt.before, tt.lag} {
-			s.Learn(&config, &series.Observation{
-				At: start.Add(time.Duration(i) * 15 * time.Second), Interval: 15 * time.Second, ArrivalRecords: series.Of(120 * 15), ConsumedRecords: series.Of((120 + tt.drain) * 15 * float64(i)),
-				LagRecords: series.Of(lag), ReadyReplicas: series.Of(9), Partitions: series.Of(12),
-			})
-		}
-		if got := s.Capacity.perReplica().Or(0); math.Abs(got-tt.most) > 1e-9 {
-			t.Errorf("%s: one is thought to do %g/s, want %g", tt.name, got, tt.most)
+		for _, aged := range []bool{false, true} { // what waits is told in records, or in seconds
+			config := testConfig()
+			s := State{Partitions: partitions{Count: 12}}
+			for i, lag := range []float64{tt.before, tt.lag} {
+				o := series.Observation{
+					At: start.Add(time.Duration(i) * 15 * time.Second), Interval: 15 * time.Second, ArrivalRecords: series.Of(120 * 15), ConsumedRecords: series.Of((120 + tt.drain) * 15 * float64(i)),
+					LagRecords: series.Of(lag), ReadyReplicas: series.Of(9), Partitions: series.Of(12),
+				}
+				if aged {
+					o.LagRecords, o.LagSeconds = series.Missing, series.Of(lag/120)
+				}
+				s.Learn(&config, &o)
+			}
+			if got := s.Capacity.perReplica().Or(0); math.Abs(got-tt.most) > 1e-9 {
+				t.Errorf("%s, in seconds %v: one is thought to do %g/s, want %g", tt.name, aged, got, tt.most)
+			}
 		}
 	}
 }

@@ -236,13 +236,15 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	}
 	// What is consumed of a backlog, or leaves one, may be all that they can do.
 	easy := 1.0
-	if lag, ok := o.LagRecords.Get(); ok && lagBefore.Known() && arrivals.Known() {
-		switch {
-		case lag > max(lagBefore.Or(0), arrivals.Or(0), 1):
-			easy = 0
-		case consumed.Or(0) > arrivals.Or(0):
-			easy = arrivals.Or(0) / consumed.Or(0)
-		}
+	if a, ok := arrivals.Get(); ok && consumed.Or(0) > a {
+		easy = a / consumed.Or(0)
+	}
+	left, before, least := o.LagRecords, lagBefore, max(arrivals.Or(0), 1)
+	if !left.Known() {
+		left, before, least = o.LagSeconds, series.Of(s.Pace.Age), paceAge
+	}
+	if before.Known() && left.Or(0) > max(before.Or(0), least) {
+		easy = 0
 	}
 	if readyKnown {
 		if !partial {
