@@ -45,7 +45,7 @@ func (b *bank) believe(cell int, level float64, doubted []int) {
 // weigh moves the weights of a cell's experts, whose quantiles are in quants: norm is the gradient of the pinball loss at their
 // mean in units of the usual loss.
 //
-// Its loop, combine's and track's are most of an update's time. They compute in float32, which is how their state is kept, and
+// Its loops, combine's and track's are most of an update's time. They compute in float32, which is how their state is kept, and
 // bound what hardly ever needs it by branches, which cost less than the builtin min and max with their care for NaN.
 func (b *bank) weigh(cell, i int, norm, mean float32) {
 	k := b.k
@@ -53,7 +53,6 @@ func (b *bank) weigh(cell, i int, norm, mean float32) {
 	quants, raw := b.quants[:k], b.raw[:k]
 	most, logK := b.most[i], b.logK
 	least := -most
-	total := float32(0)
 	for e, q := range quants {
 		r := norm * (mean - q)
 		if r > most {
@@ -68,9 +67,13 @@ func (b *bank) weigh(cell, i int, norm, mean float32) {
 		if rate > fullRate {
 			rate = fullRate
 		}
-		reg := forget*regret[e] + r - rate*rr
-		regret[e] = reg
-		w := rate * exp(rate*reg)
+		regret[e] = forget*regret[e] + r - rate*rr
+		raw[e] = rate
+	}
+	// A loop of its own: one for both has more values at a time than registers.
+	total := float32(0)
+	for e, rate := range raw {
+		w := rate * exp(rate*regret[e])
 		raw[e] = w
 		total += w
 	}

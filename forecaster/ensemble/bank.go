@@ -231,9 +231,7 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 	}
 	for i, tau := range b.levels {
 		cell := t*q + i
-		mean := b.combine(cell)
-		// Here, so that it is done while the mean is still being summed up.
-		b.track(cell, float32(z), float32(tau), float32(b.density[i]/memory))
+		mean := b.track(cell, float32(z), float32(tau), float32(b.density[i]/memory))
 		g := float32(-tau)
 		if y <= float64(mean) {
 			g++

@@ -72,11 +72,14 @@ func (b *bank) correct(at, t, i int, covered bool) {
 	drift := float64(b.drift[cell])
 	drift += (miss - drift) / finalMisses
 	b.drift[cell] = float32(drift)
-	boost := drift * drift * 2 * finalMisses / (tau * (1 - tau))
+	boost := 1.0
+	if b := drift * drift * 2 * finalMisses / (tau * (1 - tau)); b > 1 {
+		boost = min(finalBoost, b)
+	}
 	ramp := min(1, float64(b.count[t])/finalRamp)
 	step := b.gain[cell] * float32(miss*ramp)
 	f := b.final[cell*finalTerms:][:finalTerms]
-	f[0] += step * float32(max(1, min(finalBoost, boost)))
+	f[0] += step * float32(boost)
 	for j, x := range b.terms[at*momentTerms:][1:momentTerms] {
 		f[1+j] += termGain * step * x
 	}

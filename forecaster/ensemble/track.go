@@ -38,14 +38,18 @@ func (b *bank) combine(cell int) float32 {
 	return sum
 }
 
-// track moves the quantiles of the experts' errors in a cell, whose target is ready. They were told in units of b.unit; what a miss
-// teaches is in those whose inverses are in b.inverse.
-func (b *bank) track(cell int, z, tau, gain float32) {
+// track does what combine does and moves the quantiles of the experts' errors towards the outcome z meanwhile. They were told in units of
+// b.unit; what a miss teaches is in those whose inverses are in b.inverse.
+func (b *bank) track(cell int, z, tau, gain float32) float32 {
 	k := b.k
-	offset := b.offset[cell*k:][:k]
-	point, unit, inverse := b.point[:k], b.unit[:k], b.inverse[:k]
+	offset, weight := b.offset[cell*k:][:k], b.weight[cell*k:][:k]
+	point, unit, inverse, quants := b.point[:k], b.unit[:k], b.inverse[:k], b.quants[:k]
+	sum := float32(0)
 	for e, o := range offset {
 		said := point[e] + o*unit[e]
+		y := signal.Backward(said)
+		quants[e] = y
+		sum += weight[e] * y
 		if z <= zeroZ && said <= zeroZ {
 			continue
 		}
@@ -65,4 +69,5 @@ func (b *bank) track(cell int, z, tau, gain float32) {
 			offset[e] = o
 		}
 	}
+	return sum
 }

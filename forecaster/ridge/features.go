@@ -147,17 +147,21 @@ func three(s *signal.Signal, ago int) float64 {
 	return (a + b + c) / 3
 }
 
-// at returns the features that anchor i had h steps before the coming Update, valid until the next call, their origin, and
-// whether they are whole.
-func (f *Features) at(h, i int) ([]float32, float64, bool) {
+// at returns the first n features that anchor i had h steps before the coming Update, valid until the next
+// call, their origin, and whether they are whole.
+func (f *Features) at(h, i, n int) ([]float32, float64, bool) {
 	t := f.steps + 1 - h
 	if t < 1 {
 		return nil, 0, false
 	}
 	at := t % (f.reach + 1)
-	x, kept := f.scratch[:], f.kept[at]
-	copy(x, kept[:shared])
-	copy(x[shared:], kept[shared+i*own:][:own])
+	kept := f.kept[at]
+	x := kept[:min(n, shared)]
+	if n > shared {
+		x = f.scratch[:n]
+		copy(x, kept[:shared])
+		copy(x[shared:], kept[shared+i*own:])
+	}
 	return x, f.origins[at], f.filled[at]
 }
 

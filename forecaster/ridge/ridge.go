@@ -65,11 +65,10 @@ func (r *Ridge) Observe(s *signal.Signal) {
 		r.seen++
 		limit := float32(4 * s.Scale())
 		for i, h := range r.anchors {
-			x, origin, ok := f.at(h, i)
+			x, origin, ok := f.at(h, i, r.set.Inputs)
 			if !ok {
 				continue
 			}
-			x = x[:r.set.Inputs]
 			target := float32(s.Now() - origin)
 			e := target - r.past[(s.Steps()-h)%len(r.past)][i]
 			w := float32(1)
@@ -85,8 +84,22 @@ func (r *Ridge) Observe(s *signal.Signal) {
 	}
 }
 
+// known returns how many inputs, an even number, the normal matrix of anchor i has ever seen other than zero, up to the last of them, or
+// those of the prior. What
+// comes after, such as the inputs of a season that there is not, takes no work: it adds nothing, and its weights in the solution are zero.
+func (r *Ridge) known(i int) int {
+	a, n := r.a[i], r.set.Inputs
+	for n > inputMean5+1 && a[n*(n+1)/2-1] == 0 && a[n*(n-1)/2-1] == 0 {
+		n -= 2
+	}
+	return n
+}
+
 // add learns from one outcome, two rows at a time for the reason that solve takes two columns.
 func (r *Ridge) add(i int, x []float32, target, w float32) {
+	for n := r.known(i); len(x) > n && x[len(x)-1] == 0 && x[len(x)-2] == 0; {
+		x = x[:len(x)-2]
+	}
 	a, b, forget := r.a[i], r.b[i][:len(x)], r.forget
 	for j := 0; j+1 < len(x); j += 2 {
 		wx0, wx1 := w*x[j], w*x[j+1]
@@ -127,20 +140,20 @@ const priorSteps = 20
 
 // fit sets theta_i to the solution of (A + dI) theta = b + d theta0.
 func (r *Ridge) fit(i int) {
-	d := r.set.Inputs
+	d := r.known(i)
 	trace := 0.0
 	for j := range d {
 		trace += float64(r.a[i][j*(j+1)/2+j])
 	}
-	delta := (r.set.Penalty+priorSteps/float64(priorSteps+r.seen))*trace/float64(d) + 1e-9
-	a, v := r.work, r.solution
-	for j, x := range r.a[i] {
+	delta := (r.set.Penalty+priorSteps/float64(priorSteps+r.seen))*trace/float64(r.set.Inputs) + 1e-9
+	a, v := r.work[:d*(d+1)/2], r.solution[:d]
+	for j, x := range r.a[i][:len(a)] {
 		a[j] = float64(x)
 	}
 	for j := range d {
 		a[j*(j+1)/2+j] += delta
 	}
-	for j, x := range r.b[i] {
+	for j, x := range r.b[i][:d] {
 		v[j] = float64(x)
 	}
 	v[inputNow] += 0.5 * delta
@@ -153,9 +166,11 @@ func (r *Ridge) fit(i int) {
 			return
 		}
 	}
+	theta := r.theta[i]
 	for j, t := range v {
-		r.theta[i][j] = float32(t)
+		theta[j] = float32(t)
 	}
+	clear(theta[d:])
 }
 
 // Points sets the steps at and between anchors. It is called once per step, after every Observe, for the longest horizon.
