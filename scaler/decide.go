@@ -216,7 +216,7 @@ func (d decider) run(now time.Time) {
 			}
 		}
 	}
-	if s.Promise.atMost() {
+	if s.Promise.atMost(config.ViolationRatio) {
 		d.term("price", want, price)
 	}
 	if fewer := parts.below(current); want == current && s.Capacity.explorable() && fewer >= max(lowest, 1, s.tooFew(d.At)+1) && float64(s.QuietTicks)*interval >= d.quiet(fewer, current, lead) {

@@ -18,6 +18,8 @@ type promise struct {
 	// Hopeless is the backlog that the most replicas allowed would have, had they been there all along, in ticks of Config.Interval
 	// of what they do.
 	Hopeless float64 `json:",omitempty"`
+	// HopelessRatio is the share of records that would have been late then as well, over about hopelessDays.
+	HopelessRatio float64 `json:",omitempty"`
 	// LateAt is the last tick of which more was late than is promised.
 	LateAt time.Time `json:",omitzero"`
 }
@@ -27,6 +29,9 @@ const (
 	// fall about inversely as the price rises; where they did not at 4.5 times as much, they come of what no price foresees, and a
 	// dearer one adds replicas for nothing.
 	maxFall, maxRise = 3.5, 1.5
+	// loosePrice is where the price may rise to whatever it begins with: it buys replicas up to the quantile of 0.99. A promise of 3 %
+	// begins at 6.7, and is broken by many ticks a day, which tell soon what a price does.
+	loosePrice = 100.0
 	// dailyDecay is how far, as a logarithm, the price falls in a day without a late record.
 	dailyDecay = 1.0
 	// leastRatio is the promise from which down the price moves no faster. At 0.03 % two wholly late ticks are what a day allows; were the
@@ -37,8 +42,11 @@ const (
 	// for one or two per cent of cost where arrivals are smooth. Where they are not, 5 would cost up to a fifth more at a promise
 	// of 3 %.
 	leastPrice = 3.0
-	// maxWeight bounds how much a busy tick counts for against an average one.
-	maxWeight = 3.0
+	// maxWeight bounds how much a busy tick counts for against an average one. What is late at the busiest hour is most of what is late:
+	// with 3, an hour at six times the mean counted for half.
+	maxWeight = 10.0
+	// hopelessDays is the span, a week, over which what no count prevents is set against the promise.
+	hopelessDays = 7
 	// episodeShare is the share of late records within an hour, as a multiple of the promise, at which a further late tick
 	// counts half: a burst that nobody foresaw must not set the price for days. With 15, bursts that return every day left twice
 	// the promise late; were each late tick counted in full, a burst in a week would make the rest of it a tenth dearer.
@@ -59,15 +67,29 @@ func lowestLogPrice(violationRatio float64) float64 {
 	return max(-maxFall, min(math.Log(leastPrice/startPrice(violationRatio)), 0))
 }
 
+// highestLogPrice returns how far LogPrice may rise. Where no count keeps the promise, loosePrice would be paid for nothing.
+func (p *promise) highestLogPrice(violationRatio float64) float64 {
+	if !p.keepable(violationRatio) {
+		return maxRise
+	}
+	return max(maxRise, math.Log(loosePrice/startPrice(violationRatio)))
+}
+
 // atMost reports whether the price has risen as far as it may.
-func (p *promise) atMost() bool { return p.LogPrice >= maxRise }
+func (p *promise) atMost(violationRatio float64) bool {
+	return p.LogPrice >= p.highestLogPrice(violationRatio)
+}
+
+// keepable reports whether, for all that is known, some count keeps the promise. Twice of it is allowed for, since what no count prevents
+// is reckoned by the pace of the slowest consumer, and so is up to twice what it is.
+func (p *promise) keepable(violationRatio float64) bool { return p.HopelessRatio < 2*violationRatio }
 
 // observe learns from one interval: what was consumed and what arrived in it, and the most that could have been
 // consumed with as many replicas as are allowed, 0 where that is not known, in records per second.
 func (p *promise) observe(config *Config, o *series.Observation, consumedRate, arrivalRate series.Value, most float64) {
 	late, known := p.lateShare(config, o, consumedRate)
 	interval := o.Interval.Seconds()
-	late = max(0, late-p.hopelessShare(config, interval, arrivalRate, most))
+	hopeless := min(p.hopelessShare(config, interval, arrivalRate, most), late)
 	if !known || interval <= 0 {
 		return
 	}
@@ -83,19 +105,25 @@ func (p *promise) observe(config *Config, o *series.Observation, consumedRate, a
 		weight = min(records/p.Rate, maxWeight)
 	}
 	ratio := config.ViolationRatio
-	if late > ratio {
+	if late-hopeless > ratio {
 		p.LateAt = o.At.Round(0).UTC()
+	}
+	// A promise that can be kept is one of all records. Where it cannot be, what no count prevents would keep the price at its highest
+	// for nothing.
+	p.HopelessRatio += (hopeless*weight - p.HopelessRatio) / max(hopelessDays*ticksDay, 1)
+	if !p.keepable(ratio) {
+		late -= hopeless
 	}
 	eta := dailyDecay / (max(ratio, leastRatio) * ticksDay)
 	counts := 1 / (1 + p.lateLately()/(episodeShare*ratio))
 	p.LogPrice += eta * weight * (late*counts - ratio)
-	p.LogPrice = min(max(p.LogPrice, lowestLogPrice(ratio)), maxRise)
+	p.LogPrice = min(max(p.LogPrice, lowestLogPrice(ratio)), p.highestLogPrice(ratio))
 	p.Late1 += (late*records - p.Late1) * 24 / max(ticksDay, 24)
 	p.Sum1 += (records - p.Sum1) * 24 / max(ticksDay, 24)
 }
 
 // hopelessShare returns the share of the interval's records that would have been late with as many replicas as are allowed. No
-// price prevents that; were it counted, the price would be at its highest for nothing.
+// price prevents that.
 func (p *promise) hopelessShare(config *Config, interval float64, arrivalRate series.Value, most float64) float64 {
 	arrivals, ok := arrivalRate.Get()
 	if !ok || !(most > 0) {
