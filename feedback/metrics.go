@@ -2,8 +2,6 @@ package feedback
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/prescale/prescale/feedback/join"
 )
 
 // collector turns the newest snapshot into metrics. What is not known is absent, not 0.
@@ -14,7 +12,7 @@ func describe(name, help string) *prometheus.Desc {
 }
 
 var (
-	descMatched     = prometheus.NewDesc("prescale_feedback_joined_total", "Join results of the partitions this instance holds, since it took them over (matched, expired: no outcome in time, unknown: no prediction, undecodable).", []string{"result"}, nil)
+	descMatched     = prometheus.NewDesc("prescale_feedback_joined_total", "Join results of this instance (matched, expired: no outcome in time, unknown: no prediction, undecodable).", []string{"result"}, nil)
 	descHeld        = prometheus.NewDesc("prescale_feedback_held_records", "Events that wait for their counterpart (prediction, outcome).", []string{"kind"}, nil)
 	descExamples    = describe("examples_total", "Labelled examples learned from, by whichever instance.")
 	descRefused     = describe("examples_refused_total", "Labelled examples that did not fit the model.")
@@ -42,15 +40,11 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	send := func(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, kind, v, labels...)
 	}
-	var all join.Counts
 	c.service.mu.Lock()
-	for _, n := range c.service.counts {
-		all.Matched += n.Matched
-		all.Expired += n.Expired
-		all.Unknown += n.Unknown
-		all.Undecodable += n.Undecodable
-		all.Predictions += n.Predictions
-		all.Outcomes += n.Outcomes
+	all := c.service.joined
+	for _, n := range c.service.joins {
+		all.Predictions += n.counts.Predictions
+		all.Outcomes += n.counts.Outcomes
 	}
 	c.service.mu.Unlock()
 	send(descMatched, prometheus.CounterValue, float64(all.Matched), "matched")

@@ -76,7 +76,14 @@ type Service struct {
 	snapshot    atomic.Pointer[train.Snapshot]
 
 	mu     sync.Mutex
-	counts map[int32]join.Counts // by partition, as of its last commit
+	joins  map[int32]joinCounts // of the partitions held, as of their last commit
+	joined join.Counts          // of all that were ever held here
+}
+
+// joinCounts are what a processor had counted.
+type joinCounts struct {
+	of     *join.Processor
+	counts join.Counts
 }
 
 // New builds an instance and registers its metrics with r. The options say how to reach Kafka and are applied to every client.
@@ -84,15 +91,15 @@ func New(c Config, logger *slog.Logger, r prometheus.Registerer, opts ...kgo.Opt
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Service{config: c, logger: logger, opts: opts, counts: map[int32]join.Counts{}}
+	s := &Service{config: c, logger: logger, opts: opts, joins: map[int32]joinCounts{}}
 	var err error
 	s.join, err = stage.New(c.joinStage(), logger, func(context.Context, int32) (stage.Processor, error) {
 		return join.New(c.Join, logger), nil
-	}, s.joined, opts...)
+	}, s.noteJoined, opts...)
 	if err != nil {
 		return nil, err
 	}
-	s.train, err = stage.New(c.trainStage(), logger, s.learner, s.trained, opts...)
+	s.train, err = stage.New(c.trainStage(), logger, s.learner, s.noteTrained, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -116,19 +123,35 @@ func (s *Service) learner(ctx context.Context, partition int32) (stage.Processor
 	return train.New(s.config.Train, train.Existing{Champion: champion, LastVersion: last}, s.logger)
 }
 
-func (s *Service) joined(partition int32, p stage.Processor) {
-	if j, ok := p.(*join.Processor); ok {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.counts[partition] = j.Counts()
+// noteJoined adds what a processor has counted since its last commit. A new processor of the partition counts from 0.
+func (s *Service) noteJoined(partition int32, p stage.Processor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j, ok := p.(*join.Processor)
+	if !ok {
+		delete(s.joins, partition)
+		return
 	}
+	now := j.Counts()
+	before := s.joins[partition]
+	if before.of != j {
+		before.counts = join.Counts{}
+	}
+	s.joined.Matched += now.Matched - before.counts.Matched
+	s.joined.Expired += now.Expired - before.counts.Expired
+	s.joined.Unknown += now.Unknown - before.counts.Unknown
+	s.joined.Undecodable += now.Undecodable - before.counts.Undecodable
+	s.joins[partition] = joinCounts{j, now}
 }
 
-func (s *Service) trained(_ int32, p stage.Processor) {
-	if l, ok := p.(*train.Learner); ok {
-		snapshot := l.Snapshot()
-		s.snapshot.Store(&snapshot)
+func (s *Service) noteTrained(_ int32, p stage.Processor) {
+	l, ok := p.(*train.Learner)
+	if !ok {
+		s.snapshot.Store(nil)
+		return
 	}
+	snapshot := l.Snapshot()
+	s.snapshot.Store(&snapshot)
 }
 
 // Run joins and trains until ctx ends; that is no error. The transactions that are open then are finished first.
@@ -139,7 +162,7 @@ func (s *Service) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// Snapshot returns what the learner knew at its last commit; false on an instance that has not trained.
+// Snapshot returns what the learner knew at its last commit; false on an instance that does not train.
 func (s *Service) Snapshot() (train.Snapshot, bool) {
 	if p := s.snapshot.Load(); p != nil {
 		return *p, true

@@ -195,6 +195,58 @@ func TestMetricsLeaveOutWhatIsNotKnown(t *testing.T) {
 	}
 }
 
+// TestCountsGoOnWhilePartitionsComeAndGo: what was joined never gets fewer, and what is held is of the partitions that are here.
+func TestCountsGoOnWhilePartitionsComeAndGo(t *testing.T) {
+	r := prometheus.NewRegistry()
+	s, err := New(testConfig("a"), slog.New(slog.DiscardHandler), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// joined has a processor take pairs and as many predictions whose outcome is not known yet.
+	joined := func(p *join.Processor, partition int32, pairs int) {
+		for i := range 2 * pairs {
+			id := fmt.Sprint(partition, p.Counts(), i)
+			at := time.UnixMilli(1767225600000 + int64(i))
+			prediction := event.Prediction{ID: id, RequestedAt: at, PredictedAt: at, Model: "m", ModelVersion: 1, Features: []float32{1}, Scores: []float32{1}}
+			records := []*kgo.Record{{Topic: event.TopicPredictions, Value: prediction.Append(nil)}}
+			if i < pairs {
+				records = append(records, &kgo.Record{Topic: event.TopicOutcomes, Value: event.Outcome{ID: id, ObservedAt: at}.Append(nil)})
+			}
+			if _, err := p.Process(records); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.noteJoined(partition, p)
+	}
+	want := func(step string, matched, held float64) {
+		t.Helper()
+		families, err := r.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			for _, m := range f.GetMetric() {
+				if m.GetLabel()[0].GetValue() == "matched" && m.GetCounter().GetValue() != matched || m.GetLabel()[0].GetValue() == "prediction" && m.GetGauge().GetValue() != held {
+					t.Errorf("%s: %s: got %v, want %v matched and %v held", step, f.GetName(), m, matched, held)
+				}
+			}
+		}
+	}
+	c, logger := testConfig("a").Join, slog.New(slog.DiscardHandler)
+	first, second := join.New(c, logger), join.New(c, logger)
+	joined(first, 0, 3)
+	joined(second, 1, 5)
+	want("two partitions", 8, 8)
+	joined(first, 0, 1)
+	want("once more", 9, 9)
+	joined(join.New(c, logger), 0, 7) // more than the one before it had
+	want("a new processor", 16, 12)
+	s.noteJoined(1, nil)
+	want("one partition less", 16, 7)
+	joined(join.New(c, logger), 1, 2)
+	want("and there again", 18, 9)
+}
+
 func TestValidateTellsEveryFault(t *testing.T) {
 	err := Config{}.Validate()
 	for _, want := range []string{"join: predictions", "train: batch", "feedback: instance", "stage join: group", "stage train: stateTopic"} {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,7 +84,8 @@ type Stage struct {
 }
 
 // New checks the config. Create makes the processor of a partition that has been taken over, and may do I/O. Committed, if
-// not nil, is told of each processor whose output has just been committed. The options say how to reach Kafka and come after
+// not nil, is told of each processor whose output has just been committed, and of no processor (nil) once the partition has left. The
+// options say how to reach Kafka and come after
 // the stage's own.
 func New(c Config, logger *slog.Logger, create func(ctx context.Context, partition int32) (Processor, error),
 	committed func(partition int32, p Processor), opts ...kgo.Opt) (*Stage, error) {
@@ -149,6 +151,7 @@ type session struct {
 	*Stage
 	kafka      *kgo.GroupTransactSession
 	processors map[int32]Processor
+	told       map[int32]bool // partitions that committed was told a processor of
 
 	mu       sync.Mutex
 	assigned map[int32]int  // how many of the input topics' partitions of that number are ours
@@ -156,7 +159,7 @@ type session struct {
 }
 
 func (s *Stage) session(ctx context.Context) error {
-	run := &session{Stage: s, processors: map[int32]Processor{}, assigned: map[int32]int{}, dropped: map[int32]bool{}}
+	run := &session{Stage: s, processors: map[int32]Processor{}, told: map[int32]bool{}, assigned: map[int32]int{}, dropped: map[int32]bool{}}
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(s.config.Group),
 		kgo.ConsumeTopics(s.config.Topics...),
@@ -182,6 +185,9 @@ func (s *Stage) session(ctx context.Context) error {
 	run.kafka = kafka
 	for ctx.Err() == nil {
 		if err := run.tick(ctx); err != nil {
+			for p := range run.told {
+				s.committed(p, nil)
+			}
 			return err
 		}
 	}
@@ -214,20 +220,25 @@ func (s *session) drop(parts map[string][]int32) {
 func (s *session) settle(ctx context.Context) (map[int32]Output, error) {
 	s.mu.Lock()
 	var wanted []int32
-	for p := range s.dropped {
-		delete(s.processors, p)
-	}
+	left := slices.Sorted(maps.Keys(s.dropped))
 	clear(s.dropped)
 	for p, topics := range s.assigned {
 		if topics != len(s.config.Topics) {
 			s.mu.Unlock()
 			return nil, fmt.Errorf("partition %d was assigned of %d of the topics %v: give them the same number of partitions", p, topics, s.config.Topics)
 		}
-		if s.processors[p] == nil {
+		if s.processors[p] == nil || slices.Contains(left, p) {
 			wanted = append(wanted, p)
 		}
 	}
 	s.mu.Unlock()
+	for _, p := range left {
+		delete(s.processors, p)
+		if s.told[p] {
+			delete(s.told, p)
+			s.committed(p, nil)
+		}
+	}
 	starts := map[int32]Output{}
 	for _, p := range wanted {
 		start, err := s.takeOver(ctx, p)
@@ -369,6 +380,7 @@ func (s *session) commit(ctx context.Context, outputs map[int32]Output, batches 
 		return nil
 	}
 	for _, p := range sortedKeys(outputs) {
+		s.told[p] = true
 		s.committed(p, s.processors[p])
 	}
 	return nil

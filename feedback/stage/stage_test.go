@@ -193,6 +193,45 @@ func TestEachRecordCountsOnceWhileInstancesComeAndGo(t *testing.T) {
 	checkOnce(t, outputs(t, opts...), s.sent)
 }
 
+// TestWhoCommittedIsToldThatAPartitionLeft when another instance takes it, so that nobody goes on counting it.
+func TestWhoCommittedIsToldThatAPartitionLeft(t *testing.T) {
+	_, opts := fakeKafka(t)
+	s := sender{client: client(t, append(opts[:len(opts):len(opts)], kgo.RecordPartitioner(kgo.ManualPartitioner()))...)}
+	s.send(t, 200)
+	var mu sync.Mutex
+	held := map[int32]bool{}
+	count := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(held)
+	}
+	a, err := New(config("a"), slog.New(slog.DiscardHandler), func(_ context.Context, p int32) (Processor, error) { return &counter{partition: p}, nil },
+		func(partition int32, p Processor) {
+			mu.Lock()
+			defer mu.Unlock()
+			if held[partition] = true; p == nil {
+				delete(held, partition)
+			}
+		}, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- a.Run(ctx) }()
+	await(t, "all partitions", func() bool { return count() == partitions })
+	_, stopB := start(t, config("b"), opts...)
+	defer stopB()
+	await(t, "half of them to leave", func() bool { s.send(t, 20); return count() == partitions/2 })
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if count() != partitions/2 {
+		t.Errorf("at the end %d partitions are held, want what there was", count())
+	}
+}
+
 // TestAFailedTransactionIsAsIfItHadNeverBeen refuses every third transaction at its end, or its offsets.
 func TestAFailedTransactionIsAsIfItHadNeverBeen(t *testing.T) {
 	for name, key := range map[string]kmsg.Key{"offsets": kmsg.TxnOffsetCommit, "end": kmsg.EndTxn} {

@@ -69,10 +69,10 @@ func TestPageInChromium(t *testing.T) {
 	page.Screenshot("console-dark")
 	page.Eval("document.getElementById('theme').click() || true", new(bool))
 	page.Screenshot("console-light")
-	page.Resize(420, 1400)
+	page.Resize(390, 1400)
 	var overflow bool
-	page.Wait("document.querySelector('#c-arrivals .u-wrap').clientWidth < 420", 10*time.Second)
-	page.Eval("document.documentElement.scrollWidth > 420", &overflow)
+	page.Wait("document.querySelector('#c-arrivals .u-wrap').clientWidth < 390", 10*time.Second)
+	page.Eval("document.documentElement.scrollWidth > 390", &overflow)
 	if overflow {
 		t.Error("a narrow screen has to scroll sideways")
 	}
