@@ -8,7 +8,10 @@ func describe(d *Decision) {
 		t := &d.Terms[i]
 		switch t.Name {
 		case "current":
-			t.Detail = fmt.Sprintf("%d replicas are ready or starting", t.Replicas)
+			t.Detail = fmt.Sprintf("ready or starting: %d", t.Replicas)
+			if !d.CurrentReplicas.Known() {
+				t.Detail = fmt.Sprintf("how many are ready or starting is not known: %d, as was asked for last, or the least allowed", t.Replicas)
+			}
 		case "plan":
 			t.Detail = fmt.Sprintf("least cost of replicas and lateness: %d; the 0.95 quantile of the arrivals a lead time ahead is the work of %.2f replicas", t.Replicas, t.Amount)
 		case "joins":

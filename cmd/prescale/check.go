@@ -160,7 +160,7 @@ func (o *checkOptions) print(w io.Writer, cfg config.Config, report *kube.Report
 		}{o.config, len(cfg.Clusters), len(cfg.Policies), found, servers})
 	}
 	if report == nil {
-		fmt.Fprintf(w, "%s: ok: %d clusters, %d policies\n", o.config, len(cfg.Clusters), len(cfg.Policies))
+		fmt.Fprintf(w, "%s: ok: %s, %s\n", o.config, howMany(len(cfg.Clusters), "cluster", "clusters"), howMany(len(cfg.Policies), "policy", "policies"))
 	} else if err := printReport(w, report); err != nil {
 		return err
 	}
@@ -217,4 +217,12 @@ func printReport(w io.Writer, report *kube.Report) error {
 		}
 	}
 	return table.Flush()
+}
+
+// howMany says how many of something there are.
+func howMany(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }

@@ -149,7 +149,7 @@ func TestTheConfigurationThatTheHelpShowsIsOne(t *testing.T) {
 	if err := os.WriteFile(file, []byte(leastConfig), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(t.Context(), []string{"check", "--config", file}, &stdout, &stderr); err != nil || !strings.Contains(stdout.String(), "ok: 1 clusters, 1 policies") {
+	if err := run(t.Context(), []string{"check", "--config", file}, &stdout, &stderr); err != nil || !strings.Contains(stdout.String(), "ok: 1 cluster, 1 policy") {
 		t.Errorf("%v\n%s", err, stdout.String())
 	}
 }

@@ -231,14 +231,17 @@ func (o *lagOptions) print(out io.Writer, report []kafka.GroupLag) error {
 	return lagTable(out, report)
 }
 
-// lagTable prints one line for each group and topic, those furthest behind first, and below it the reasons for what is
-// not known.
+// lagTable prints one line for each group and topic, those furthest behind first and an event log's owners last, and below it the
+// reasons for what is not known.
 func lagTable(out io.Writer, report []kafka.GroupLag) error {
 	if len(report) == 0 {
 		_, err := fmt.Fprintln(out, "no groups")
 		return err
 	}
 	slices.SortStableFunc(report, func(a, b kafka.GroupLag) int {
+		if a, b := ofOwners(&a), ofOwners(&b); a != b {
+			return map[bool]int{true: 1, false: -1}[a]
+		}
 		return cmp.Or(cmp.Compare(b.LagSeconds.Or(math.Inf(1)), a.LagSeconds.Or(math.Inf(1))),
 			cmp.Compare(b.LagRecords.Or(math.Inf(1)), a.LagRecords.Or(math.Inf(1))))
 	})
@@ -257,6 +260,9 @@ func lagTable(out io.Writer, report []kafka.GroupLag) error {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t\n", g.Group, g.Type, g.State, number(g.Members, "%.0f"),
 			cmp.Or(g.Topic, "-"), len(g.Partitions), number(g.LagRecords, "%.0f"), behind(g.LagSeconds, g.LagSecondsError),
 			number(g.ArrivalRecordsPerSecond, "%.1f"), number(g.ConsumedRecordsPerSecond, "%.1f"), verdict(&g))
+		if ofOwners(&g) {
+			continue
+		}
 		if g.Reason != "" {
 			notes = append(notes, fmt.Sprintf("%s %s: %s", g.Group, g.Topic, g.Reason))
 		}
@@ -277,6 +283,12 @@ func lagTable(out io.Writer, report []kafka.GroupLag) error {
 		fmt.Fprintln(out, "  "+note)
 	}
 	return nil
+}
+
+// ofOwners reports whether the group is that by which daemons share the shards of an event log. It reads nothing, so its lag says nothing.
+func ofOwners(g *kafka.GroupLag) bool {
+	prefix, ok := strings.CutSuffix(g.Group, ".owners")
+	return ok && g.Topic == prefix+".observations"
 }
 
 func number(v series.Value, format string) string {
@@ -315,6 +327,8 @@ func verdict(g *kafka.GroupLag) string {
 	arrival, arrivalKnown := g.ArrivalRecordsPerSecond.Get()
 	consumed, consumedKnown := g.ConsumedRecordsPerSecond.Get()
 	switch {
+	case ofOwners(g):
+		return "prescale serve, never commits"
 	case !known:
 		return "unknown"
 	case lag == 0 && arrivalKnown && arrival == 0:

@@ -249,6 +249,23 @@ func TestLagRefuses(t *testing.T) {
 	}
 }
 
+// TestOwnersOfALogAreNotBehind: the group by which daemons share the log's shards commits nothing, and stands last without a reproach.
+func TestOwnersOfALogAreNotBehind(t *testing.T) {
+	never := []kafka.PartitionLag{{State: kafka.StateNeverCommitted}}
+	var out bytes.Buffer
+	err := lagTable(&out, []kafka.GroupLag{
+		{Group: "prescale.owners", Topic: "prescale.observations", LagRecords: series.Of(900), LagSeconds: series.Of(900), Members: series.Of(1), ConsumedRecordsPerSecond: series.Of(0), ArrivalRecordsPerSecond: series.Of(1), Partitions: never},
+		{Group: "shop.owners", Topic: "orders", LagRecords: series.Of(3), LagSeconds: series.Of(1), Partitions: never},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(out.String(), "\n")
+	if !strings.Contains(lines[1], "shop.owners") || !strings.Contains(lines[2], "prescale serve, never commits") || strings.Contains(out.String(), "prescale.owners prescale.observations:") || !strings.Contains(out.String(), "shop.owners orders: 1 of 1") {
+		t.Errorf("got\n%s", out.String())
+	}
+}
+
 func TestVerdict(t *testing.T) {
 	for _, tt := range []struct {
 		lag, arrival, consumed, members series.Value

@@ -58,7 +58,7 @@ policies:
 	}{
 		{[]string{"replay", "--config"}, []string{"100 ticks: 100 decided alike, 0 differently"}},
 		{[]string{"replay", "--from", "2026-01-31T08:10:00Z", "--to", "2026-01-31T08:20:00Z", "--config"}, []string{"41 ticks: 41 decided alike"}},
-		{[]string{"replay", "--check", "--config"}, []string{"1 policies, 100 ticks by 1 writers in 1 terms, 100 decisions derived again"}},
+		{[]string{"replay", "--check", "--config"}, []string{"1 policy, 100 ticks by 1 writer in 1 term, 100 decisions derived again"}},
 		{[]string{"explain", "ai/a", "--at", "2026-01-31T08:10:07Z", "--config"}, []string{
 			"tick 41 of 2026-01-31T08:10:00Z, recorded by test", "replicas, because of", "what each rule asked for", "what would change it",
 		}},

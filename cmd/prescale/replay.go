@@ -189,8 +189,9 @@ func checkLog(ctx context.Context, r *recorded, replayer *pipeline.Replayer, out
 			return err
 		}
 	} else {
-		fmt.Fprintf(stdout, "%d policies, %d ticks by %d writers in %d terms, %d decisions derived again; longest gap %s (%s)\n",
-			report.Policies, report.Ticks, len(report.Writers), report.TakeOvers, report.Derived, report.LongestGap, report.GapPolicy)
+		fmt.Fprintf(stdout, "%s, %s by %s in %s, %d decisions derived again; longest gap %s (%s)\n",
+			howMany(report.Policies, "policy", "policies"), howMany(report.Ticks, "tick", "ticks"), howMany(len(report.Writers), "writer", "writers"),
+			howMany(report.TakeOvers, "term", "terms"), report.Derived, report.LongestGap, report.GapPolicy)
 		for _, v := range report.Violations {
 			fmt.Fprintln(stdout, v)
 		}
