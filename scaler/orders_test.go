@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/prescale/prescale/metrics/series"
 )
 
 // TestWhatIsStartingComesWhenItsOrderSays: ticks of 15 s, a lead time of four of them, four replicas ready.
@@ -40,6 +42,20 @@ func TestWhatIsStartingComesWhenItsOrderSays(t *testing.T) {
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("%s: got %v, want %v", tt.name, got[:4], want[:4])
+		}
+	}
+}
+
+// TestAReplicaThatGoesIsNoneThatHasCome: one of ten goes and is back, again and again. A little more waits after it has come, and not
+// after it has gone, or it would wait for as long as that goes on.
+func TestAReplicaThatGoesIsNoneThatHasCome(t *testing.T) {
+	config := testConfig()
+	s := State{LastReady: series.Of(10), At: start}
+	for i := 1; i < 8; i++ {
+		at := start.Add(time.Duration(i) * config.Interval)
+		s.Learn(&config, &series.Observation{At: at, Interval: config.Interval, ArrivalRecords: series.Of(100), ReadyReplicas: series.OfInt(10 - i%2)})
+		if came := s.Came.Equal(at); came != (i%2 == 0) {
+			t.Errorf("tick %d, %d ready: came now is %v", i, 10-i%2, came)
 		}
 	}
 }

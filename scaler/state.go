@@ -39,7 +39,7 @@ type State struct {
 	Changed    time.Time
 	Increase   int
 	Orders     orders `json:",omitzero"`
-	// Came is when another number of replicas was ready than the tick before.
+	// Came is when more replicas were ready than the tick before.
 	Came      time.Time `json:",omitzero"`
 	LastReady series.Value
 	LastLag   series.Value
@@ -200,7 +200,7 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	}
 	changed := o.ReadyReplicas.Known() && s.LastReady.Known() && s.LastReady != o.ReadyReplicas
 
-	if changed {
+	if changed && o.ReadyReplicas.Or(0) > s.LastReady.Or(0) {
 		s.Came = at
 	}
 	s.Partitions.observe(o.Partitions, o.PartitionArrivalRecords)
