@@ -169,7 +169,8 @@ func decodeInfer(body []byte, a model.Architecture) (request inferRequest, x []f
 		return request, nil, 0, fmt.Errorf("inputs: %s: shape %v; the model takes [1 to %d, %d]", in.Name, in.Shape, maxInferRows, a.Inputs)
 	}
 	rows = in.Shape[0]
-	x, err = flatten(in.Data, make([]float32, 0, rows*a.Inputs))
+	// A number takes two bytes at least: what is only claimed gets no room.
+	x, err = flatten(in.Data, make([]float32, 0, min(rows*a.Inputs, len(in.Data)/2)))
 	if err != nil {
 		return request, nil, 0, fmt.Errorf("inputs: %s: data: %w", in.Name, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -147,4 +148,20 @@ func TestNoCallFailsOverSwaps(t *testing.T) {
 		time.Sleep(100 * time.Microsecond)
 	}
 	group.Wait()
+}
+
+// TestAClaimTakesNoMemory: a small call that claims the largest shape is refused by its data, before there is room for all of it.
+func TestAClaimTakesNoMemory(t *testing.T) {
+	const inputs = 4096
+	body := fmt.Appendf(nil, `{"inputs":[{"name":"features","shape":[%d,%d],"datatype":"FP32","data":[1,2,3]}]}`, maxInferRows, inputs)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, _, _, err := decodeInfer(body, model.Architecture{Inputs: inputs, Classes: 2})
+	runtime.ReadMemStats(&after)
+	if err == nil || !strings.Contains(err.Error(), "3 numbers") {
+		t.Errorf("got %v, want it to say that there are 3 numbers", err)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
+		t.Errorf("a call of %d bytes took %d bytes of memory", len(body), took)
+	}
 }
