@@ -49,8 +49,8 @@ const (
 	hopelessDays = 7
 	// episodeShare is the share of late records within an hour, as a multiple of the promise, at which a further late tick
 	// counts half: a burst that nobody foresaw must not set the price for days. With 15, bursts that return every day left twice
-	// the promise late; were each late tick counted in full, a burst in a week would make the rest of it a tenth dearer.
-	episodeShare = 40.0
+	// the promise late; were each late tick counted in full, promises of 0.03 to 0.3 % would be 2 % dearer.
+	episodeShare = 60.0
 )
 
 // startPrice is the price before anything was seen. At the optimum the last replica-second bought saves 1/price late
