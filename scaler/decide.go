@@ -386,6 +386,10 @@ const idleSeconds = 300
 func (d decider) coldStart(current, lowest, highest int) (int, Reason) {
 	s, o := d.state, d.o
 	_, settled := s.readyReplicas(d.config, o)
+	if s.Partitions.hot > 0 {
+		d.verdict(VerdictHotPartition)
+		settled = false // more would not help it
+	}
 	waiting := o.LagSeconds.Or(0) > d.config.ObjectiveLag.Seconds()
 	if rate := d.ArrivalRate.Or(0); !waiting && rate > 0 {
 		waiting = o.LagRecords.Or(0) > rate*d.config.ObjectiveLag.Seconds()

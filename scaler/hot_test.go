@@ -182,3 +182,23 @@ func TestTheHottestPartitionIsTheOneThatIsObserved(t *testing.T) {
 		t.Errorf("with observed arrivals: got %v, want 50", got)
 	}
 }
+
+// TestAHotPartitionIsSeenWhileAllElseIsNew: four replicas, of which the first has a partition that gets 1.3 times what it can do, and
+// nothing known. Two ticks tell; none is added for what it leaves, and the four are not too few for that.
+func TestAHotPartitionIsSeenWhileAllElseIsNew(t *testing.T) {
+	g := newFair(t, 12, 4)
+	g.rate = 240
+	g.first(0.55)
+	for i := range 12 {
+		d := g.tick(g.rate)
+		if got := slices.Contains(d.Verdicts, VerdictHotPartition); i > 0 && !got {
+			t.Errorf("tick %d: %v", i, d.Verdicts)
+		}
+		if d.DesiredReplicas > 4 || g.a.state.TooFew.Replicas > 0 {
+			t.Errorf("tick %d: %d replicas, %d are too few", i, d.DesiredReplicas, g.a.state.TooFew.Replicas)
+		}
+	}
+	if n := g.a.state.Desired; n != 3 {
+		t.Errorf("%d replicas in the end, want 3", n)
+	}
+}

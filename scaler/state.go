@@ -404,7 +404,7 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 		guess := s.Capacity.guessed() && s.Tried == n && d.planned > n // a schedule says nothing of what was tried
 		// A backlog from before they were ready says nothing of whether they are enough, unless more were there before or it does not shrink.
 		settled := s.Settled || s.Tried == n || s.Pace.Grows && s.thought(s.Arrivals.Last) <= s.Partitions.work(n)
-		own := settled && d.Reason == ReasonBacklog && o.ReadyReplicas.Or(0) >= current && s.thought(s.Arrivals.Level) <= s.Partitions.work(n)
+		own := settled && s.Partitions.hot == 0 && d.Reason == ReasonBacklog && o.ReadyReplicas.Or(0) >= current && s.thought(s.Arrivals.Level) <= s.Partitions.work(n)
 		if guess || own {
 			s.TooFew = tooFew{n, s.Arrivals.Level, s.load(), at}
 		}
