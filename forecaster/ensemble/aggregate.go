@@ -25,15 +25,21 @@ const (
 	leastSquare = 1e-30
 )
 
+// middle is 1 at the median and falls as the square of τ(1-τ).
+func middle(level float64) float64 {
+	m := 4 * level * (1 - level)
+	return m * m
+}
+
 // believe sets the weights of a cell's experts, and what they come from, to what they are before any outcome.
 func (b *bank) believe(cell int, level float64, doubted []int) {
 	square, regret, weight := b.square[cell*b.k:][:b.k], b.regret[cell*b.k:][:b.k], b.weight[cell*b.k:][:b.k]
-	middle, total := 4*level*(1-level), 0.0
+	total := 0.0
 	rate := min(fullRate, math.Sqrt(float64(b.logK)/firstSquare))
 	for e := range weight {
 		square[e] = firstSquare
 		if slices.Contains(doubted, b.expert(e)) {
-			regret[e] = -float32(firstDoubt * middle * middle)
+			regret[e] = -float32(firstDoubt * middle(level))
 		}
 		total += math.Exp(rate * float64(regret[e]))
 	}

@@ -46,6 +46,7 @@ type bank struct {
 	watch   watch
 	change  change
 	changed bool // the latest outcome told of a change
+	behind  bool // or of weights that are not what they should be
 
 	// Scratch for one target, and for one of its cells: in each one element for every quantile of a cell.
 	point, unit, inverse []float32 // the points, the units that offsets are in, and the inverses of those that they learn in
@@ -183,7 +184,7 @@ func (b *bank) learn(s *signal.Signal, y float64) {
 	n := b.reach + 1
 	b.outcome[s.Steps()%n] = y
 	b.made[s.Steps()%n] = false
-	b.changed = false
+	b.changed, b.behind = false, false
 	if math.IsNaN(y) {
 		return
 	}
@@ -244,7 +245,7 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 		}
 		said := float64(b.told[(at*b.targets+t)*q+i])
 		if t == 0 && i == b.watch.middle {
-			b.changed = b.change.step(signal.Forward(said) - z)
+			b.changed, b.behind = b.change.step(signal.Forward(said)-z, signal.Forward(b.outcome[at])-z)
 		}
 		if t == b.targets-1 {
 			b.watch.peak(i, said, y)

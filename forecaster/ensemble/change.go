@@ -17,6 +17,7 @@ type change struct {
 	n              int     // errors seen since the last change
 	err            float64 // their mean
 	up, down, wide float64
+	behind         float64 // by how much the errors are more than the last value's, summed likewise
 }
 
 const (
@@ -25,27 +26,37 @@ const (
 	wideAllowance = 1
 	wideClip      = 4
 	leanLimit     = 30
+	behindClip    = 2
+	behindLimit   = 5
 	wideLimit     = 20
 	changeStart   = 60 // errors until their mean is known well enough, and until a change may follow a change
 )
 
-// step takes the error of one median and reports whether it is the one too many.
-func (c *change) step(e float64) bool {
+// step takes the error of one median, and that of the last value when it was told, NaN in a gap. It reports whether the errors are no
+// longer what they were, or only more than the last value's for so long that the weights are not what they should be.
+func (c *change) step(e, last float64) (changed, behind bool) {
 	c.n++
 	before := c.err
 	c.err += (math.Abs(e) - c.err) / float64(min(c.n, watchMemory))
 	if c.n <= changeStart || before == 0 {
-		return false
+		return false, false
+	}
+	if !math.IsNaN(last) {
+		more := (math.Abs(e) - math.Abs(last)) / before
+		c.behind = max(0, c.behind+max(-behindClip, min(behindClip, more))-leanAllowance)
+	}
+	if behind = c.behind > behindLimit; behind {
+		c.behind = 0
 	}
 	z := e / before
 	lean := max(-leanClip, min(leanClip, z))
 	c.up, c.down = max(0, c.up+lean-leanAllowance), max(0, c.down-lean-leanAllowance)
 	c.wide = max(0, c.wide+min(wideClip, math.Abs(z))-1-wideAllowance)
 	if max(c.up, c.down) < leanLimit && c.wide < wideLimit {
-		return false
+		return false, behind
 	}
 	*c = change{}
-	return true
+	return true, false
 }
 
 // What a change leaves of what was learned before: quantiles of errors move from then on as if keptOutcomes were known, their start
@@ -55,6 +66,16 @@ const (
 	keptOutcomes = 45
 	keptRegret   = 0.1
 )
+
+// reweigh lets go of what was learned of the experts beside each other, which may be of a level that is no more: at the median of all but
+// a tenth, of less where single misses tell more.
+func (b *bank) reweigh() {
+	for i := range b.regret {
+		kept := float32(math.Pow(keptRegret, middle(b.levels[i/b.k%len(b.levels)])))
+		b.regret[i] *= kept
+		b.square[i] *= kept
+	}
+}
 
 // restart lets go of what was learned before a change.
 func (b *bank) restart() {
@@ -72,7 +93,7 @@ func (b *bank) restart() {
 
 func (c *change) visit(k *checkpoint.Codec) {
 	k.Int(&c.n)
-	for _, x := range []*float64{&c.err, &c.up, &c.down, &c.wide} {
+	for _, x := range []*float64{&c.err, &c.up, &c.down, &c.wide, &c.behind} {
 		k.Float64(x)
 	}
 }

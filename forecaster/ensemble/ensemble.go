@@ -28,7 +28,7 @@ import (
 const WarmSamples = 30
 
 // checkpointVersion changes whenever the visited fields, their order or their meaning do.
-const checkpointVersion = 19
+const checkpointVersion = 20
 
 // Expert gives point forecasts on the square-root scale. Observe is called on all experts after the signal took a step,
 // then Points on all of them, each once per step.
@@ -165,6 +165,8 @@ func (m *Model) step(y float64) {
 				e.Restart()
 			}
 		}
+	} else if m.bank.behind && !m.deaf {
+		m.bank.reweigh()
 	}
 	for _, e := range m.experts {
 		e.Observe(s)
