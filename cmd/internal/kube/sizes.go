@@ -122,11 +122,16 @@ func newSizer(c *Controller) *sizer {
 	return &sizer{Controller: c, results: map[string]sizing{}, learned: map[learnedKey]*learned{}, resized: map[types.UID]time.Time{}}
 }
 
+// sized reports whether the policy wants to know what its containers should have.
+func sized(p *v1alpha1.ScalePolicy) bool {
+	return p.Spec.Vertical == v1alpha1.VerticalRecommend || p.Spec.Vertical == v1alpha1.VerticalInPlace
+}
+
 // setPolicies replaces what is looked at.
 func (s *sizer) setPolicies(policies []*v1alpha1.ScalePolicy) {
 	var kept []*v1alpha1.ScalePolicy
 	for _, p := range policies {
-		if p.Spec.Vertical == v1alpha1.VerticalRecommend || p.Spec.Vertical == v1alpha1.VerticalInPlace {
+		if sized(p) {
 			p = p.DeepCopy()
 			p.SetGroupVersionKind(v1alpha1.GroupVersion().WithKind(v1alpha1.Kind))
 			kept = append(kept, p)
@@ -216,7 +221,7 @@ func (s *sizer) lookAt(ctx context.Context, p *v1alpha1.ScalePolicy, now time.Ti
 		if len(p.Spec.Pools) == 0 {
 			found.cores = sameCores(pods)
 		}
-		target := ref.Kind + "/" + ref.Name
+		target := targetName(ref)
 		s.learn(p, target, pods, usage, now)
 		found.containers = append(found.containers, s.recommended(p, target, pods, now)...)
 		some, wait := s.candidates(p, target, pods, usage, now)
@@ -494,12 +499,28 @@ func resizeUnderWay(pod *corev1.Pod) (why string, ok bool) {
 	return "", ok
 }
 
-// sizingStatus puts a sizing in the status's terms; before the first look what stands there stays.
+// sizesOf returns the sizes for the status: what the last look found, and what stands there of targets that it found nothing of: one
+// without pods, or all of them while nothing tells the usage. A process that begins then learns from nothing else.
+func sizesOf(f facts) []v1alpha1.ContainerSize {
+	sizes := slices.Clone(f.sizing.containers)
+	for _, old := range f.policy.Status.Vertical {
+		found := slices.ContainsFunc(f.sizing.containers, func(c v1alpha1.ContainerSize) bool { return c.Target == old.Target })
+		wanted := slices.ContainsFunc(hpacheck.Targets(f.policy), func(t v1alpha1.TargetRef) bool { return targetName(t) == old.Target })
+		if !found && wanted {
+			sizes = append(sizes, old)
+		}
+	}
+	return sizes
+}
+
+// targetName is what a status calls a target.
+func targetName(t v1alpha1.TargetRef) string { return t.Kind + "/" + t.Name }
+
+// sizingStatus puts a sizing in the status's terms.
 func sizingStatus(status *v1alpha1.ScalePolicyStatus, f facts, set func(kind string, ok bool, reason, message string)) {
+	status.Vertical = sizesOf(f)
 	if !f.sizingOK {
-		status.Vertical = f.policy.Status.Vertical
 		return
 	}
-	status.Vertical = f.sizing.containers
 	set(v1alpha1.ConditionVertical, f.sizing.ok, f.sizing.reason, f.sizing.message)
 }

@@ -170,6 +170,36 @@ func TestWhatWasLearnedOutlivesTheProcess(t *testing.T) {
 	}
 }
 
+// TestWhatWasLearnedOutlivesAnOutage: while there is no usage, or the policy is refused, what was learned stays in the status. A process
+// that begins then has nothing else to go on from.
+func TestWhatWasLearnedOutlivesAnOutage(t *testing.T) {
+	for _, tt := range []struct {
+		name, condition string
+		outage          func(*rig)
+	}{
+		{"no metrics-server", "False NoUsage", func(r *rig) { r.usage = nil }},
+		{"refused", "absent", func(r *rig) { r.unusable["ai/a"], r.Controller.applied = errors.New("no such cluster"), nil }},
+	} {
+		r := sizingRig(t, "vertical: Recommend")
+		for range 20 {
+			r.publish("ai/a", 2, 100)
+			r.look(t, time.Minute)
+		}
+		before := r.status(t, "a").Vertical
+		r.sizer, r.Controller.applied = newSizer(r.Controller), nil
+		tt.outage(r)
+		r.publish("ai/a", 2, 100)
+		r.look(t, time.Minute)
+		s := r.status(t, "a")
+		if len(before) != 1 || len(s.Vertical) != 1 || s.Vertical[0].Learned != before[0].Learned {
+			t.Errorf("%s: before %+v, after %+v", tt.name, before, s.Vertical)
+		}
+		if got := conditionOf(s, "Vertical"); got != tt.condition {
+			t.Errorf("%s: the condition is %s, want %s", tt.name, got, tt.condition)
+		}
+	}
+}
+
 func TestAHotPartitionsPodGrowsInPlace(t *testing.T) {
 	r := sizingRig(t, "vertical: InPlace, verticalMax: {cpu: 500m}")
 	look := func(d time.Duration, verdicts ...scaler.Verdict) {

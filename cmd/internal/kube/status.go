@@ -67,6 +67,9 @@ func newStatus(f facts, now time.Time) v1alpha1.ScalePolicyStatus {
 		set(v1alpha1.ConditionReady, false, reasonRefused, "the policy is not run: see the condition Accepted")
 		meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionHPA)
 		meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionVertical)
+		if sized(f.policy) {
+			s.Vertical = sizesOf(f)
+		}
 		return s
 	}
 	set(v1alpha1.ConditionAccepted, true, reasonAccepted, "the policy is valid and nobody else claims its target")
@@ -103,7 +106,7 @@ func newStatus(f facts, now time.Time) v1alpha1.ScalePolicyStatus {
 		s.PendingReplicas = pointer(int32(f.pods.Pending))
 	}
 	s.Pools = poolStatuses(f)
-	if v := f.policy.Spec.Vertical; v == v1alpha1.VerticalRecommend || v == v1alpha1.VerticalInPlace {
+	if sized(f.policy) {
 		sizingStatus(&s, f, set)
 	} else {
 		meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionVertical)
