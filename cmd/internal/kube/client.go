@@ -30,6 +30,9 @@ func Connect(kubeconfig string) (Clients, error) {
 		return Clients{}, fmt.Errorf("kubeconfig %s: %w", kubeconfig, err)
 	}
 	cfg.UserAgent = rest.DefaultKubernetesUserAgent()
+	// client-go's own 5 a second would hold up a tick, and with it the policies that changed, once 20 statuses a second have news,
+	// and leave a look at what pods use time for 50 policies.
+	cfg.QPS, cfg.Burst = 50, 100
 	clients := Clients{Config: cfg}
 	if clients.Kubernetes, err = kubernetes.NewForConfig(cfg); err != nil {
 		return Clients{}, fmt.Errorf("kubeconfig %s: %w", kubeconfig, err)

@@ -67,7 +67,8 @@ type sizer struct {
 	// Owned by look.
 	learned map[learnedKey]*learned
 	resized map[types.UID]time.Time
-	left    int // writes that this look may still do
+	looked  map[string]time.Time // when each policy had its turn
+	left    int                  // writes that this look may still do
 }
 
 type learnedKey struct{ policy, target, container string }
@@ -119,7 +120,7 @@ func (l *learned) keep(now time.Time) string {
 }
 
 func newSizer(c *Controller) *sizer {
-	return &sizer{Controller: c, results: map[string]sizing{}, learned: map[learnedKey]*learned{}, resized: map[types.UID]time.Time{}}
+	return &sizer{Controller: c, results: map[string]sizing{}, learned: map[learnedKey]*learned{}, resized: map[types.UID]time.Time{}, looked: map[string]time.Time{}}
 }
 
 // sized reports whether the policy wants to know what its containers should have.
@@ -170,22 +171,34 @@ func (s *sizer) run(ctx context.Context) {
 	}
 }
 
-// look learns from the pods of every policy that is this replica's, and resizes.
+// look learns from the pods of every policy that is this replica's, and resizes. Where its time ends before, those that had no turn
+// stay as they were and are the first the next time.
 func (s *sizer) look(ctx context.Context, now time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	s.mu.Lock()
-	policies := s.policies
+	policies, before := slices.Clone(s.policies), s.results
 	s.mu.Unlock()
+	slices.SortStableFunc(policies, func(a, b *v1alpha1.ScalePolicy) int {
+		return s.looked[a.PolicyName()].Compare(s.looked[b.PolicyName()])
+	})
 	s.left = resizesPerLook
-	results := map[string]sizing{}
+	results, looked := map[string]sizing{}, map[string]time.Time{}
 	for _, p := range policies {
-		if s.cfg.Owns == nil || s.cfg.Owns(p.PolicyName()) {
-			results[p.PolicyName()] = s.lookAt(ctx, p, now)
+		name := p.PolicyName()
+		if s.cfg.Owns != nil && !s.cfg.Owns(name) {
+			continue
+		}
+		looked[name] = s.looked[name]
+		if ctx.Err() == nil {
+			results[name], looked[name] = s.lookAt(ctx, p, now), now
+		} else if found, ok := before[name]; ok {
+			results[name] = found
 		}
 	}
+	s.looked = looked
 	for key := range s.learned {
-		if _, ok := results[key.policy]; !ok {
+		if _, ok := looked[key.policy]; !ok {
 			delete(s.learned, key) // Another replica's now; what is known here would be old when it comes back.
 		}
 	}

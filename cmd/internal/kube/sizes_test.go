@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -196,6 +197,43 @@ func TestWhatWasLearnedOutlivesAnOutage(t *testing.T) {
 		}
 		if got := conditionOf(s, "Vertical"); got != tt.condition {
 			t.Errorf("%s: the condition is %s, want %s", tt.name, got, tt.condition)
+		}
+	}
+}
+
+// TestALookThatIsCutShortGoesOnWithTheOthers: where the time of a look is over after one policy, each gets its turn all the same.
+func TestALookThatIsCutShortGoesOnWithTheOthers(t *testing.T) {
+	r := sizingRig(t, "vertical: Recommend")
+	first, ok := r.policies.GetStore().List()[0].(*unstructured.Unstructured)
+	if !ok {
+		t.Fatal("no policy")
+	}
+	r.step(t, 0)
+	var policies []*v1alpha1.ScalePolicy
+	for _, name := range []string{"a", "b", "c"} {
+		p, err := fromUnstructured(first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Name = name
+		policies = append(policies, p)
+	}
+	r.sizer.setPolicies(policies)
+	client, ok := r.cfg.Clients.Metrics.(*metricsfake.Clientset)
+	if !ok {
+		t.Fatal("no fake of the metrics API")
+	}
+	cut := func() {}
+	client.PrependReactor("list", "pods", func(clienttesting.Action) (bool, runtime.Object, error) { cut(); return false, nil, nil })
+	for i := range policies {
+		ctx, cancel := context.WithCancel(t.Context())
+		cut = cancel
+		r.now = r.now.Add(time.Minute)
+		r.sizer.look(ctx, r.now)
+		for j, p := range policies {
+			if _, known := r.sizer.of(p.PolicyName()); known != (j <= i) {
+				t.Errorf("after look %d: policy %s was looked at: %t", i+1, p.Name, known)
+			}
 		}
 	}
 }

@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -204,11 +204,11 @@ func rounded(v series.Value) *float64 {
 	if !ok {
 		return nil
 	}
-	if x == 0 {
-		return &x
+	// By way of text, for there is no power of ten that the smallest numbers could be divided by.
+	x, err := strconv.ParseFloat(strconv.FormatFloat(x, 'e', 2, 64), 64)
+	if err != nil {
+		return nil // The largest numbers may round beyond what there is.
 	}
-	scale := math.Pow(10, 2-math.Floor(math.Log10(math.Abs(x))))
-	x = math.Round(x*scale) / scale
 	return &x
 }
 

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,18 @@ import (
 	"github.com/prescale/prescale/scaler"
 	"github.com/prescale/prescale/scaler/v1alpha1"
 )
+
+// TestANumberHasThreeDigits: also the smallest, to which a forecast sinks when nothing arrives for days. What JSON cannot hold would
+// keep the whole status from being written.
+func TestANumberHasThreeDigits(t *testing.T) {
+	for _, tt := range []struct{ x, want float64 }{
+		{0, 0}, {812.345, 812}, {-0.0123456, -0.0123}, {999.6, 1000}, {1e300, 1e300}, {1.2345e-320, 1.23e-320}, {math.SmallestNonzeroFloat64, math.SmallestNonzeroFloat64},
+	} {
+		if got := rounded(series.Of(tt.x)); got == nil || *got != tt.want {
+			t.Errorf("%g: got %v, want %g", tt.x, *got, tt.want)
+		}
+	}
+}
 
 // TestTheConditionOfAHistory goes through what a history's import may come to.
 func TestTheConditionOfAHistory(t *testing.T) {
