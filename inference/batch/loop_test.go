@@ -256,12 +256,13 @@ func TestALargeRecordThatCannotBeReadStopsNothing(t *testing.T) {
 			&kgo.Record{Topic: event.TopicRequests, Key: []byte("value"), Value: large},
 			&kgo.Record{Topic: event.TopicRequests, Key: []byte("number"), Value: number},
 			&kgo.Record{Topic: event.TopicRequests, Key: []byte("header"), Value: []byte("{"), Headers: []kgo.RecordHeader{{Key: "h", Value: large[:999_000]}}},
+			&kgo.Record{Topic: event.TopicRequests, Key: []byte("empty headers"), Value: large[:99_900], Headers: make([]kgo.RecordHeader, 450_000)},
 			&kgo.Record{Topic: event.TopicRequests, Key: append([]byte("key"), large[:999_000]...), Value: []byte("{")},
 			request("a"))
 		r.run(DefaultConfig())
 		r.want(event.TopicPredictions, "a")
-		if got := r.keys(event.TopicDeadLetters); len(got) != 4 || got[0] != "value" || got[1] != "number" || got[2] != "header" {
-			t.Errorf("%d dead letters, want four", len(got))
+		if got := r.keys(event.TopicDeadLetters); len(got) != 5 || got[0] != "value" || got[1] != "number" || got[2] != "header" || got[3] != "empty headers" {
+			t.Errorf("%d dead letters, want five", len(got))
 		}
 		if got := r.loop.Status(); got.Problem != nil {
 			t.Errorf("status: %v", got.Problem)

@@ -81,10 +81,12 @@ func (p *predictor) prediction(e *registry.Entry, request event.Request, scores 
 
 // A dead letter is what it is of and its headers besides, and a record that is as large as one may be would have one that no broker
 // takes and that stops all behind it. So it is cut to deadLetterBytes, under the least that brokers and clients take by default
-// (1,000,012 bytes a batch); headers and key above sideBytes are left out or cut first. The reason can quote what was sent.
+// (1,000,012 bytes a batch); headers and key above sideBytes are left out or cut first. A header takes headerBytes besides what is in it,
+// for its lengths, and little more where it is large. The reason can quote what was sent.
 const (
 	deadLetterBytes = 900_000
 	sideBytes       = 100_000
+	headerBytes     = 2
 	reasonBytes     = 1_000
 )
 
@@ -92,7 +94,7 @@ func (p *predictor) deadLetter(source *kgo.Record, reason error) *kgo.Record {
 	key, value, headers := source.Key, source.Value, source.Headers
 	size := 0
 	for _, h := range headers {
-		size += len(h.Key) + len(h.Value)
+		size += len(h.Key) + len(h.Value) + headerBytes
 	}
 	all := size + len(key) + len(value)
 	if size > sideBytes {
