@@ -151,6 +151,11 @@ func (c *capacity) show(x series.Value) { c.Shown = max(c.Shown, x.Or(0)) }
 // shown returns the most that a replica has done.
 func (c *capacity) shown() float64 { return max(c.LowerBound, c.Shown) }
 
+// scale makes each replica do x times as much, whatever that is known by.
+func (c *capacity) scale(x float64) {
+	c.Mean, c.Rough, c.LowerBound, c.Shown = c.Mean*x, c.Rough*x, c.LowerBound*x, c.Shown*x
+}
+
 // perReplica returns the estimate, missing while nothing is known.
 func (c *capacity) perReplica() series.Value {
 	switch {

@@ -420,3 +420,19 @@ func TestWhatMayHaveComeTeachesNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestAQuarterMoreIsMoreWhateverItIsKnownBy: what would change a decision scales what a replica does, also where an idle group's rough
+// figure or what was done with effort is all that is known of it; and that is what a rate is reckoned by in replicas.
+func TestAQuarterMoreIsMoreWhateverItIsKnownBy(t *testing.T) {
+	for _, c := range []capacity{{Mean: 40, Samples: 9}, {Mean: 40, Samples: 1, Shown: 50}, {Rough: 40}, {LowerBound: 40}, {LowerBound: 10, Shown: 40}, {Shown: 40}} {
+		s := State{Capacity: c}
+		before, load := c.perReplica().Or(0), s.replicas(80)
+		s.Capacity.scale(1.25)
+		if got := s.Capacity.perReplica().Or(0); math.Abs(got-1.25*before) > 1e-9 {
+			t.Errorf("%+v: one does %g, and with a quarter more %g", c, before, got)
+		}
+		if got := s.replicas(80); math.Abs(1.25*got-load) > 1e-9 || load > 8 {
+			t.Errorf("%+v: 80/s are the work of %g, and with a quarter more of %g", c, load, got)
+		}
+	}
+}

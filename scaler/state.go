@@ -321,10 +321,10 @@ func (s *State) age(o *series.Observation) series.Value {
 // load returns the recent arrivals in replicas.
 func (s *State) load() float64 { return s.replicas(s.Arrivals.Level) }
 
-// replicas returns a rate in replicas; where one's capacity is a guess, in those that do what was shown.
+// replicas returns a rate in replicas; where one's capacity is a guess, in those that do what was shown without effort, if anything was.
 func (s *State) replicas(rate float64) float64 {
 	perReplica := s.Capacity.perReplica().Or(0)
-	if s.Capacity.guessed() {
+	if s.Capacity.guessed() && s.Capacity.LowerBound > 0 {
 		perReplica = s.Capacity.LowerBound
 	}
 	return rate / max(perReplica, 1e-12)

@@ -44,8 +44,7 @@ func (a *Autoscaler) WhatIf(now time.Time, o series.Observation) []WhatIf {
 	try("the forecast were a quarter higher", scaleForecast(1.25))
 	try("the forecast were a quarter lower", scaleForecast(0.75))
 	try("a replica did a quarter more", func(_ *Config, s *State, _ *series.Observation, _ *forecaster.Forecast) {
-		s.Capacity.Mean *= 1.25
-		s.Capacity.LowerBound *= 1.25
+		s.Capacity.scale(1.25)
 	})
 	try("replicas started twice as fast", func(c *Config, s *State, _ *series.Observation, _ *forecaster.Forecast) {
 		c.InitialLeadTime /= 2
