@@ -85,8 +85,7 @@ type Stage struct {
 
 // New checks the config. Create makes the processor of a partition that has been taken over, and may do I/O. Committed, if
 // not nil, is told of each processor whose output has just been committed, and of no processor (nil) once the partition has left. The
-// options say how to reach Kafka and come after
-// the stage's own.
+// options say how to reach Kafka and come after the stage's own.
 func New(c Config, logger *slog.Logger, create func(ctx context.Context, partition int32) (Processor, error),
 	committed func(partition int32, p Processor), opts ...kgo.Opt) (*Stage, error) {
 	if err := c.Validate(); err != nil {

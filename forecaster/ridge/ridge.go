@@ -85,8 +85,8 @@ func (r *Ridge) Observe(s *signal.Signal) {
 }
 
 // known returns how many inputs, an even number, the normal matrix of anchor i has ever seen other than zero, up to the last of them, or
-// those of the prior. What
-// comes after, such as the inputs of a season that there is not, takes no work: it adds nothing, and its weights in the solution are zero.
+// those of the prior. What comes after, such as the inputs of a season that there is not, takes no work: it adds nothing, and its
+// weights in the solution are zero.
 func (r *Ridge) known(i int) int {
 	a, n := r.a[i], r.set.Inputs
 	for n > inputMean5+1 && a[n*(n+1)/2-1] == 0 && a[n*(n-1)/2-1] == 0 {
