@@ -42,11 +42,13 @@ type Entry struct {
 	Cause  string `json:"cause,omitempty"`
 }
 
-// StaleError says that a policy's newest answer is older than it may be.
+// StaleError says that a policy's newest answer is older than it may be, or further ahead of this clock: then how old it is is not
+// known, and one that stays the newest until this clock has come there would be served all that time.
 type StaleError struct {
 	Policy string
-	Age    time.Duration
-	Limit  time.Duration
+	// Age is negative where the answer is ahead.
+	Age   time.Duration
+	Limit time.Duration
 	// Cause is what went wrong since, in words; it may be empty.
 	Cause string
 }
@@ -54,6 +56,10 @@ type StaleError struct {
 func (e *StaleError) Error() string {
 	s := fmt.Sprintf("policy %s: the last sample is %s old, the limit is %s",
 		e.Policy, e.Age.Round(time.Second), e.Limit.Round(time.Second))
+	if e.Age < 0 {
+		s = fmt.Sprintf("policy %s: the last sample is dated %s ahead of this clock, the limit is %s: set the clocks of the daemon's nodes",
+			e.Policy, -e.Age.Round(time.Second), e.Limit.Round(time.Second))
+	}
 	if e.Cause != "" {
 		s += ": " + e.Cause
 	}
@@ -186,7 +192,7 @@ func (st *state) get(policy string, now time.Time) (Entry, error) {
 		return Entry{}, &NotReadyError{Policy: policy, Interval: st.interval, Cause: st.cause}
 	}
 	limit := StaleAfterTicks * st.interval
-	if age := now.Sub(st.entry.At); age > limit {
+	if age := now.Sub(st.entry.At); age > limit || age < -limit {
 		return Entry{}, &StaleError{Policy: policy, Age: age, Limit: limit, Cause: st.cause}
 	}
 	return st.entry, nil

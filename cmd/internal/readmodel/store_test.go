@@ -59,6 +59,25 @@ func TestAgeDecidesWhetherAValueIsAnswered(t *testing.T) {
 	}
 }
 
+// TestAnAnswerFromTheFutureIsNoAnswer: a clock that was ahead for one tick, here or where it was decided, must not make that tick's answer
+// the newest for as long as it was ahead. What clocks may differ by is what an answer may be old.
+func TestAnAnswerFromTheFutureIsNoAnswer(t *testing.T) {
+	now := start
+	s := NewStore(func() time.Time { return now })
+	s.Publish(entryAt("ai/a", start.Add(time.Hour), 7, 2))
+	var stale *StaleError
+	if _, err := s.Get("ai/a"); !errors.As(err, &stale) || !strings.Contains(err.Error(), "1h0m0s ahead of this clock") {
+		t.Errorf("an hour ahead: got %v", err)
+	}
+	if samples, err := s.Query("ai", LagRecords, all, func(string) bool { return true }); err == nil {
+		t.Errorf("an hour ahead: answered with %v", samples)
+	}
+	now = start.Add(time.Hour - StaleAfterTicks*tick)
+	if _, err := s.Get("ai/a"); err != nil {
+		t.Errorf("ahead by what clocks may differ: got %v", err)
+	}
+}
+
 func TestAnUnusableEntryLeavesTheLastOneToAge(t *testing.T) {
 	now := start
 	s := NewStore(func() time.Time { return now })
