@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -238,6 +239,33 @@ func TestPrometheus(t *testing.T) {
 		if gap := i == 3 || i == 4; gap != math.IsNaN(v) || !gap && v != 120 {
 			t.Errorf("step %d: %v", i, v)
 		}
+	}
+}
+
+// TestPrometheusAnswersAreBounded: a query that somebody forgot to sum may select any number of series, and what reads the answer runs
+// other policies too.
+func TestPrometheusAnswersAreBounded(t *testing.T) {
+	written, ended := 0, make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		defer close(ended)
+		fmt.Fprint(w, `{"status":"success","data":{"result":[`)
+		one := `{"metric":{},"values":[` + strings.Repeat(`[1767225600,"2"],`, 10000) + `[1767225600,"2"]]},`
+		for range 500 { // 90 MB
+			n, err := io.WriteString(w, one)
+			if written += n; err != nil {
+				return
+			}
+		}
+		fmt.Fprint(w, `{"metric":{},"values":[]}]}}`)
+	}))
+	defer server.Close()
+	r := history.Range{From: time.Unix(0, 0), To: time.Unix(600, 0), Step: time.Minute}
+	_, err := history.Prometheus(context.Background(), server.Client(), server.URL, "rate(x[1m])", r)
+	if err == nil || !strings.Contains(err.Error(), "more than one series takes: sum them") {
+		t.Errorf("got %v", err)
+	}
+	if <-ended; written > 40<<20 {
+		t.Errorf("%d MiB were read", written>>20)
 	}
 }
 

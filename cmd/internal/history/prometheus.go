@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -83,8 +84,11 @@ func withoutPassword(address string) string {
 	return u.Redacted()
 }
 
-// queryTimeout bounds one range query.
-const queryTimeout = 2 * time.Minute
+// queryTimeout bounds one range query, and maxAnswer its answer in bytes: maxPrometheusPoints of one series take a tenth of it.
+const (
+	queryTimeout = 2 * time.Minute
+	maxAnswer    = 8 << 20
+)
 
 func queryRange(ctx context.Context, client *http.Client, server, query string, from, to time.Time, step time.Duration, point func(t, rate float64)) error {
 	seconds := func(t time.Time) string { return strconv.FormatFloat(float64(t.UnixMilli())/1000, 'f', -1, 64) }
@@ -110,7 +114,11 @@ func queryRange(ctx context.Context, client *http.Client, server, query string, 
 			}
 		}
 	}
-	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil {
+	err = json.NewDecoder(http.MaxBytesReader(nil, response.Body, maxAnswer)).Decode(&answer)
+	if tooLong := (*http.MaxBytesError)(nil); errors.As(err, &tooLong) {
+		return fmt.Errorf("the answer has over %d MiB, more than one series takes: sum them", maxAnswer>>20)
+	}
+	if err != nil {
 		return fmt.Errorf("status %s: not a Prometheus answer: %w", response.Status, err)
 	}
 	if answer.Status != "success" {
