@@ -60,7 +60,7 @@ type Counts struct {
 type Processor struct {
 	config    Config
 	logger    *slog.Logger
-	watermark time.Time // newest event of the partition
+	watermark time.Time // newest event of the partition, as far as that can be (bound)
 	counts    Counts
 
 	predictions, outcomes side
@@ -134,6 +134,7 @@ func (p *Processor) Process(records []*kgo.Record) (stage.Output, error) {
 			p.logger.Warn("join: passed over a record", "topic", r.Topic, "partition", r.Partition, "offset", r.Offset, "error", err)
 		}
 	}
+	p.bound(records)
 	limit := p.watermark.Add(-p.config.MaxAge)
 	p.counts.Expired += p.predictions.expire(limit, p.config.MaxHeld, out.State)
 	p.counts.Unknown += p.outcomes.expire(limit, p.config.MaxHeld, out.State)
@@ -191,6 +192,20 @@ func notAfter(at time.Time, r *kgo.Record) time.Time {
 		return time.UnixMilli(written.UnixMilli()).UTC()
 	}
 	return at
+}
+
+// bound turns a watermark back that is further ahead of the records than anything is held: it comes of a clock that was wrong, and all
+// would be too old for years.
+func (p *Processor) bound(records []*kgo.Record) {
+	var newest time.Time
+	for _, r := range records {
+		if r.Timestamp.UnixMilli() > 0 && r.Timestamp.After(newest) {
+			newest = r.Timestamp
+		}
+	}
+	if !newest.IsZero() && p.watermark.After(newest.Add(p.config.MaxAge)) {
+		p.watermark = time.UnixMilli(newest.UnixMilli()).UTC()
+	}
 }
 
 func (p *Processor) see(at time.Time) {

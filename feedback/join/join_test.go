@@ -155,6 +155,26 @@ func TestAClockThatIsWrongStopsNothing(t *testing.T) {
 	}
 }
 
+// TestAWatermarkOfAWrongClockIsLeft: where such a record was itself stamped years ahead, only what was held then is given up, and what
+// comes after it is not.
+func TestAWatermarkOfAWrongClockIsLeft(t *testing.T) {
+	c := DefaultConfig()
+	c.MaxAge = time.Minute
+	j := newJoiner(t, c)
+	at := func(r *kgo.Record, written time.Duration) *kgo.Record {
+		r.Timestamp = start.Add(written)
+		return r
+	}
+	const years = 200 * 365 * 24 * time.Hour
+	j.process(at(predictionAt("lost", 0), 0), at(outcomeAt("wrong", years), years))
+	j.restart()
+	j.process(at(predictionAt("a", 2*time.Second), 2*time.Second))
+	j.restart()
+	if got := j.process(at(outcomeAt("lost", 3*time.Second), 3*time.Second), at(outcomeAt("a", 4*time.Second), 4*time.Second)); !reflect.DeepEqual(got, []string{"a"}) {
+		t.Errorf("matched %v, want a", got)
+	}
+}
+
 // TestWhatIsHeldIsNoLargerThanWhatItSays: an outcome as large as a record may be, of which all but a little is said in fields that
 // nobody reads, is held in a record of the state that is not larger still, which no broker would take.
 func TestWhatIsHeldIsNoLargerThanWhatItSays(t *testing.T) {
