@@ -81,7 +81,7 @@ func (o *Owner) prepare(ctx context.Context) (Protocol, error) {
 		return "", fmt.Errorf("make the log's admin client: %w", err)
 	}
 	defer client.Close()
-	began := time.Now()
+	began := wall()
 	for warned := time.Duration(-1); ; {
 		err := EnsureTopics(ctx, client, o.cfg)
 		if err == nil {
@@ -91,7 +91,7 @@ func (o *Owner) prepare(ctx context.Context) (Protocol, error) {
 		if errors.As(err, &setupErr) {
 			return "", err
 		}
-		if waited := time.Since(began); warned < 0 || waited >= warned+warnAgain {
+		if waited := wall().Sub(began); warned < 0 || waited >= warned+warnAgain {
 			warned = waited
 			o.log.Warn("the log's topics cannot be verified: nothing is decided until they are; trying every second (prescale check --connect tells what is wrong)",
 				"for", waited.Round(time.Second), "error", err)

@@ -188,8 +188,7 @@ func TestASilentConnectionDoesNotHoldUpTheEnd(t *testing.T) {
 			t.Error(err)
 		}
 	case <-time.After(handshakeTimeout + 5*time.Second):
-		t.Error("Run did not return")
 		silent.Close()
-		<-done
+		t.Errorf("Run did not return before the connection ended: %v", <-done)
 	}
 }
