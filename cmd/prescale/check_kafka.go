@@ -116,14 +116,20 @@ func (l *look) collect(ctx context.Context) bool {
 		}
 		for _, problem := range r.Observation.Problems {
 			remedy := ""
-			if problem == r.Group.Absence {
+			switch {
+			case problem == r.Group.Absence:
 				remedy = "start the group's consumers, or mend kafka.group"
+			case slices.ContainsFunc(targets[i].Topics, func(topic string) bool { return problem == absence(topic) }):
+				remedy = "create it, or mend kafka.topics"
 			}
 			l.add(subject, problem, remedy)
 		}
 	}
 	return true
 }
+
+// absence is how the collector says that a topic is not there.
+func absence(topic string) string { return "topic " + topic + " does not exist" }
 
 // read asks whether the records may be read of the topics that the policies name: their batches tell the age of an old backlog, their
 // headers the latency, their timestamps the history.
@@ -150,11 +156,19 @@ func (l *look) read(ctx context.Context) {
 			l.add(subject, "this user may not Read it, so "+why[topic]+" is not known",
 				"run kafka-acls.sh --add --allow-principal User:NAME --operation Read --topic "+topic)
 		case err == nil && !details.Has(topic), errors.Is(details[topic].Err, kerr.UnknownTopicOrPartition):
+			if l.told(absence(topic)) {
+				continue
+			}
 			l.add(subject, "it does not exist, so "+why[topic]+" is not known", "create it, or mend the name in the policy")
 		case err != nil:
 			l.add(subject, fmt.Sprintf("ask for it: %v", err), "")
 		}
 	}
+}
+
+// told reports whether there is a finding of that message.
+func (l *look) told(message string) bool {
+	return slices.ContainsFunc(l.found, func(f finding) bool { return f.Message == message })
 }
 
 // log looks at what the event log needs.

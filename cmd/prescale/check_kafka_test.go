@@ -41,8 +41,8 @@ func TestCheckConnects(t *testing.T) {
 	}{
 		{"all is well", "kafka: {group: workers, topics: [orders]}", "", 0, []string{"CLUSTER  FOUND\nmain     ok\n"}},
 		{"a group that is not there", "kafka: {group: nobody, topics: [orders]}", "", 1, []string{"main     policy shop/orders: group nobody is not on cluster main", "; start the group's consumers"}},
-		{"a topic that is not there", "kafka: {group: workers, topics: [odrers]}", "", 1, []string{"main     policy shop/orders: ", "topic odrers"}},
-		{"neither group nor topic", "kafka: {group: nobody, topics: [odrers]}", "", 1, []string{"topic odrers does not exist\n", "mend kafka.group\n"}},
+		{"a topic that is not there", "kafka: {group: workers, topics: [odrers]}", "", 1, []string{"main     policy shop/orders: ", "topic odrers does not exist; create it, or mend kafka.topics\n"}},
+		{"neither group nor topic", "kafka: {group: nobody, topics: [odrers]}", "", 1, []string{"topic odrers does not exist; create it", "mend kafka.group\n"}},
 		{"headers of no topic", "kafka: {group: workers, topics: [orders]}, sources: {headers: {topic: answers, header: at}}", "", 1,
 			[]string{"main     topic answers: it does not exist, so the latency of policy shop/orders is not known; create it"}},
 		{"other shards than the log's", "kafka: {group: workers, topics: [orders]}", "eventLog: {prefix: old, shards: 4}", 1,
@@ -76,6 +76,9 @@ func TestCheckConnects(t *testing.T) {
 			if !strings.Contains(stdout.String(), want) {
 				t.Errorf("%s: want %q in:\n%s", tt.name, want, stdout.String())
 			}
+		}
+		if n := strings.Count(stdout.String(), "topic odrers"); n > 1 {
+			t.Errorf("%s: the topic is named %d times:\n%s", tt.name, n, stdout.String())
 		}
 		if tt.name != "headers of no topic" {
 			continue

@@ -79,6 +79,9 @@ func (h *historySource) read(ctx context.Context, now time.Time) (*history.Serie
 			return nil, err
 		}
 		defer client.Close()
+		if err := ping(ctx, client, cluster.Brokers); err != nil {
+			return nil, fmt.Errorf("--topic: %w", err)
+		}
 		s, err := history.Topics(ctx, client, []string{h.topic}, r, r.To.Sub(r.From))
 		if errors.Is(err, kerr.UnknownTopicOrPartition) {
 			return nil, command.Inputf("--topic: %q: the cluster has no such topic", h.topic)

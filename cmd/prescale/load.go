@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 	"github.com/prescale/prescale/cmd/internal/command"
 	"github.com/prescale/prescale/cmd/internal/kafkaclient"
 	"github.com/prescale/prescale/cmd/internal/trace"
+	"github.com/prescale/prescale/metrics/collector/kafka"
 )
 
 // defaultValue is what a record holds unless --value says otherwise.
@@ -182,12 +184,19 @@ func (o *loadOptions) reach(ctx context.Context, client *kgo.Client, cluster kaf
 	return nil
 }
 
-// ping says why no broker answers.
+// ping says why no broker answers within reachWithin, and what can be done about it.
 func ping(ctx context.Context, client *kgo.Client, brokers []string) error {
-	if err := client.Ping(ctx); err != nil {
-		return fmt.Errorf("reach %s: %w", strings.Join(brokers, ", "), err)
+	within, cancel := context.WithTimeout(ctx, reachWithin)
+	defer cancel()
+	err := client.Ping(within)
+	var late net.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &late) && late.Timeout():
+		err = fmt.Errorf("%w within %v", kafka.ErrNoAnswer, reachWithin)
 	}
-	return nil
+	return fmt.Errorf("reach %s: %w%s", strings.Join(brokers, ", "), err, kafka.Remedy(err))
 }
 
 // play sends the trace and shows progress. Ctrl-C is no error: what was sent is told.

@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -115,7 +117,7 @@ func TestLoadRefuses(t *testing.T) {
 		{"--topic requests --speed 0 --duration -1s -o xml", []string{"--speed: 0", "--duration: -1s", `--output: "xml"`, "--brokers, --config: want one"}, 2},
 		{"--brokers " + broker + " --topic requests --trace missing.csv", []string{"--trace: open missing.csv"}, 2},
 		{"--brokers " + broker + " --topic other", []string{`--topic: "other": the cluster has no such topic`}, 2},
-		{"--brokers 127.0.0.1:1 --topic requests", []string{"127.0.0.1:1", "connection refused"}, 1},
+		{"--brokers 127.0.0.1:1 --topic requests", []string{"127.0.0.1:1", "connection refused", "check the port, and whether the broker runs"}, 1},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		err := run(ctx, append([]string{"load"}, strings.Fields(c.args)...), &bytes.Buffer{}, &bytes.Buffer{})
@@ -129,5 +131,40 @@ func TestLoadRefuses(t *testing.T) {
 				t.Errorf("%s: got %q, want it to say %q", c.args, err, want)
 			}
 		}
+	}
+}
+
+// TestABrokerThatIsDownComesWithARemedy: whichever command asks it, and whether it refuses or says nothing.
+func TestABrokerThatIsDownComesWithARemedy(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	for _, tt := range []struct{ broker, want string }{
+		{"127.0.0.1:1", "nothing listens there: check the port, and whether the broker runs"},
+		{listener.Addr().String(), ": a listener that wants TLS or SASL does not answer without"},
+	} {
+		file := filepath.Join(t.TempDir(), "prescale.yaml")
+		if err := os.WriteFile(file, fmt.Appendf(nil, "clusters: {main: {brokers: [%q]}}\n", tt.broker), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var asking sync.WaitGroup
+		for _, args := range []string{
+			"forecast --topic orders --brokers " + tt.broker,
+			"backtest --from-kafka " + file + " --name shop/orders",
+			"replay --config " + file,
+			"load --topic orders --brokers " + tt.broker,
+		} {
+			asking.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				err := run(ctx, strings.Fields(args), &bytes.Buffer{}, &bytes.Buffer{})
+				if err == nil || command.ExitCode(err) != 1 || !strings.Contains(err.Error(), tt.want) {
+					t.Errorf("%s: got %v, want it to say %q", args, err, tt.want)
+				}
+			})
+		}
+		asking.Wait()
 	}
 }

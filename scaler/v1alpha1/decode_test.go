@@ -77,3 +77,16 @@ func TestOneDocumentToAFile(t *testing.T) {
 		t.Errorf("a duration without a unit: got %v", err)
 	}
 }
+
+// TestParseSaysWhatItWasGiven: of another object each key is unknown, which says nothing of the mistake.
+func TestParseSaysWhatItWasGiven(t *testing.T) {
+	for _, tt := range []struct{ file, want string }{
+		{"clusters: {main: {brokers: [kafka:9092]}}\npolicies: []\n", "it has clusters, as the daemon's configuration has"},
+		{"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: p}\nspec: {template: {}}\n", `apiVersion: "apps/v1": want "prescale.dev/v1alpha1"`},
+		{"kind: Deployment\nspec: {template: {}}\n", `kind: "Deployment": want "ScalePolicy"`},
+	} {
+		if _, err := Parse([]byte(tt.file)); err == nil || !strings.HasPrefix(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want %s", tt.file, err, tt.want)
+		}
+	}
+}

@@ -35,6 +35,9 @@ func Parse(data []byte) (*ScalePolicy, error) {
 	if !ok {
 		return nil, errors.New("it has no keys: want a ScalePolicy or its spec, in YAML or JSON")
 	}
+	if _, ok := keys["clusters"]; ok {
+		return nil, errors.New("it has clusters, as the daemon's configuration has: want a ScalePolicy or its spec, such as one of its policies in a file of its own")
+	}
 	var p ScalePolicy
 	whole := false
 	for _, key := range []string{"apiVersion", "kind", "metadata", "spec"} {
@@ -49,14 +52,15 @@ func Parse(data []byte) (*ScalePolicy, error) {
 		}
 		return &p, nil
 	}
+	// Of another object every key would be an unknown one.
+	if version, ok := keys["apiVersion"].(string); ok && version != "" && version != APIVersion {
+		return nil, fmt.Errorf("apiVersion: %q: want %q", version, APIVersion)
+	}
+	if kind, ok := keys["kind"].(string); ok && kind != "" && kind != Kind {
+		return nil, fmt.Errorf("kind: %q: want %q", kind, Kind)
+	}
 	if err := Decode(data, &p); err != nil {
 		return nil, err
-	}
-	if p.APIVersion != "" && p.APIVersion != APIVersion {
-		return nil, fmt.Errorf("apiVersion: %q: want %q", p.APIVersion, APIVersion)
-	}
-	if p.Kind != "" && p.Kind != Kind {
-		return nil, fmt.Errorf("kind: %q: want %q", p.Kind, Kind)
 	}
 	return &p, nil
 }

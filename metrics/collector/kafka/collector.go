@@ -266,7 +266,7 @@ const anyNode int32 = -1
 // ask sends one request, to one broker where node says which, and waits for the answer as long as Config allows.
 func (c *Collector) ask(ctx context.Context, node int32, request kmsg.Request) (kmsg.Response, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.config.RequestTimeout,
-		fmt.Errorf("%w within %v", errNoAnswer, c.config.RequestTimeout))
+		fmt.Errorf("%w within %v", ErrNoAnswer, c.config.RequestTimeout))
 	defer cancel()
 	c.telemetry.request(request.Key())
 	var response kmsg.Response
@@ -343,7 +343,7 @@ func (c *Collector) clusterError(act string, err error) error {
 	if c.config.Security != "" {
 		name += " (" + c.config.Security + ")"
 	}
-	return fmt.Errorf("cluster %s: %s: %w%s", name, act, err, remedy(err))
+	return fmt.Errorf("cluster %s: %s: %w%s", name, act, err, Remedy(err))
 }
 
 // retriable reports whether a code means that we asked the wrong broker or too early.
@@ -360,7 +360,7 @@ func errorKind(err error) string {
 		return broker.Message
 	case errors.Is(err, context.Canceled):
 		return "canceled"
-	case errors.Is(err, errNoAnswer), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, ErrNoAnswer), errors.Is(err, context.DeadlineExceeded):
 		return "timeout"
 	default:
 		return "connection"

@@ -10,11 +10,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
-// errNoAnswer is the cause when a broker was asked and said nothing in time.
-var errNoAnswer = errors.New("no answer")
+// ErrNoAnswer is the cause when a broker was asked and said nothing in time.
+var ErrNoAnswer = errors.New("no answer")
 
-// remedy says what a person can do about an error of reaching a cluster, as the end of a sentence; "" where that is not known.
-func remedy(err error) string {
+// Remedy says what a person can do about an error of reaching a cluster, as the end of a sentence; "" where that is not known.
+func Remedy(err error) string {
 	var name *net.DNSError
 	var plain tls.RecordHeaderError
 	var authority x509.UnknownAuthorityError
@@ -35,7 +35,7 @@ func remedy(err error) string {
 		return ": it is the brokers' certificate: renew it, or set this machine's clock"
 	case errors.Is(err, kerr.SaslAuthenticationFailed):
 		return ": check the user, its secret, and that the mechanism is the one that the secret was made for"
-	case errors.Is(err, errNoAnswer):
+	case errors.Is(err, ErrNoAnswer):
 		return ": a listener that wants TLS or SASL does not answer without: check the port, tls and sasl"
 	}
 	return ""
