@@ -368,6 +368,14 @@ const (
 // Record notes a decision that is about to be given, so that the next one knows of it.
 func (s *State) Record(d *Decision, o *series.Observation) {
 	at := d.At.Round(0).UTC()
+	// Where nobody tells how many are ready, those that were asked for before are there by now, and at once where others were given up.
+	there, wait := o.ReadyReplicas, o.Interval
+	if s.Increase > 0 {
+		wait += time.Duration(d.LeadTimeSeconds.Or(60) * float64(time.Second))
+	}
+	if !there.Known() && s.HasDesired && at.Sub(s.Changed) >= wait {
+		there = series.OfInt(s.Desired)
+	}
 	if s.HasDesired && d.DesiredReplicas != s.Desired || !s.HasDesired && !d.CurrentReplicas.Known() || !s.HasDesired && d.CurrentReplicas.Known() && d.DesiredReplicas != int(d.CurrentReplicas.Or(0)) {
 		s.Changed = at
 		current, ok := d.CurrentReplicas.Get()
@@ -386,8 +394,13 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 			s.EffectDue = time.Time{}
 		}
 	}
-	s.noteChange(d)
 	current, currentKnown := d.CurrentReplicas.Get()
+	if !currentKnown {
+		current, currentKnown = there.Get()
+	}
+	if currentKnown {
+		s.noteChange(d, int(current))
+	}
 	s.TriedTicks = max(0, s.TriedTicks-1)
 	if d.exploring && d.DesiredReplicas < int(current) {
 		s.TriedTicks = max(triedTicks, int(3*tunedInterval/max(o.Interval, time.Second)))
@@ -404,7 +417,7 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 		guess := s.Capacity.guessed() && s.Tried == n && d.planned > n // a schedule says nothing of what was tried
 		// A backlog from before they were ready says nothing of whether they are enough, unless more were there before or it does not shrink.
 		settled := s.Settled || s.Tried == n || s.Pace.Grows && s.thought(s.Arrivals.Last) <= s.Partitions.work(n)
-		own := settled && s.Partitions.hot == 0 && d.Reason == ReasonBacklog && o.ReadyReplicas.Or(0) >= current && s.thought(s.Arrivals.Level) <= s.Partitions.work(n)
+		own := settled && s.Partitions.hot == 0 && d.Reason == ReasonBacklog && there.Or(0) >= current && s.thought(s.Arrivals.Level) <= s.Partitions.work(n)
 		if guess || own {
 			s.TooFew = tooFew{n, s.Arrivals.Level, s.load(), at}
 		}

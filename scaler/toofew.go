@@ -61,11 +61,9 @@ func (s *State) chance() float64 {
 
 const calmNoise, mostChance = 0.1, 5
 
-// noteChange learns from d whether the plan takes the last decrease back.
-func (s *State) noteChange(d *Decision) {
-	current, ok := d.CurrentReplicas.Get()
-	n := int(current)
-	if !ok || d.sustained <= 0 || d.DesiredReplicas == n {
+// noteChange learns from d, made with n replicas, whether the plan takes the last decrease back.
+func (s *State) noteChange(d *Decision, n int) {
+	if d.sustained <= 0 || d.DesiredReplicas == n {
 		return
 	}
 	down := s.Down

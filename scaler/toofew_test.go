@@ -35,9 +35,9 @@ func TestADecreaseThatIsTakenBackIsNotMadeAgain(t *testing.T) {
 		s := State{Capacity: capacity{Mean: 100, Samples: 40}, Partitions: partitions{Count: tt.partitions}}
 		s.Arrivals = recent{Level: 600, Noise: 0.8 * tt.noise * 600} // the mean of the errors of a normal variable
 		s.Partitions.derive(96, 600, 100)
-		s.noteChange(&Decision{At: start, CurrentReplicas: series.Of(8), DesiredReplicas: 7, planned: 7, sustained: 600})
+		s.noteChange(&Decision{At: start, CurrentReplicas: series.Of(8), DesiredReplicas: 7, planned: 7, sustained: 600}, 8)
 		back := start.Add(tt.stay)
-		s.noteChange(&Decision{At: back, CurrentReplicas: series.Of(7), DesiredReplicas: 8, planned: tt.planned, sustained: tt.forecast})
+		s.noteChange(&Decision{At: back, CurrentReplicas: series.Of(7), DesiredReplicas: 8, planned: tt.planned, sustained: tt.forecast}, 7)
 		if got := s.takenBack(tt.now, back.Add(tt.after)); got != tt.want {
 			t.Errorf("%s: %d was taken back, want %d", tt.name, got, tt.want)
 		}
@@ -169,6 +169,26 @@ func TestACountThatWasTooFewIsNamedWhereItHoldsADecrease(t *testing.T) {
 		}
 		if tt.few > 0 && d.DesiredReplicas != tt.want || detail != tt.detail {
 			t.Errorf("%d too few: got %d and %q, want %d and %q", tt.few, d.DesiredReplicas, detail, tt.want, tt.detail)
+		}
+	}
+}
+
+// TestACountIsTooFewThoughNobodyTellsHowManyAreReady: seven of eight replicas, asked for two minutes ago, have a backlog that asks for
+// eight. They are there at once; eight that were added to six would not be for a lead time.
+func TestACountIsTooFewThoughNobodyTellsHowManyAreReady(t *testing.T) {
+	for _, tt := range []struct {
+		increase int
+		ago      time.Duration
+		few      int
+	}{{-1, 30 * time.Second, 7}, {-1, 5 * time.Second, 0}, {1, 30 * time.Second, 0}, {1, 2 * time.Minute, 7}} {
+		s := State{
+			Capacity: capacity{Mean: 100, Samples: 40}, Partitions: partitions{Count: 48}, Arrivals: recent{Level: 650, Last: 650, Count: 100},
+			HasDesired: true, Desired: 7, Changed: start.Add(-tt.ago), Increase: tt.increase, Settled: true,
+		}
+		s.Partitions.derive(48, 650, 100)
+		s.Record(&Decision{At: start, DesiredReplicas: 8, planned: 8, Reason: ReasonBacklog, LeadTimeSeconds: series.Of(60)}, &series.Observation{Interval: 15 * time.Second})
+		if got := s.tooFew(start); got != tt.few {
+			t.Errorf("%d replicas %v ago: %d are too few, want %d", tt.increase, tt.ago, got, tt.few)
 		}
 	}
 }
