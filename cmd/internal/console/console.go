@@ -1,6 +1,7 @@
 // Package console is the live web page: plots of arrivals, forecast, lag and replicas, and the log of decisions with their
 // reasons. Its main type is the Server, an http.Handler that keeps what it was told and streams it to every open page by
-// server-sent events: the ticks of the policy that the page shows, and what is of no policy. The page is plain JavaScript and uPlot, all embedded: it makes no request to anywhere else.
+// server-sent events: the ticks of the policy that the page shows, and what is of no policy. The page is plain JavaScript and uPlot,
+// all embedded: it makes no request to anywhere else.
 //
 // It shows what was decided and decides nothing; it has no forms and changes nothing.
 package console
@@ -27,7 +28,7 @@ var static embed.FS
 
 const (
 	// historyMessages is how many messages are kept for pages that open, each policy having its share, and leastTicks the least of
-	// that: of one policy 68 hours at a tick every 15 s, of 300 a quarter of an hour. A message takes 1 to 2 kB.
+	// that: of up to four policies all that a page takes, of 300 a quarter of an hour. A message takes 1 to 2 kB.
 	historyMessages = 16384
 	leastTicks      = 20
 	// pageTicks is how many of a policy's ticks a page gets and keeps: 17 hours' at 15 s.
@@ -99,15 +100,21 @@ func (s *Server) Tick(e readmodel.Entry) {
 	tick := event("tick", TickOf(e))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ticks[e.Policy] == nil && s.known(e.Policy) < 0 {
-		p := Policy{Name: e.Policy, IntervalSeconds: e.Interval.Seconds(), ObjectiveLagSeconds: e.ObjectiveLag.Seconds()}
+	p := Policy{Name: e.Policy, IntervalSeconds: e.Interval.Seconds(), ObjectiveLagSeconds: e.ObjectiveLag.Seconds()}
+	switch at := s.known(e.Policy); {
+	case at < 0:
 		at, _ := slices.BinarySearchFunc(s.hello.Policies[s.given:], p, func(a, b Policy) int { return strings.Compare(a.Name, b.Name) })
 		s.hello.Policies = slices.Insert(s.hello.Policies, s.given+at, p)
-		s.send(event("policy", p), func(*page) bool { return true })
+		s.send(event("policy", p), everyone)
+	case at >= s.given && s.hello.Policies[at] != p:
+		s.hello.Policies[at] = p
+		s.send(event("policy", p), everyone)
 	}
 	s.ticks[e.Policy] = s.keep(s.ticks[e.Policy], tick, min(pageTicks, max(leastTicks, historyMessages/len(s.hello.Policies))))
 	s.send(tick, func(p *page) bool { return p.policy == e.Policy || s.hello.Compare == e.Policy })
 }
+
+func everyone(*page) bool { return true }
 
 // known returns the place of the policy in the list, or -1.
 func (s *Server) known(policy string) int {
@@ -162,7 +169,12 @@ func (s *Server) forget(store *readmodel.Store) {
 	for _, p := range s.hello.Policies[:s.given] {
 		there[p.Name] = true
 	}
-	s.hello.Policies = slices.DeleteFunc(s.hello.Policies, func(p Policy) bool { return !there[p.Name] })
+	s.hello.Policies = slices.DeleteFunc(s.hello.Policies, func(p Policy) bool {
+		if !there[p.Name] {
+			s.send(event("gone", p), everyone)
+		}
+		return !there[p.Name]
+	})
 	maps.DeleteFunc(s.ticks, func(policy string, _ []kept) bool { return !there[policy] })
 }
 
@@ -192,7 +204,7 @@ func (s *Server) publish(kind string, message any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.others = s.keep(s.others, e, pageTicks)
-	s.send(e, func(*page) bool { return true })
+	s.send(e, everyone)
 }
 
 // send sends a message to the pages that it is for.

@@ -166,9 +166,21 @@ func TestPoliciesThatAreNotInTheFileAreShown(t *testing.T) {
 	if len(a.events) != 0 || len(b.events) != 1 || len(waiting.events) != 2 {
 		t.Errorf("messages of a tick of b/b: %d to the page of a/a and %d to that of b/b, want 0 and 1; %d to one that waits, want two policies", len(a.events), len(b.events), len(waiting.events))
 	}
+	e := entry(1)
+	e.Policy, e.ObjectiveLag = "b/b", 50*time.Second
+	s.Tick(e)
+	if got := string(<-a.events); !strings.HasPrefix(got, "event: policy\n") || !strings.Contains(got, `{"name":"b/b","intervalSeconds":15,"objectiveLagSeconds":50}`) || len(a.events) != 0 {
+		t.Errorf("a policy that has changed: got %s and %d more, want what it is now and no more", got, len(a.events))
+	}
+	if opening, _ := s.open("b/b"); !strings.Contains(string(opening[0]), `"objectiveLagSeconds":50`) {
+		t.Errorf("hello: got %s, want the objective of now", opening[0])
+	}
 	store := readmodel.NewStore(time.Now)
 	store.Expect("b/b", time.Second)
 	s.forget(store)
+	if got := string(<-a.events); !strings.HasPrefix(got, "event: gone\n") || !strings.Contains(got, `"name":"a/a"`) {
+		t.Errorf("a policy that was deleted: got %s, want that it is gone", got)
+	}
 	if len(s.hello.Policies) != 1 || s.hello.Policies[0].Name != "b/b" || s.ticks["a/a"] != nil {
 		t.Errorf("without a/a: got %v", s.hello.Policies)
 	}

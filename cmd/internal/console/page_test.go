@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -93,6 +95,51 @@ func TestPageInChromium(t *testing.T) {
 	if problems := page.Problems(); len(problems) > 0 {
 		t.Errorf("the page complained: %q", problems)
 	}
+}
+
+// TestPageKeepsItsPolicy: who serves anew, and hears of another policy first, is asked for the one that was chosen once it is there; when
+// that is deleted the first is shown.
+func TestPageKeepsItsPolicy(t *testing.T) {
+	var serves atomic.Pointer[Server]
+	begin := func() *Server {
+		s := New(Hello{Title: "test", Speed: 1})
+		serves.Store(s)
+		t.Cleanup(s.Close)
+		return s
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serves.Load().ServeHTTP(w, r) }))
+	t.Cleanup(server.Close)
+	s := begin()
+	page := browser.Open(t, server.URL, 1280, 800, "dark")
+	ticks := func(policy string, n int) {
+		for i := range n {
+			e := entry(i)
+			e.Policy = policy
+			s.Tick(e)
+		}
+	}
+	shows := func(policy string, n int) {
+		t.Helper()
+		page.Wait(fmt.Sprintf("document.getElementById('policy').value === %q && prescale.points().arrivals?.arrivals === %d", policy, n), 20*time.Second)
+	}
+	ticks("a/a", 5)
+	ticks("b/b", 6)
+	shows("a/a", 5)
+	page.Eval("(() => { const p = document.getElementById('policy'); p.value = 'b/b'; return p.dispatchEvent(new Event('change')); })()", new(bool))
+	shows("b/b", 6)
+
+	before := s
+	s = begin()
+	before.Close()
+	ticks("a/a", 7)
+	shows("a/a", 7)
+	ticks("b/b", 8)
+	shows("b/b", 8)
+
+	store := readmodel.NewStore(time.Now)
+	store.Expect("a/a", time.Second)
+	s.forget(store)
+	shows("a/a", 7)
 }
 
 func publishHour(s *Server, ticks int) {

@@ -134,6 +134,8 @@ function draw() {
 
 const handlers = {
   hello(message) {
+    if (message.shown !== wanted && message.policies.some(p => p.name === wanted)) return follow(wanted);
+    wanted ||= message.shown;
     reset();
     state.hello = message;
     state.policy = message.shown;
@@ -143,10 +145,17 @@ const handlers = {
     list();
     $('tile-score').hidden = $('tile-model').hidden = $('c-model').hidden = !message.workloads;
   },
+  // A policy that is new or has changed.
   policy(message) {
-    state.hello.policies.push(message);
+    const { policies } = state.hello, at = policies.findIndex(p => p.name === message.name);
+    policies.splice(at < 0 ? policies.length : at, 1, message);
     list();
-    if (!state.policy) follow(message.name);
+    if (!state.policy || message.name === wanted && message.name !== state.policy) follow(message.name);
+  },
+  gone(message) {
+    state.hello.policies = state.hello.policies.filter(p => p.name !== message.name);
+    list();
+    if (message.name === state.policy) follow();
   },
   tick(message) {
     if (!state.ticks.has(message.policy)) state.ticks.set(message.policy, []);
@@ -196,7 +205,8 @@ function list() {
   $('policy').replaceChildren(...listed.map(p => new Option(p.name, p.name, false, p.name === state.policy)));
 }
 
-let stream;
+// wanted is the policy that was chosen, or the first one shown: one who serves anew may hear of others before it.
+let stream, wanted;
 
 // follow shows one policy, or the first where none is named.
 function follow(policy) {
@@ -224,7 +234,7 @@ $('theme').addEventListener('click', () => {
   localStorage.setItem('theme', next);
   theme(next);
 });
-$('policy').addEventListener('change', event => follow(event.target.value));
+$('policy').addEventListener('change', event => follow(wanted = event.target.value));
 
 // What tests and curious people ask: the plots, and how many points each shows.
 window.prescale = { charts, points: () => Object.fromEntries(Object.entries(charts).map(([name, chart]) => [name, chart.points()])) };
