@@ -55,8 +55,8 @@ func (wallClock) WallSpan(span time.Duration) time.Duration { return span }
 // Config is what a Pipeline is made with.
 type Config struct {
 	Policies []Policy
-	// CollectorFor returns a new collector for the named cluster that will be asked once every interval. It is called once
-	// for every cluster and interval.
+	// CollectorFor returns a new collector for the named cluster that will be asked once every interval. It is called
+	// for every cluster and interval that policies come to.
 	CollectorFor func(cluster string, interval time.Duration) (Collector, error)
 	// Replicas may be nil: then the members of the consumer group count as ready replicas.
 	Replicas Replicas
@@ -141,6 +141,7 @@ func (p *Pipeline) SetPolicies(policies []Policy) error {
 		p.runners[g] = r
 	}
 	maps.DeleteFunc(p.runners, func(g group, _ *runner) bool { return groups[g] == nil })
+	maps.DeleteFunc(p.collectors, func(g group, _ Collector) bool { return groups[g] == nil })
 	before := p.known
 	p.known = make(map[string]bool, len(policies))
 	for _, one := range policies {
@@ -254,11 +255,15 @@ func (r *runner) setPolicies(policies []Policy) error {
 
 // run ticks at once and then at every multiple of the interval on the clock, so that all replicas tick together. In between it
 // ticks when policies come that are overdue; but for a moment just before a multiple, which comes soon enough.
+//
+// In the end the collector is told that nothing is wanted of it any more, so that it says nothing of what it saw last.
 func (r *runner) run(ctx context.Context) {
+	defer r.collector.SetTargets(nil)
 	for ctx.Err() == nil {
 		start := r.Clock.At(time.Now())
 		r.tick(ctx, start.UTC())
-		wait := max(0, r.Clock.WallSpan(nextTick(start, r.interval).Sub(r.Clock.At(time.Now()))))
+		// At most the interval: the clock may have been set back meanwhile.
+		wait := r.Clock.WallSpan(min(max(0, nextTick(start, r.interval).Sub(r.Clock.At(time.Now()))), r.interval))
 		waiting, stop := context.WithTimeout(ctx, wait)
 		early, stopEarly := context.WithTimeout(waiting, max(0, wait-r.Clock.WallSpan(r.interval)/10))
 		select {

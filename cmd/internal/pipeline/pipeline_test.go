@@ -262,3 +262,34 @@ func TestMembersCountAsReplicasOnceTheyCommit(t *testing.T) {
 		}
 	}
 }
+
+// turned is a wall clock that can be set.
+type turned struct {
+	wallClock
+	by atomic.Int64
+}
+
+func (c *turned) At(wall time.Time) time.Time { return wall.Add(time.Duration(c.by.Load())) }
+
+// TestAClockThatIsSetBackHoldsUpNoTick: also where that happens in the midst of one.
+func TestAClockThatIsSetBackHoldsUpNoTick(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock := &turned{}
+		source := &scripted{results: func(_ time.Time, targets []collector.Target) ([]collector.Result, error) {
+			clock.by.Store(-int64(time.Hour))
+			return make([]collector.Result, len(targets)), nil
+		}}
+		p, _ := newPipeline(t, source, policy("ai/a"))
+		for _, r := range p.runners {
+			r.Clock = clock
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute+time.Second)
+		defer cancel()
+		if err := p.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(source.ticks()); got < 4 {
+			t.Errorf("%d ticks in a minute, want one every 15 s", got)
+		}
+	})
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -185,6 +186,65 @@ func TestPoliciesThatStayGoOnWithoutALog(t *testing.T) {
 					t.Fatalf("%s, tick %d after it began:\ngot  %s\nwant %s", tt.policy.Name(), i, got, d.Payload)
 				}
 			}
+		}
+	})
+}
+
+// TestACollectorThatIsNotNeededLetsGo: where the last policy of a cluster goes, nobody asks its collector any more, and what it tells of
+// the policy goes too. When one comes back it has a collector of its own.
+func TestACollectorThatIsNotNeededLetsGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		made := map[string][]*wave{}
+		lc := eventlog.DefaultConfig()
+		lc.Instance, lc.Shards = "test", 2
+		memory, err := eventlog.NewMemory(lc, func(eventlog.Decision) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		here, there := policy("ai/a"), policy("ai/bb")
+		there.Target.Cluster = "west"
+		p, err := New(Config{
+			Policies: []Policy{here, there}, CollectorFor: func(cluster string, _ time.Duration) (Collector, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				made[cluster] = append(made[cluster], &wave{})
+				return made[cluster][len(made[cluster])-1], nil
+			},
+			Store: readmodel.NewStore(time.Now), Logger: slog.New(slog.DiscardHandler), Log: memory, Shards: lc.Shards,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- p.Run(ctx) }()
+		wanted := func() (n []int) {
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			for _, w := range slices.Concat(made["main"], made["west"]) {
+				n = append(n, len(w.targets))
+			}
+			return n
+		}
+		for _, tt := range []struct {
+			policies []Policy
+			want     []int
+		}{
+			{[]Policy{here, there}, []int{1, 1}},
+			{[]Policy{here}, []int{1, 0}},
+			{[]Policy{here, there}, []int{1, 0, 1}},
+		} {
+			if err := p.SetPolicies(tt.policies); err != nil {
+				t.Fatal(err)
+			}
+			if got := wanted(); !slices.Equal(got, tt.want) {
+				t.Errorf("%d policies: the collectors have %v targets, want %v", len(tt.policies), got, tt.want)
+			}
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
 		}
 	})
 }

@@ -116,6 +116,7 @@ func (c *Collector) SetTargets(targets []collector.Target) {
 		}
 		c.targets = append(c.targets, t)
 	}
+	c.telemetry.wanted(c.targets)
 	c.want()
 }
 

@@ -24,7 +24,7 @@ type telemetry struct {
 	age        *prometheus.GaugeVec
 
 	cluster string
-	known   map[string]bool // policies with an age
+	known   map[string]bool // policies that may have an age
 }
 
 // newTelemetry builds the metrics and registers them where there is a registerer. Several clusters may share one: the
@@ -125,13 +125,19 @@ func (t *telemetry) tickDone(took time.Duration, c *Collector, results []collect
 	}
 	t.partitions.Set(float64(partitions))
 	t.groups.Set(float64(len(c.groups)))
-	present := map[string]bool{}
 	for i := range results {
 		target := &c.targets[i]
-		present[target.Policy] = true
 		if !target.sampledAt.IsZero() {
 			t.age.WithLabelValues(target.Policy).Set(now.Sub(target.sampledAt).Seconds())
 		}
+	}
+}
+
+// wanted leaves out what belongs to none of the targets. Without any there may be no tick that would.
+func (t *telemetry) wanted(targets []target) {
+	present := map[string]bool{}
+	for i := range targets {
+		present[targets[i].Policy] = true
 	}
 	for policy := range t.known {
 		if !present[policy] {
@@ -139,4 +145,8 @@ func (t *telemetry) tickDone(took time.Duration, c *Collector, results []collect
 		}
 	}
 	t.known = present
+	if len(targets) == 0 {
+		t.partitions.Set(0)
+		t.groups.Set(0)
+	}
 }
