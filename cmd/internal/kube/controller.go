@@ -74,10 +74,18 @@ type Controller struct {
 	// Owned by tick.
 	current   []*v1alpha1.ScalePolicy
 	refused   map[string]refusal
-	applied   map[string]int64 // generations
-	written   map[string]time.Time
-	announced map[string]v1alpha1.ScalePolicyStatus
+	applied   map[object]int64 // generations
+	written   map[object]time.Time
+	announced map[object]v1alpha1.ScalePolicyStatus
 }
+
+// object is one ScalePolicy: a later one of the same name is another.
+type object struct {
+	name string
+	uid  types.UID
+}
+
+func objectOf(p *v1alpha1.ScalePolicy) object { return object{p.PolicyName(), p.UID} }
 
 // New prepares a Controller; nothing is asked of the cluster before Run.
 func New(cfg Config) (*Controller, error) {
@@ -92,8 +100,8 @@ func New(cfg Config) (*Controller, error) {
 		dynamic:   dynamicinformer.NewFilteredDynamicSharedInformerFactory(cfg.Clients.Dynamic, 0, cfg.Namespace, nil),
 		sink:      events.NewBroadcaster(&events.EventSinkImpl{Interface: cfg.Clients.Kubernetes.EventsV1()}),
 		limiter:   rate.NewLimiter(rate.Limit(cfg.WritesPerSecond), max(int(cfg.WritesPerSecond), 1)),
-		written:   map[string]time.Time{},
-		announced: map[string]v1alpha1.ScalePolicyStatus{},
+		written:   map[object]time.Time{},
+		announced: map[object]v1alpha1.ScalePolicyStatus{},
 	}
 	c.recorder = c.sink.NewRecorder(scheme, "prescale")
 	c.policies = c.dynamic.ForResource(v1alpha1.Resource()).Informer()
@@ -171,15 +179,18 @@ func (c *Controller) tick(ctx context.Context, now time.Time) {
 	for _, p := range c.current {
 		names[p.Namespace] = append(names[p.Namespace], p.Name)
 	}
+	maps.DeleteFunc(c.written, func(o object, _ time.Time) bool { _, ok := c.applied[o]; return !ok })
+	maps.DeleteFunc(c.announced, func(o object, _ v1alpha1.ScalePolicyStatus) bool { _, ok := c.applied[o]; return !ok })
 	for _, p := range policies {
 		name := p.PolicyName()
 		f := facts{policy: p, answer: answers[name]}
 		owned := c.cfg.Owns == nil || c.cfg.Owns(name)
 		if !owned {
-			delete(c.announced, name)
+			delete(c.announced, objectOf(p))
 			// Where there is no answer there may be no owner either, and somebody has to say so. All replicas write the
-			// same then, and what stands there already is not written again.
-			if f.answer.Has && f.answer.Err == nil {
+			// same then, and what stands there already is not written again. A replica that has just begun, or that Kafka
+			// is away for alone, has none either, while the owner shows its own.
+			if f.answer.Has && f.answer.Err == nil || c.spokenFor(p, now) {
 				continue
 			}
 		}
@@ -198,6 +209,16 @@ func (c *Controller) tick(ctx context.Context, now time.Time) {
 	}
 }
 
+// spokenFor reports whether an owner has written a decision so lately that there must be one.
+func (c *Controller) spokenFor(p *v1alpha1.ScalePolicy, now time.Time) bool {
+	within := 2 * c.cfg.NumbersEvery
+	if p.Spec.Interval != nil {
+		within += p.Spec.Interval.Duration
+	}
+	at := p.Status.DecidedAt
+	return at != nil && now.Sub(at.Time).Abs() <= within
+}
+
 // read returns all policies in the cache.
 func (c *Controller) read() []*v1alpha1.ScalePolicy {
 	var policies []*v1alpha1.ScalePolicy
@@ -214,9 +235,9 @@ func (c *Controller) read() []*v1alpha1.ScalePolicy {
 
 // apply hands on the accepted policies when their specs or their set have changed.
 func (c *Controller) apply(ctx context.Context, policies []*v1alpha1.ScalePolicy) {
-	generations := map[string]int64{}
+	generations := map[object]int64{}
 	for _, p := range policies {
-		generations[p.PolicyName()+"/"+string(p.UID)] = p.Generation
+		generations[objectOf(p)] = p.Generation
 	}
 	if c.applied != nil && maps.Equal(generations, c.applied) {
 		return
@@ -253,7 +274,7 @@ func (c *Controller) write(ctx context.Context, p *v1alpha1.ScalePolicy, status 
 	case numbers:
 		every = c.cfg.NumbersEvery
 	}
-	if now.Sub(c.written[name]) < every || !c.limiter.AllowN(now, 1) {
+	if now.Sub(c.written[objectOf(p)]) < every || !c.limiter.AllowN(now, 1) {
 		return
 	}
 	patch, err := statusPatch(p.Status, status)
@@ -261,7 +282,7 @@ func (c *Controller) write(ctx context.Context, p *v1alpha1.ScalePolicy, status 
 		c.cfg.Logger.Error("writing a status failed", "policy", name, "error", err)
 		return
 	}
-	c.written[name] = now
+	c.written[objectOf(p)] = now
 	_, err = c.cfg.Clients.Dynamic.Resource(v1alpha1.Resource()).Namespace(p.Namespace).
 		Patch(ctx, p.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "prescale"}, "status")
 	if err != nil && !apierrors.IsNotFound(err) && ctx.Err() == nil {
@@ -272,16 +293,15 @@ func (c *Controller) write(ctx context.Context, p *v1alpha1.ScalePolicy, status 
 // announce records events for verdicts and conditions that have changed since the last look. What held when this replica
 // took over is no news.
 func (c *Controller) announce(p *v1alpha1.ScalePolicy, status v1alpha1.ScalePolicyStatus) {
-	name := p.PolicyName()
-	last, known := c.announced[name]
+	last, known := c.announced[objectOf(p)]
 	if !known {
 		last = p.Status
 	}
-	c.announced[name] = status
+	c.announced[objectOf(p)] = status
 	if status.DesiredReplicas == nil {
 		// Without a decision nothing is known of verdicts: what held before is still the last that was said.
 		status.Verdicts = last.Verdicts
-		c.announced[name] = status
+		c.announced[objectOf(p)] = status
 	}
 	// Reference resolution needs the kind, which the converter leaves to the object.
 	p.SetGroupVersionKind(v1alpha1.GroupVersion().WithKind(v1alpha1.Kind))

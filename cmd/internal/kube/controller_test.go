@@ -290,6 +290,71 @@ func TestOnlyTheOwnerWrites(t *testing.T) {
 	}
 }
 
+// TestAReplicaThatKnowsNothingYetWritesNothing: one that has just begun, or that is cut off from Kafka, knows no answer that another shows
+// in the status. It says so where that one has gone quiet.
+func TestAReplicaThatKnowsNothingYetWritesNothing(t *testing.T) {
+	r := newRig(t, nil, policyObject(t, "a", time.Hour, goodSpec))
+	owned := true
+	r.cfg.Owns = func(string) bool { return owned }
+	r.publish("ai/a", 3, 100)
+	r.step(t, 0)
+	written := r.patches
+	r.cfg.Store.Forget("ai/a")
+	r.cfg.Store.Expect("ai/a", 15*time.Second)
+	owned = false
+	for range 10 {
+		r.step(t, 6*time.Second)
+	}
+	if got := conditionOf(r.status(t, "a"), "Ready"); got != "True Deciding" || r.patches != written {
+		t.Errorf("within a minute of the owner's word: ready %s, %d writes", got, r.patches-written)
+	}
+	r.step(t, 2*time.Minute)
+	if got := conditionOf(r.status(t, "a"), "Ready"); got != "False NotReady" {
+		t.Errorf("three minutes after the owner's last word: ready %s", got)
+	}
+}
+
+// TestAPolicyMadeAnewIsAnotherOne: what was said of one that was deleted is no news of the next of its name.
+func TestAPolicyMadeAnewIsAnotherOne(t *testing.T) {
+	r := newRig(t, nil, policyObject(t, "a", time.Hour, goodSpec))
+	r.publish("ai/a", 3, 100, scaler.VerdictHotPartition)
+	r.step(t, 0)
+	r.said()
+	policies := r.cfg.Clients.Dynamic.Resource(v1alpha1.Resource()).Namespace("ai")
+	if err := policies.Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	next := policyObject(t, "a", 0, goodSpec)
+	next.SetUID("another")
+	if _, err := policies.Create(t.Context(), next, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually(t, func() bool {
+		return slices.ContainsFunc(r.policies.GetStore().List(), func(obj any) bool {
+			accessor, ok := obj.(metav1.Object)
+			return ok && accessor.GetUID() == "another"
+		})
+	})
+	r.cfg.Store.Forget("ai/a")
+	r.step(t, time.Second)
+	if said := r.said(); slices.ContainsFunc(said, func(e string) bool { return strings.Contains(e, "HotPartition") }) {
+		t.Errorf("said of the new one: %q", said)
+	}
+	r.publish("ai/a", 3, 100)
+	r.step(t, 10*time.Second)
+	if said := r.said(); slices.ContainsFunc(said, func(e string) bool { return strings.Contains(e, "HotPartition") }) {
+		t.Errorf("said of the new one: %q", said)
+	}
+	if err := policies.Delete(t.Context(), "a", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually(t, func() bool { return len(r.policies.GetStore().List()) == 0 })
+	r.tick(t.Context(), r.now.Add(time.Minute))
+	if n := len(r.announced) + len(r.written); n != 0 {
+		t.Errorf("%d things are kept of policies that are gone", n)
+	}
+}
+
 func pod(name string, created time.Time, node string) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: "ai", UID: types.UID(name), Labels: map[string]string{"app": "web"}, CreationTimestamp: metav1.NewTime(created)},
