@@ -40,6 +40,9 @@ type inKubernetes struct {
 	started     time.Time
 	logger      *slog.Logger
 
+	// applying is held while policies are taken.
+	applying sync.Mutex
+
 	mu      sync.Mutex
 	applied bool
 	latched bool
@@ -73,6 +76,13 @@ func openKubernetes(ctx context.Context, cfg config.Config, line *line, store *r
 // apply hands the policies of the cluster and those of the file to the line. A policy of the file wins over one of the
 // cluster with its name.
 func (k *inKubernetes) apply(_ context.Context, policies []*v1alpha1.ScalePolicy) map[string]error {
+	k.applying.Lock()
+	defer k.applying.Unlock()
+	return k.take(policies)
+}
+
+// take is apply; k.applying is held.
+func (k *inKubernetes) take(policies []*v1alpha1.ScalePolicy) map[string]error {
 	unusable := map[string]error{}
 	all, err := k.cfg.PipelinePolicies()
 	if err != nil {
@@ -117,6 +127,8 @@ func (k *inKubernetes) apply(_ context.Context, policies []*v1alpha1.ScalePolicy
 
 // withoutCRD begins with the policies of the file alone, when the cluster's have not come.
 func (k *inKubernetes) withoutCRD(ctx context.Context) {
+	k.applying.Lock()
+	defer k.applying.Unlock()
 	k.mu.Lock()
 	applied := k.applied
 	k.mu.Unlock()
@@ -124,7 +136,7 @@ func (k *inKubernetes) withoutCRD(ctx context.Context) {
 		return
 	}
 	k.logger.Warn("the cluster's ScalePolicies cannot be read: is the CustomResourceDefinition installed (kubectl apply --server-side -k manifests/crd), and may we list them?")
-	k.apply(ctx, nil)
+	k.take(nil)
 }
 
 // ready says why this replica should not be asked yet. Once it is ready it stays so: an outage of Kafka is answered with its
