@@ -71,6 +71,16 @@ func (m *Metrics) importedHistory(policy, outcome string) {
 	m.imports.WithLabelValues(policy, outcome).Inc()
 }
 
+// forget leaves out a policy that is gone: where names come and go for ever, so would their series.
+func (m *Metrics) forget(policy string) {
+	if m == nil {
+		return
+	}
+	gone := prometheus.Labels{"policy": policy}
+	m.decisions.DeletePartialMatch(gone)
+	m.imports.DeletePartialMatch(gone)
+}
+
 func (m *Metrics) dropped(policies int) {
 	if m == nil {
 		return

@@ -151,6 +151,7 @@ func (p *Pipeline) SetPolicies(policies []Policy) error {
 	for name := range before {
 		if !p.known[name] {
 			p.cfg.Store.Forget(name)
+			p.cfg.Metrics.forget(name)
 		}
 	}
 	if p.shards != nil {

@@ -10,6 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/prescale/prescale/cmd/internal/readmodel"
 	"github.com/prescale/prescale/forecaster"
 	"github.com/prescale/prescale/metrics/collector"
@@ -190,8 +193,8 @@ func TestPoliciesThatStayGoOnWithoutALog(t *testing.T) {
 	})
 }
 
-// TestACollectorThatIsNotNeededLetsGo: where the last policy of a cluster goes, nobody asks its collector any more, and what it tells of
-// the policy goes too. When one comes back it has a collector of its own.
+// TestACollectorThatIsNotNeededLetsGo: where the last policy of a cluster goes, nobody asks its collector any more, and what it and the
+// metrics tell of the policy goes too. When one comes back it has a collector of its own.
 func TestACollectorThatIsNotNeededLetsGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -204,6 +207,7 @@ func TestACollectorThatIsNotNeededLetsGo(t *testing.T) {
 		}
 		here, there := policy("ai/a"), policy("ai/bb")
 		there.Target.Cluster = "west"
+		metrics := NewMetrics(prometheus.NewRegistry())
 		p, err := New(Config{
 			Policies: []Policy{here, there}, CollectorFor: func(cluster string, _ time.Duration) (Collector, error) {
 				mu.Lock()
@@ -211,7 +215,7 @@ func TestACollectorThatIsNotNeededLetsGo(t *testing.T) {
 				made[cluster] = append(made[cluster], &wave{})
 				return made[cluster][len(made[cluster])-1], nil
 			},
-			Store: readmodel.NewStore(time.Now), Logger: slog.New(slog.DiscardHandler), Log: memory, Shards: lc.Shards,
+			Store: readmodel.NewStore(time.Now), Metrics: metrics, Logger: slog.New(slog.DiscardHandler), Log: memory, Shards: lc.Shards,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -240,6 +244,10 @@ func TestACollectorThatIsNotNeededLetsGo(t *testing.T) {
 			}
 			if got := wanted(); !slices.Equal(got, tt.want) {
 				t.Errorf("%d policies: the collectors have %v targets, want %v", len(tt.policies), got, tt.want)
+			}
+			// Each policy has warmed up and then decided for one other reason.
+			if got := testutil.CollectAndCount(metrics.decisions); got != 2*len(tt.policies) {
+				t.Errorf("%d policies: %d reasons are counted, want two for each", len(tt.policies), got)
 			}
 		}
 		cancel()
