@@ -123,8 +123,8 @@ func (s *Store) Forget(policy string) {
 	delete(s.policies, policy)
 }
 
-// Publish makes e the newest entry of its policy. An entry older than the present one is dropped, and one that is not
-// usable leaves the present one to age, with its cause.
+// Publish makes e the newest entry of its policy. An entry older than the present one is dropped, unless that one is further ahead of this
+// clock than it may be, and one that is not usable leaves the present one to age, with its cause.
 func (s *Store) Publish(e Entry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -137,7 +137,7 @@ func (s *Store) Publish(e Entry) {
 		st.interval = e.Interval
 	}
 	switch {
-	case st.has && e.At.Before(st.entry.At):
+	case st.has && e.At.Before(st.entry.At) && st.entry.At.Sub(s.now()) <= StaleAfterTicks*st.interval:
 	case e.Usable:
 		st.entry, st.metrics, st.has, st.cause = e, e.Metrics(), true, ""
 	default:

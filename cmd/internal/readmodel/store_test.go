@@ -76,6 +76,15 @@ func TestAnAnswerFromTheFutureIsNoAnswer(t *testing.T) {
 	if _, err := s.Get("ai/a"); err != nil {
 		t.Errorf("ahead by what clocks may differ: got %v", err)
 	}
+	s.Publish(entryAt("ai/a", now, 6, 2))
+	if e, err := s.Get("ai/a"); err != nil || !e.At.Equal(start.Add(time.Hour)) {
+		t.Errorf("an older one besides: got %v, %v, want the newest", e.At, err)
+	}
+	now = start
+	s.Publish(entryAt("ai/a", start, 5, 2))
+	if e, err := s.Get("ai/a"); err != nil || !e.At.Equal(start) {
+		t.Errorf("with the clock set right: got %v, %v, want the answer of now", e.At, err)
+	}
 }
 
 func TestAnUnusableEntryLeavesTheLastOneToAge(t *testing.T) {
