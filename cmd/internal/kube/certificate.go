@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -101,12 +102,16 @@ func (c *Certificate) tick(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, name := range c.cfg.APIServices {
-		if err := c.inject(ctx, name, bundle); err != nil {
-			return err
-		}
+		errs = append(errs, c.inject(ctx, name, bundle))
 	}
-	return c.issue(authority, now)
+	// What comes of another authority has to be trusted first. Under the one that is trusted already a renewal waits for no APIService.
+	untold := errors.Join(errs...)
+	if untold != nil && !bytes.Equal(c.issuer, authority.CertPEM()) {
+		return untold
+	}
+	return errors.Join(untold, c.issue(authority, now))
 }
 
 // authority returns the shared authority and the bundle to trust, creating or renewing it when it is time.

@@ -3,12 +3,17 @@ package kube
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 	apiregistrationv1 "k8s.io/kube-aggregator/pkg/apis/apiregistration/v1"
 	aggregatorfake "k8s.io/kube-aggregator/pkg/client/clientset_generated/clientset/fake"
 )
@@ -112,4 +117,39 @@ func TestASpoiltAuthorityIsMadeAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	verify(t, clients, c, now)
+}
+
+// TestAnAPIServiceThatFailsStopsNothingElse: neither the others nor the renewal of what is served, which would else expire.
+func TestAnAPIServiceThatFailsStopsNothingElse(t *testing.T) {
+	clients := certificateCluster()
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	cfg := DefaultCertificateConfig()
+	cfg.APIServices = []string{foreignAPI, ourAPI}
+	c, err := NewCertificate(t.Context(), cfg, clients, now, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	aggregator, ok := clients.Aggregator.(*aggregatorfake.Clientset)
+	if !ok {
+		t.Fatal("no fake of the aggregator")
+	}
+	aggregator.PrependReactor("get", "apiservices", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		get, ok := a.(clienttesting.GetAction)
+		return ok && get.GetName() == foreignAPI, nil, apierrors.NewForbidden(apiregistrationv1.Resource("apiservices"), foreignAPI, errors.New("no"))
+	})
+	service, err := aggregator.ApiregistrationV1().APIServices().Get(t.Context(), ourAPI, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	service.Spec.CABundle = nil
+	if _, err := aggregator.ApiregistrationV1().APIServices().Update(t.Context(), service, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for range 12 {
+		now = now.Add(5 * 24 * time.Hour)
+		if err := c.tick(t.Context(), now); err == nil || !strings.Contains(err.Error(), foreignAPI) {
+			t.Errorf("at %v: got %v, want what is wrong with %s", now, err, foreignAPI)
+		}
+		verify(t, clients, c, now)
+	}
 }
