@@ -47,6 +47,9 @@ type Config struct {
 	// and for numbers alone. WritesPerSecond bounds all together. Defaults 5s, 1m and 20.
 	NewsEvery, NumbersEvery time.Duration
 	WritesPerSecond         float64
+	// WritesWithin bounds the time that the writes of one look may take, so that an API server that does not answer them keeps no
+	// policy that has changed from being applied. Default 10s.
+	WritesWithin time.Duration
 	// SizesEvery is the time between two looks at what pods use, for policies with a vertical mode; at most one pod of a
 	// policy is resized at each. Default 30s.
 	SizesEvery time.Duration
@@ -54,7 +57,7 @@ type Config struct {
 
 // DefaultConfig holds the defaults; Clients, Store, Apply and Logger are still to be set.
 func DefaultConfig() Config {
-	return Config{Interval: 2 * time.Second, NewsEvery: 5 * time.Second, NumbersEvery: time.Minute, WritesPerSecond: 20, SizesEvery: 30 * time.Second}
+	return Config{Interval: 2 * time.Second, NewsEvery: 5 * time.Second, NumbersEvery: time.Minute, WritesPerSecond: 20, WritesWithin: 10 * time.Second, SizesEvery: 30 * time.Second}
 }
 
 // Controller follows ScalePolicies and what they scale, and shows what was decided.
@@ -179,6 +182,8 @@ func (c *Controller) tick(ctx context.Context, now time.Time) {
 	for _, p := range c.current {
 		names[p.Namespace] = append(names[p.Namespace], p.Name)
 	}
+	writing, cancel := context.WithTimeout(ctx, c.cfg.WritesWithin)
+	defer cancel()
 	maps.DeleteFunc(c.written, func(o object, _ time.Time) bool { _, ok := c.applied[o]; return !ok })
 	maps.DeleteFunc(c.announced, func(o object, _ v1alpha1.ScalePolicyStatus) bool { _, ok := c.applied[o]; return !ok })
 	for _, p := range policies {
@@ -205,7 +210,7 @@ func (c *Controller) tick(ctx context.Context, now time.Time) {
 		if owned {
 			c.announce(p, status)
 		}
-		c.write(ctx, p, status, now)
+		c.write(writing, p, status, now)
 	}
 }
 
@@ -274,7 +279,7 @@ func (c *Controller) write(ctx context.Context, p *v1alpha1.ScalePolicy, status 
 	case numbers:
 		every = c.cfg.NumbersEvery
 	}
-	if now.Sub(c.written[objectOf(p)]) < every || !c.limiter.AllowN(now, 1) {
+	if ctx.Err() != nil || now.Sub(c.written[objectOf(p)]) < every || !c.limiter.AllowN(now, 1) {
 		return
 	}
 	patch, err := statusPatch(p.Status, status)
@@ -285,7 +290,7 @@ func (c *Controller) write(ctx context.Context, p *v1alpha1.ScalePolicy, status 
 	c.written[objectOf(p)] = now
 	_, err = c.cfg.Clients.Dynamic.Resource(v1alpha1.Resource()).Namespace(p.Namespace).
 		Patch(ctx, p.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "prescale"}, "status")
-	if err != nil && !apierrors.IsNotFound(err) && ctx.Err() == nil {
+	if err != nil && !apierrors.IsNotFound(err) && !errors.Is(err, context.Canceled) {
 		c.cfg.Logger.Warn("writing a status failed; it is tried again", "policy", name, "error", err)
 	}
 }

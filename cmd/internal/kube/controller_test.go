@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,8 +21,10 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/yaml"
@@ -68,16 +73,16 @@ func newRig(t *testing.T, objects []runtime.Object, policies ...*unstructured.Un
 	for _, p := range policies {
 		asObjects = append(asObjects, p)
 	}
-	dynamic := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(),
+	fakeDynamic := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(),
 		map[schema.GroupVersionResource]string{v1alpha1.Resource(): "ScalePolicyList"}, asObjects...)
-	dynamic.PrependReactor("patch", "scalepolicies", func(a clienttesting.Action) (bool, runtime.Object, error) {
+	fakeDynamic.PrependReactor("patch", "scalepolicies", func(a clienttesting.Action) (bool, runtime.Object, error) {
 		r.patches++
 		return false, nil, nil
 	})
 	cfg := DefaultConfig()
 	kubernetes := fake.NewClientset(objects...)
 	kubernetes.PrependReactor("patch", "pods", func(clienttesting.Action) (bool, runtime.Object, error) { return r.fail != nil, nil, r.fail })
-	cfg.Clients = Clients{Kubernetes: kubernetes, Dynamic: dynamic}
+	cfg.Clients = Clients{Kubernetes: kubernetes, Dynamic: fakeDynamic}
 	cfg.Store = readmodel.NewStore(func() time.Time { return r.now })
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	cfg.Apply = func(_ context.Context, accepted []*v1alpha1.ScalePolicy) map[string]error {
@@ -287,6 +292,30 @@ func TestOnlyTheOwnerWrites(t *testing.T) {
 	r.step(t, time.Hour)
 	if got := conditionOf(r.status(t, "a"), "Ready"); got != "False Stale" || len(r.said()) != 0 {
 		t.Errorf("without an owner: ready %s", got)
+	}
+}
+
+// TestWritesThatHangHoldUpNothingElse: while the API server does not answer them, policies are still applied.
+func TestWritesThatHangHoldUpNothingElse(t *testing.T) {
+	var policies []*unstructured.Unstructured
+	for i := range 5 {
+		policies = append(policies, policyObject(t, fmt.Sprintf("p%d", i), time.Hour, goodSpec))
+	}
+	r := newRig(t, nil, policies...)
+	end := make(chan struct{})
+	asked := atomic.Int64{}
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1); <-end }))
+	defer server.Close()
+	defer close(end)
+	silent, err := dynamic.NewForConfig(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.cfg.Clients.Dynamic, r.cfg.WritesWithin = silent, 100*time.Millisecond
+	began := time.Now()
+	r.step(t, 0)
+	if took := time.Since(began); took > 2*time.Second || asked.Load() != 1 {
+		t.Errorf("a look took %v, and %d writes were tried, want one for 100ms", took, asked.Load())
 	}
 }
 
