@@ -312,3 +312,38 @@ func TestFindsASeasonLongerThanADay(t *testing.T) {
 		t.Errorf("loss %.0f, of a model that does not look %.0f; want at most 0.9 of it", looking, told)
 	}
 }
+
+// TestAJumpOfEveryMorningIsForecast: one sample before the load becomes ten times as high, as it did on the same minute of each weekday
+// before, the median says so; on a day on which it does not come one sample is enough to believe that, and the next jump is not missed.
+func TestAJumpOfEveryMorningIsForecast(t *testing.T) {
+	const day = 288
+	config := forecaster.Config{Step: 5 * time.Minute, MaxSteps: 4, Quantiles: []float64{0.5, 0.95}}
+	m, err := catalog.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	const holiday = 23
+	var f forecaster.Forecast
+	for i := range 26 * day {
+		work := i%day >= 96 && i%day < 204 && i/day%7 < 5 && i/day != holiday
+		rate := 50.0
+		if work {
+			rate = 500
+		}
+		m.Observe(time.Unix(0, 0).Add(time.Duration(i)*config.Step), rate*(1+0.05*random.NormFloat64()))
+		if i/day < 14 || i/day%7 >= 5 {
+			continue
+		}
+		m.Forecast(&f, config.MaxSteps)
+		told := f.PerStep[2] // the median of the second step
+		switch jump := i%day - 95; {
+		case jump == 0 && i/day%7 > 0 && i/day != holiday+1 && (told < 350 || f.Max[0] < 350):
+			t.Errorf("day %d, before the jump: %.0f, of the maximum %.0f, want 350 at least", i/day, told, f.Max[0])
+		case jump == 0 && i/day == holiday+1 && f.Max[1] < 200:
+			t.Errorf("the day after a holiday: the 0.95 quantile of the maximum is %.0f, want 200 at least", f.Max[1])
+		case jump == 1 && i/day == holiday && told > 100:
+			t.Errorf("the jump did not come, and %.0f are forecast", told)
+		}
+	}
+}

@@ -27,26 +27,29 @@ type bank struct {
 	told    []float32 // ring over time: [time][target][level], the quantiles after the conformal offset, on the value scale
 	outcome []float64 // ring over time of y, NaN for a gap
 
-	offset  []float32 // [target][level][expert], the experts those of k: quantile of (z - point) / unit
-	regret  []float32 // [target][level][expert]
-	square  []float32 // [target][level][expert]
-	weight  []float32 // [target][level][expert]
-	loss    []float32 // [target][level]: running mean of the pinball loss
-	density []float64 // [level]: the inverse of the normal density at its quantile
-	most    []float32 // [level]: what a regret is at most
-	logK    float32   // of k
-	terms   []float32 // ring over time: [time][term], what the conformal offset is linear in
-	dispute []float32 // ring over time: [time][step ahead], the last term of a step's: how far apart the experts are
-	usual   []float32 // [step ahead]: running mean of that in units of scale
-	final   []float32 // [target][level][term]: the coefficients of the terms, in units of scale
-	drift   []float32 // [target][level]: recent share of outcomes over what was told, less its due
-	gain    []float32 // [target][level]: of the conformal offset
-	count   []int     // outcomes seen, by target
-	start   start
-	watch   watch
-	change  change
-	changed bool // the latest outcome told of a change
-	behind  bool // or of weights that are not what they should be
+	offset   []float32 // [target][level][expert], the experts those of k: quantile of (z - point) / unit
+	regret   []float32 // [target][level][expert]
+	square   []float32 // [target][level][expert]
+	weight   []float32 // [target][level][expert]
+	loss     []float32 // [target][level]: running mean of the pinball loss
+	density  []float64 // [level]: the inverse of the normal density at its quantile
+	most     []float32 // [level]: what a regret is at most
+	logK     float32   // of k
+	terms    []float32 // ring over time: [time][term], what the conformal offset is linear in
+	dispute  []float32 // ring over time: [time][step ahead], the last term of a step's: how far apart the experts are
+	usual    []float32 // [step ahead]: running mean of that in units of scale
+	calm     []bool    // ring over time: the outcome was what the experts had told
+	amazed   float64   // running mean of how far outcomes are from what the experts tell, in units of scale
+	final    []float32 // [target][level][term]: the coefficients of the terms, in units of scale
+	drift    []float32 // [target][level]: recent share of outcomes over what was told, less its due
+	gain     []float32 // [target][level]: of the conformal offset
+	count    []int     // outcomes seen, by target
+	disputes disputes
+	start    start
+	watch    watch
+	change   change
+	changed  bool // the latest outcome told of a change
+	behind   bool // or of weights that are not what they should be
 
 	// Scratch for one target, and for one of its cells: in each one element for every quantile of a cell.
 	point, unit, inverse []float32 // the points, the units that offsets are in, and the inverses of those that they learn in
@@ -82,9 +85,11 @@ func (b *bank) init(levels []float64, reach, experts int, quick, doubted []int) 
 	b.terms = make([]float32, n*momentTerms)
 	b.dispute = make([]float32, n*reach)
 	b.usual = make([]float32, reach)
+	b.calm = make([]bool, n)
 	b.final = make([]float32, b.targets*q*finalTerms)
 	b.drift = make([]float32, b.targets*q)
 	b.gain = make([]float32, b.targets*q)
+	b.disputes.init(q, k)
 	b.watch.init(levels)
 	b.count = make([]int, b.targets)
 	for _, scratch := range []*[]float32{&b.point, &b.unit, &b.inverse, &b.quants, &b.raw} {
@@ -159,14 +164,17 @@ func (b *bank) finish(s *signal.Signal) {
 	}
 	q := len(b.levels)
 	b.know(s, at)
+	b.see(s, at)
 	for t := range b.targets {
 		b.ready(at, t)
 		if t < b.reach {
 			b.disagree(s, at, t)
 		}
+		disputed := b.disputed(at, t)
 		out := b.told[(at*b.targets+t)*q:][:q]
 		for i := range b.levels {
-			out[i] = float32(b.adjusted(float64(b.combine(t*q+i)), b.lacking(at, t, i), s.Scale()))
+			mean := b.combine(t*q+i, b.weights(at, t, i, disputed))
+			out[i] = float32(b.adjusted(float64(mean), b.lacking(at, t, i), s.Scale()))
 			// The maximum over a window is no less than its first value and than that over a shorter one, of which more outcomes
 			// are known: after a sudden rise the longest window is the last to learn of it.
 			if t >= b.reach {
@@ -230,9 +238,10 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 	if t == b.targets-1 {
 		b.watch.peaks++
 	}
+	disputed := b.disputed(at, t)
 	for i, tau := range b.levels {
 		cell := t*q + i
-		mean := b.track(cell, float32(z), float32(tau), float32(b.density[i]/memory))
+		mean := b.track(cell, b.weights(at, t, i, disputed), float32(z), float32(tau), float32(b.density[i]/memory))
 		g := float32(-tau)
 		if y <= float64(mean) {
 			g++
@@ -241,7 +250,11 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 		loss += rate * (g*float32(float64(mean)-y) - loss)
 		b.loss[cell] = loss
 		if b.k > 1 {
-			b.weigh(cell, i, g/(lossUnit*loss+1e-9), mean)
+			norm := g / (lossUnit*loss + 1e-9)
+			b.weigh(cell, i, norm, mean)
+			if disputed {
+				b.judge(at, t, i, norm, mean)
+			}
 		}
 		said := float64(b.told[(at*b.targets+t)*q+i])
 		if t == 0 && i == b.watch.middle {
@@ -282,7 +295,13 @@ func (b *bank) visit(c *checkpoint.Codec) {
 	c.Float32s("terms", b.terms)
 	c.Float32s("disputes", b.dispute)
 	c.Float32s("usual disputes", b.usual)
+	for i := range b.calm {
+		c.Bool(&b.calm[i])
+	}
+	c.Float64(&b.amazed)
 	c.Float32s("final offsets", b.final)
+	c.Float32s("regrets of disputes", b.disputes.regret)
+	c.Float32s("squares of disputes", b.disputes.square)
 	for i := range b.count {
 		c.Int(&b.count[i])
 	}

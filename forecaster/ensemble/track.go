@@ -25,9 +25,9 @@ func (b *bank) ready(at, t int) {
 
 // combine returns the weighted mean of the experts' quantiles of a cell, on the value scale, and leaves them in quants. The cell's
 // target is ready.
-func (b *bank) combine(cell int) float32 {
+func (b *bank) combine(cell int, weight []float32) float32 {
 	k := b.k
-	offset, weight := b.offset[cell*k:][:k], b.weight[cell*k:][:k]
+	offset, weight := b.offset[cell*k:][:k], weight[:k]
 	point, unit, quants := b.point[:k], b.unit[:k], b.quants[:k]
 	sum := float32(0)
 	for e, o := range offset {
@@ -40,9 +40,9 @@ func (b *bank) combine(cell int) float32 {
 
 // track does what combine does and moves the quantiles of the experts' errors towards the outcome z meanwhile. They were told in units of
 // b.unit; what a miss teaches is in those whose inverses are in b.inverse.
-func (b *bank) track(cell int, z, tau, gain float32) float32 {
+func (b *bank) track(cell int, weight []float32, z, tau, gain float32) float32 {
 	k := b.k
-	offset, weight := b.offset[cell*k:][:k], b.weight[cell*k:][:k]
+	offset, weight := b.offset[cell*k:][:k], weight[:k]
 	point, unit, inverse, quants := b.point[:k], b.unit[:k], b.inverse[:k], b.quants[:k]
 	sum := float32(0)
 	for e, o := range offset {
