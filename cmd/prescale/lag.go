@@ -240,7 +240,10 @@ func lagTable(out io.Writer, report []kafka.GroupLag) error {
 	}
 	slices.SortStableFunc(report, func(a, b kafka.GroupLag) int {
 		if a, b := ofOwners(&a), ofOwners(&b); a != b {
-			return map[bool]int{true: 1, false: -1}[a]
+			if a {
+				return 1
+			}
+			return -1
 		}
 		return cmp.Or(cmp.Compare(b.LagSeconds.Or(math.Inf(1)), a.LagSeconds.Or(math.Inf(1))),
 			cmp.Compare(b.LagRecords.Or(math.Inf(1)), a.LagRecords.Or(math.Inf(1))))

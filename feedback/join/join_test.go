@@ -132,24 +132,26 @@ func TestTheFirstOfAnIDStays(t *testing.T) {
 	}
 }
 
+// writtenAt is the record with the time at which the broker says that it was written.
+func writtenAt(r *kgo.Record, after time.Duration) *kgo.Record {
+	r.Timestamp = start.Add(after)
+	return r
+}
+
 // TestAClockThatIsWrongStopsNothing: an outcome that claims to be of a century to come does not make all others too old, is given up like any
 // other, and keeps none from being so.
 func TestAClockThatIsWrongStopsNothing(t *testing.T) {
 	c := DefaultConfig()
 	c.MaxAge = time.Minute
 	j := newJoiner(t, c)
-	at := func(r *kgo.Record, written time.Duration) *kgo.Record {
-		r.Timestamp = start.Add(written)
-		return r
-	}
-	j.process(at(outcomeAt("wrong", 200*365*24*time.Hour), time.Second))
-	j.process(at(predictionAt("a", 2*time.Second), 2*time.Second))
+	j.process(writtenAt(outcomeAt("wrong", 200*365*24*time.Hour), time.Second))
+	j.process(writtenAt(predictionAt("a", 2*time.Second), 2*time.Second))
 	j.restart()
-	if got := j.process(at(outcomeAt("a", 3*time.Second), 4*time.Second)); !reflect.DeepEqual(got, []string{"a"}) {
+	if got := j.process(writtenAt(outcomeAt("a", 3*time.Second), 4*time.Second)); !reflect.DeepEqual(got, []string{"a"}) {
 		t.Errorf("matched %v, want a", got)
 	}
-	j.process(at(predictionAt("b", 5*time.Second), 5*time.Second))
-	j.process(at(predictionAt("c", 70*time.Second), 70*time.Second))
+	j.process(writtenAt(predictionAt("b", 5*time.Second), 5*time.Second))
+	j.process(writtenAt(predictionAt("c", 70*time.Second), 70*time.Second))
 	if got, want := j.p.Counts(), (Counts{Expired: 1, Unknown: 1, Predictions: 1}); got.Expired != want.Expired || got.Unknown != want.Unknown || got.Predictions != want.Predictions || got.Outcomes != 0 {
 		t.Errorf("after a minute: %+v, want b and the wrong one given up", got)
 	}
@@ -161,16 +163,12 @@ func TestAWatermarkOfAWrongClockIsLeft(t *testing.T) {
 	c := DefaultConfig()
 	c.MaxAge = time.Minute
 	j := newJoiner(t, c)
-	at := func(r *kgo.Record, written time.Duration) *kgo.Record {
-		r.Timestamp = start.Add(written)
-		return r
-	}
 	const years = 200 * 365 * 24 * time.Hour
-	j.process(at(predictionAt("lost", 0), 0), at(outcomeAt("wrong", years), years))
+	j.process(writtenAt(predictionAt("lost", 0), 0), writtenAt(outcomeAt("wrong", years), years))
 	j.restart()
-	j.process(at(predictionAt("a", 2*time.Second), 2*time.Second))
+	j.process(writtenAt(predictionAt("a", 2*time.Second), 2*time.Second))
 	j.restart()
-	if got := j.process(at(outcomeAt("lost", 3*time.Second), 3*time.Second), at(outcomeAt("a", 4*time.Second), 4*time.Second)); !reflect.DeepEqual(got, []string{"a"}) {
+	if got := j.process(writtenAt(outcomeAt("lost", 3*time.Second), 3*time.Second), writtenAt(outcomeAt("a", 4*time.Second), 4*time.Second)); !reflect.DeepEqual(got, []string{"a"}) {
 		t.Errorf("matched %v, want a", got)
 	}
 }

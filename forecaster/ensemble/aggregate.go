@@ -51,13 +51,30 @@ func (b *bank) believe(cell int, level float64, doubted []int) {
 // weigh moves the weights of a cell's experts, whose quantiles are in quants: norm is the gradient of the pinball loss at their
 // mean in units of the usual loss.
 //
-// Its loops, combine's and track's are most of an update's time. They compute in float32, which is how their state is kept, and
+// Its loop, those of regrets, combine's and track's are most of an update's time. They compute in float32, which is how their state is kept, and
 // bound what hardly ever needs it by branches, which cost less than the builtin min and max with their care for NaN.
 func (b *bank) weigh(cell, i int, norm, mean float32) {
 	k := b.k
-	square, regret, weight := b.square[cell*k:][:k], b.regret[cell*k:][:k], b.weight[cell*k:][:k]
-	quants, raw := b.quants[:k], b.raw[:k]
-	most, logK := b.most[i], b.logK
+	regret, weight, raw := b.regret[cell*k:][:k], b.weight[cell*k:][:k], b.raw[:k]
+	b.regrets(regret, b.square[cell*k:], i, norm, mean)
+	total := float32(0)
+	for e, rate := range raw {
+		w := rate * exp(rate*regret[e])
+		raw[e] = w
+		total += w
+	}
+	share, floor := (1-fixedShare)/total, fixedShare/float32(k)
+	for e, w := range raw {
+		weight[e] = share*w + floor
+	}
+}
+
+// regrets moves the regrets of level i's experts and the sums of their squares, and leaves in raw how fast each moves a weight. It is no
+// part of weigh's loop, which would have more values at a time than registers.
+func (b *bank) regrets(regret, square []float32, i int, norm, mean float32) {
+	k := b.k
+	regret, square, quants, raw := regret[:k], square[:k], b.quants[:k], b.raw[:k]
+	most := b.most[i]
 	least := -most
 	for e, q := range quants {
 		r := norm * (mean - q)
@@ -69,22 +86,17 @@ func (b *bank) weigh(cell, i int, norm, mean float32) {
 		rr := r*r + leastSquare
 		v := forget*square[e] + rr
 		square[e] = v
-		rate := float32(math.Sqrt(float64(logK / v)))
-		if rate > fullRate {
-			rate = fullRate
-		}
+		rate := b.rate(v)
 		regret[e] = forget*regret[e] + r - rate*rr
 		raw[e] = rate
 	}
-	// A loop of its own: one for both has more values at a time than registers.
-	total := float32(0)
-	for e, rate := range raw {
-		w := rate * exp(rate*regret[e])
-		raw[e] = w
-		total += w
+}
+
+// rate returns how fast a regret whose squares sum up to square moves a weight.
+func (b *bank) rate(square float32) float32 {
+	rate := float32(math.Sqrt(float64(b.logK / square)))
+	if rate > fullRate {
+		rate = fullRate
 	}
-	share, floor := (1-fixedShare)/total, fixedShare/float32(k)
-	for e, w := range raw {
-		weight[e] = share*w + floor
-	}
+	return rate
 }

@@ -22,15 +22,20 @@ func (b *bank) disagree(s *signal.Signal, at, t int) {
 	for e, w := range weight {
 		mean += w * point[e]
 	}
-	square := float32(0)
-	for e, w := range weight {
-		d := point[e] - mean
-		square += w * d * d
-	}
-	apart := float32(math.Sqrt(float64(square)) / s.Scale())
+	apart := float32(b.deviation(t, mean) / s.Scale())
 	if s.Gap() == 0 {
 		rate := float32(max(1.0/offsetSpan, 1/float64(s.Known())))
 		b.usual[t] = max(leastDispute, b.usual[t]+rate*(apart-b.usual[t]))
 	}
 	b.dispute[at*b.reach+t] = min(mostDispute, apart/b.usual[t]-1)
+}
+
+// deviation returns that of the experts' points for step t, which is ready, from z, with the median's weights.
+func (b *bank) deviation(t int, z float32) float64 {
+	square := float32(0)
+	for e, w := range b.weight[(t*len(b.levels)+b.watch.middle)*b.k:][:b.k] {
+		d := b.point[e] - z
+		square += w * d * d
+	}
+	return math.Sqrt(float64(square))
 }

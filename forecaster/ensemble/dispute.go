@@ -13,7 +13,6 @@ import (
 // when all was as told until now, and when something has just come that was not.
 type disputes struct {
 	regret, square []float32 // [calm or not][steps or windows][level][expert]
-	weight         []float32 // scratch for one cell
 }
 
 const (
@@ -25,7 +24,7 @@ const (
 )
 
 func (d *disputes) init(levels, k int) {
-	d.regret, d.square, d.weight = make([]float32, 4*levels*k), make([]float32, 4*levels*k), make([]float32, k)
+	d.regret, d.square = make([]float32, 4*levels*k), make([]float32, 4*levels*k)
 	for i := range d.square {
 		d.square[i] = firstSquare
 	}
@@ -41,12 +40,7 @@ func (b *bank) see(s *signal.Signal, at int) {
 		return
 	}
 	b.ready(before, 0)
-	z, square := float32(signal.Forward(b.outcome[at])), float32(0)
-	for e, w := range b.weight[b.watch.middle*b.k:][:b.k] {
-		d := b.point[e] - z
-		square += w * d * d
-	}
-	off := math.Sqrt(float64(square)) / s.Scale()
+	off := b.deviation(0, float32(signal.Forward(b.outcome[at]))) / s.Scale()
 	b.calm[at] = off <= calmRatio*b.amazed
 	b.amazed = max(leastDispute, b.amazed+max(1.0/offsetSpan, 1/float64(s.Known()))*(off-b.amazed))
 }
@@ -78,14 +72,14 @@ func (b *bank) disputeCell(at, t, i int) (regret, square []float32) {
 }
 
 // weights returns those of the experts of level i of target t, in a dispute by their record in disputes as well. They are good until the
-// next call.
+// next call of this or of weigh.
 func (b *bank) weights(at, t, i int, disputed bool) []float32 {
 	usual := b.weight[(t*len(b.levels)+i)*b.k:][:b.k]
 	if !disputed {
 		return usual
 	}
 	regret, square := b.disputeCell(at, t, i)
-	weight := b.disputes.weight
+	weight := b.raw[:b.k]
 	best := float32(math.Inf(-1))
 	for e, r := range regret {
 		weight[e] = b.rate(square[e]) * r
@@ -102,19 +96,8 @@ func (b *bank) weights(at, t, i int, disputed bool) []float32 {
 	return weight
 }
 
-// rate returns how fast a regret whose squares sum up to square moves a weight.
-func (b *bank) rate(square float32) float32 {
-	return min(fullRate, float32(math.Sqrt(float64(b.logK/square))))
-}
-
 // judge moves the regrets of disputes as weigh does those of the weights.
 func (b *bank) judge(at, t, i int, norm, mean float32) {
 	regret, square := b.disputeCell(at, t, i)
-	most := b.most[i]
-	for e, q := range b.quants[:b.k] {
-		r := max(-most, min(most, norm*(mean-q)))
-		rr := r*r + leastSquare
-		square[e] = forget*square[e] + rr
-		regret[e] = forget*regret[e] + r - b.rate(square[e])*rr
-	}
+	b.regrets(regret, square, i, norm, mean)
 }
