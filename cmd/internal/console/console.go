@@ -74,7 +74,7 @@ type page struct {
 
 // New returns a Server whose pages begin with hello. Policies that hello does not name are listed once they tick.
 func New(hello Hello) *Server {
-	hello.Policies = slices.Clone(hello.Policies)
+	hello.Policies = append([]Policy{}, hello.Policies...) // never nil: the page wants a list, be it empty
 	s := &Server{mux: http.NewServeMux(), pages: map[*page]struct{}{}, ticks: map[string][]kept{}, hello: hello, given: len(hello.Policies)}
 	files, err := fs.Sub(static, "static")
 	if err != nil {
