@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -264,6 +265,41 @@ func TestALargeRecordThatCannotBeReadStopsNothing(t *testing.T) {
 		if got := r.keys(event.TopicDeadLetters); len(got) != 5 || got[0] != "value" || got[1] != "number" || got[2] != "header" || got[3] != "empty headers" {
 			t.Errorf("%d dead letters, want five", len(got))
 		}
+		if got := r.loop.Status(); got.Problem != nil {
+			t.Errorf("status: %v", got.Problem)
+		}
+	})
+}
+
+// TestFeaturesTooLargeForTheModelAreADeadLetter: finite features can overflow inside the model, and JSON has no NaN.
+func TestFeaturesTooLargeForTheModelAreADeadLetter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		weights := newEntry(t).Model.Weights.Clone()
+		weights.Scale[0] = 10
+		m, err := model.Load("m", registry.File(weights, registry.Lineage{}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.source.Store(&registry.Entry{Name: "m", Version: 1, Model: m})
+		large := event.Request{ID: "large", RequestedAt: time.UnixMilli(1), Features: []float32{math.MaxFloat32, 1}}.Append(nil)
+		r.produce(request("a"), &kgo.Record{Topic: event.TopicRequests, Key: []byte("large"), Value: large}, request("b"))
+		r.run(DefaultConfig())
+		r.want(event.TopicPredictions, "a", "b")
+		r.want(event.TopicDeadLetters, "large")
+	})
+}
+
+// TestATraceThatIsTooLongStopsNothing: what goes on of a request's headers leaves room for the prediction.
+func TestATraceThatIsTooLongStopsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.source.Store(newEntry(t))
+		long := request("long")
+		long.Headers = []kgo.RecordHeader{{Key: "traceparent", Value: []byte("00-1")}, {Key: "tracestate", Value: bytes.Repeat([]byte("x"), 999_800)}}
+		r.produce(long, request("a"))
+		r.run(DefaultConfig())
+		r.want(event.TopicPredictions, "long", "a")
 		if got := r.loop.Status(); got.Problem != nil {
 			t.Errorf("status: %v", got.Problem)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/prescale/prescale/inference/event"
+	"github.com/prescale/prescale/inference/model"
 	"github.com/prescale/prescale/inference/registry"
 )
 
@@ -51,6 +52,11 @@ func (p *predictor) answer(e *registry.Entry, records []*kgo.Record, now time.Ti
 	}
 	for i, request := range p.requests {
 		scores := p.out[i*a.Classes : (i+1)*a.Classes]
+		if !model.Finite(scores) { // JSON has no word for such a score: nobody could read the prediction
+			answers = append(answers, p.deadLetter(p.sources[i], fmt.Errorf("request: features: too large for model %s version %d, whose scores are no numbers then", e.Name, e.Version)))
+			dead++
+			continue
+		}
 		answers = append(answers, p.prediction(e, request, scores, p.sources[i], now))
 	}
 	return answers, dead, nil
@@ -71,14 +77,21 @@ func (p *predictor) prediction(e *registry.Entry, request event.Request, scores 
 			{Key: event.HeaderModelVersion, Value: strconv.AppendInt(nil, e.Version, 10)},
 		},
 	}
+	room := sideBytes
 	for _, h := range source.Headers {
-		if h.Key == "traceparent" || h.Key == "tracestate" { // W3C Trace Context goes on to whoever reads the answer
-			r.Headers = append(r.Headers, h)
+		if h.Key != "traceparent" && h.Key != "tracestate" { // W3C Trace Context goes on to whoever reads the answer
+			continue
 		}
+		if room -= len(h.Key) + len(h.Value) + headerBytes; room < 0 {
+			break
+		}
+		r.Headers = append(r.Headers, h)
 	}
 	return r
 }
 
+// What goes on of a request's headers is bounded too: with the model's widest rows beside it a prediction stays under deadLetterBytes.
+//
 // A dead letter is what it is of and its headers besides, and a record that is as large as one may be would have one that no broker
 // takes and that stops all behind it. So it is cut to deadLetterBytes, under the least that brokers and clients take by default
 // (1,000,012 bytes a batch); headers and key above sideBytes are left out or cut first. A header takes headerBytes besides what is in it,

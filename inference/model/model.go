@@ -104,6 +104,17 @@ func compare(a, b Runner, x []float32) (float64, error) {
 	return worst, nil
 }
 
+// Finite reports whether all of v are numbers. Finite features that are large enough overflow inside a model, whose scores of that row
+// then are none.
+func Finite(v []float32) bool {
+	for _, f := range v {
+		if f-f != 0 { // true for NaN and for both infinities
+			return false
+		}
+	}
+	return true
+}
+
 // checkSizes refuses slices that do not fit, before anything panics inside a machine.
 func checkSizes(a Architecture, x []float32, rows int, out []float32) error {
 	switch {

@@ -139,6 +139,10 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request, e *registry.Entry
 		fail(w, http.StatusInternalServerError, "%v", err)
 		return
 	}
+	if !model.Finite(scores) {
+		fail(w, http.StatusBadRequest, "inputs: %s: data: too large for model %s version %d, whose scores are no numbers then", inputName, e.Name, e.Version)
+		return
+	}
 	reply(w, http.StatusOK, inferResponse{
 		ModelName: e.Name, ModelVersion: strconv.FormatInt(e.Version, 10), ID: request.ID,
 		Outputs: []outputTensor{{Name: outputName, Shape: []int{rows, a.Classes}, Datatype: datatypeFloat, Data: scores}},

@@ -92,6 +92,7 @@ func TestProtocol(t *testing.T) {
 		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,3]", "[-1,3]", 1), 400, "the model takes"},
 		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,2,3]", "[1,null,3]", 1), 400, `element 1`},
 		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,2,3]", "[1,1e99,3]", 1), 400, `element 1`},
+		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,2,3]", "[3e38,-3e38,3e38]", 1), 400, "too large for model default version 3"},
 		{"POST", "/v2/models/default/infer", strings.Replace(row, "}]}", `}],"outputs":[{"name":"y"}]}`, 1), 400, `no \"y\"`},
 	} {
 		status, body := call(s, tt.method, tt.path, tt.body)
