@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -20,28 +21,79 @@ type Topic struct {
 	Compact    bool // keep the newest record of each key for ever, instead of every record for the cluster's retention
 }
 
-// Ensure creates the topics that do not exist. It is safe to be called from many processes at once. Where the cluster cannot
-// be reached, the first topic's error stands for all.
+// Ensure creates the topics that do not exist; to those that do no right to create is needed. One that should be compacted and is
+// not is an error, where the user may know: what it holds would be gone after the retention. It is safe to be called from many
+// processes at once. Where the cluster cannot be reached, one error stands for all.
 func Ensure(ctx context.Context, client *kgo.Client, topics ...Topic) error {
 	admin := kadm.NewClient(client)
+	var names, compacted []string
+	for _, t := range topics {
+		names = append(names, t.Name)
+		if t.Compact {
+			compacted = append(compacted, t.Name)
+		}
+	}
+	existing, err := admin.ListTopics(ctx, names...)
+	if err != nil {
+		return fmt.Errorf("list topics: %w", err)
+	}
 	compact := "compact"
 	var errs []error
 	for _, t := range topics {
+		if existing.Has(t.Name) {
+			continue
+		}
+		if detail := existing[t.Name]; !errors.Is(detail.Err, kerr.UnknownTopicOrPartition) {
+			errs = append(errs, fmt.Errorf("look up topic %s: %w", t.Name, detail.Err))
+			continue
+		}
 		configs := map[string]*string{}
 		if t.Compact {
 			configs["cleanup.policy"] = &compact
 		}
 		_, err := admin.CreateTopic(ctx, t.Partitions, -1, configs, t.Name)
-		if err == nil || errors.Is(err, kerr.TopicAlreadyExists) {
-			continue
-		}
-		errs = append(errs, fmt.Errorf("create topic %s: %w", t.Name, err))
-		var answer *kerr.Error
-		if !errors.As(err, &answer) {
-			break
+		switch answer := (*kerr.Error)(nil); {
+		case err == nil, errors.Is(err, kerr.TopicAlreadyExists):
+		case errors.Is(err, kerr.TopicAuthorizationFailed), errors.Is(err, kerr.ClusterAuthorizationFailed):
+			errs = append(errs, fmt.Errorf("create topic %s: %w; create it with %s, or allow this user to", t.Name, err, t.settings()))
+		case errors.As(err, &answer):
+			errs = append(errs, fmt.Errorf("create topic %s: %w", t.Name, err))
+		default:
+			return errors.Join(append(errs, fmt.Errorf("create topic %s: %w", t.Name, err))...)
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, verifyCompacted(ctx, admin, compacted)...)...)
+}
+
+func (t Topic) settings() string {
+	s := fmt.Sprintf("%d partitions", t.Partitions)
+	if t.Partitions == 1 {
+		s = "1 partition"
+	}
+	if t.Compact {
+		s += " and cleanup.policy=compact"
+	}
+	return s
+}
+
+// verifyCompacted says nothing of topics whose settings cannot be read: that takes a right of its own.
+func verifyCompacted(ctx context.Context, admin *kadm.Client, names []string) (errs []error) {
+	if len(names) == 0 {
+		return nil
+	}
+	described, err := admin.DescribeTopicConfigs(ctx, names...)
+	if err != nil {
+		return nil
+	}
+	for _, topic := range described {
+		for _, c := range topic.Configs {
+			if topic.Err == nil && c.Key == "cleanup.policy" && !strings.Contains(c.MaybeValue(), "compact") {
+				errs = append(errs, fmt.Errorf("topic %s: cleanup.policy is %q, so that what it holds is gone after its retention; run kafka-configs.sh "+
+					"--alter --entity-type topics --entity-name %s --add-config cleanup.policy=compact", topic.Name, c.MaybeValue(), topic.Name))
+			}
+		}
+	}
+	return errs
 }
 
 // EnsureUntilDone tries Ensure again, with growing pauses, until it succeeds or ctx ends: a service stays up while its broker
