@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -50,6 +51,9 @@ type Config struct {
 	// WritesWithin bounds the time that the writes of one look may take, so that an API server that does not answer them keeps no
 	// policy that has changed from being applied. Default 10s.
 	WritesWithin time.Duration
+	// ListsWithin is the time after which the kinds are named that the cluster has not listed since the start, again and again.
+	// Default 10s.
+	ListsWithin time.Duration
 	// SizesEvery is the time between two looks at what pods use, for policies with a vertical mode; at most one pod of a
 	// policy is resized at each. Default 30s.
 	SizesEvery time.Duration
@@ -57,7 +61,7 @@ type Config struct {
 
 // DefaultConfig holds the defaults; Clients, Store, Apply and Logger are still to be set.
 func DefaultConfig() Config {
-	return Config{Interval: 2 * time.Second, NewsEvery: 5 * time.Second, NumbersEvery: time.Minute, WritesPerSecond: 20, WritesWithin: 10 * time.Second, SizesEvery: 30 * time.Second}
+	return Config{Interval: 2 * time.Second, NewsEvery: 5 * time.Second, NumbersEvery: time.Minute, WritesPerSecond: 20, WritesWithin: 10 * time.Second, ListsWithin: 10 * time.Second, SizesEvery: 30 * time.Second}
 }
 
 // Controller follows ScalePolicies and what they scale, and shows what was decided.
@@ -145,8 +149,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	c.dynamic.Start(ctx.Done())
 	defer c.factory.Shutdown()
 	defer c.dynamic.Shutdown()
-	c.factory.WaitForCacheSync(ctx.Done())
-	c.dynamic.WaitForCacheSync(ctx.Done())
+	c.waitForLists(ctx)
 	c.askVersion()
 	sized := make(chan struct{})
 	go func() { defer close(sized); c.sizer.run(ctx) }()
@@ -161,6 +164,33 @@ func (c *Controller) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// waitForLists returns when every kind has been listed once, and names meanwhile those that have not: until then no policy is run.
+func (c *Controller) waitForLists(ctx context.Context) {
+	for ctx.Err() == nil {
+		within, cancel := context.WithTimeout(ctx, c.cfg.ListsWithin)
+		var missing []string
+		for kind, ok := range c.factory.WaitForCacheSync(within.Done()) {
+			if !ok {
+				missing = append(missing, kind.Elem().Name())
+			}
+		}
+		for resource, ok := range c.dynamic.WaitForCacheSync(within.Done()) {
+			if !ok {
+				missing = append(missing, resource.GroupResource().String())
+			}
+		}
+		cancel()
+		if len(missing) == 0 {
+			return
+		}
+		if ctx.Err() == nil {
+			slices.Sort(missing)
+			c.cfg.Logger.Warn("no policy is run until the cluster has listed these; where a right is missing, grant list and watch as manifests/base/daemon/rbac.yaml does, "+
+				"and where the kind is, apply manifests/crd", "missing", missing)
+		}
+	}
 }
 
 func (c *Controller) askVersion() {

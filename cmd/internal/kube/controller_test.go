@@ -16,6 +16,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -321,6 +322,51 @@ func TestWritesThatHangHoldUpNothingElse(t *testing.T) {
 
 // TestAReplicaThatKnowsNothingYetWritesNothing: one that has just begun, or that is cut off from Kafka, knows no answer that another shows
 // in the status. It says so where that one has gone quiet.
+// A right that is missing keeps everything waiting, so that the log has to say what for.
+func TestKindsThatAreNotListedAreNamed(t *testing.T) {
+	kubernetes := fake.NewClientset()
+	kubernetes.PrependReactor("list", "nodes", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return true, nil, apierrors.NewForbidden(corev1.Resource("nodes"), "", errors.New("no right"))
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	told := &firstWrite{done: cancel}
+	cfg := DefaultConfig()
+	cfg.ListsWithin = time.Millisecond
+	cfg.Logger = slog.New(slog.NewTextHandler(told, nil))
+	cfg.Store = readmodel.NewStore(time.Now)
+	cfg.Clients = Clients{Kubernetes: kubernetes, Dynamic: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(),
+		map[schema.GroupVersionResource]string{v1alpha1.Resource(): "ScalePolicyList"})}
+	cfg.Apply = func(context.Context, []*v1alpha1.ScalePolicy) map[string]error {
+		t.Error("policies were applied without knowing the nodes")
+		return nil
+	}
+	c, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(told.text, "Node") || !strings.Contains(told.text, "grant list and watch") {
+		t.Errorf("told %q, which does not name nodes or what to do", told.text)
+	}
+}
+
+// firstWrite keeps the first text that is written, and calls done then.
+type firstWrite struct {
+	text string
+	done func()
+}
+
+func (w *firstWrite) Write(b []byte) (int, error) {
+	if w.text == "" {
+		w.text = string(b)
+		w.done()
+	}
+	return len(b), nil
+}
+
 func TestAReplicaThatKnowsNothingYetWritesNothing(t *testing.T) {
 	r := newRig(t, nil, policyObject(t, "a", time.Hour, goodSpec))
 	owned := true
