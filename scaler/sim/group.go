@@ -314,6 +314,24 @@ func (g *group) step(dt float64) {
 	}
 }
 
+// end counts those that still wait and have waited longer than the objective: whatever becomes of them, they are late. Of the others
+// nobody knows.
+func (g *group) end() {
+	if g.clear || !g.counting {
+		return
+	}
+	due := g.trace.Arrived(g.now - g.objective)
+	for i := range g.classes {
+		c := &g.classes[i]
+		if records := c.weight * (due - c.progress); records > 0 {
+			g.total += records
+			g.late += records
+			at, _ := g.trace.arrivalTime((c.progress+due)/2, c.hint)
+			g.waits.add(g.now-at, records)
+		}
+	}
+}
+
 // lag returns the backlog in records and the age of the oldest waiting record, and fills in the backlog per partition.
 func (g *group) lag(partitions []float64) (records, age float64) {
 	if g.clear {

@@ -10,7 +10,7 @@ import (
 // helped. Costs are in units of the lower bound, as Result.Cost.
 type Oracle struct {
 	// Lower rounds every backlog down, and is no less than 1: no rule that ends empty can do with less under this model. Upper
-	// rounds up: a plan that exists.
+	// rounds up: a plan that exists. What a plan leaves waiting at the end is paid for as well.
 	Lower, Upper float64
 }
 
@@ -33,7 +33,9 @@ func ClairvoyantCost(s Scenario) (Oracle, error) {
 	if err := s.Validate(); err != nil {
 		return Oracle{}, err
 	}
-	return Oracle{Lower: max(s.clairvoyant(math.Floor), 1), Upper: s.clairvoyant(math.Ceil)}, nil
+	lower := max(s.clairvoyant(math.Floor), 1)
+	// Where some come late whatever is done, the fewest late may cost a little less by the other rounding.
+	return Oracle{Lower: lower, Upper: max(s.clairvoyant(math.Ceil), lower)}, nil
 }
 
 func (s *Scenario) clairvoyant(round func(float64) float64) float64 {
@@ -66,6 +68,12 @@ func (s *Scenario) clairvoyant(round func(float64) float64) float64 {
 	nextTotal, nextCost := make([]float64, size), make([]float64, size)
 	// What follows a tick with count j and a backlog depends on the count before only in whether it changed.
 	kept, changed := make([]after, size), make([]after, size)
+	// What is left at the end, or is more than the grid knows, is served for the least that it takes, and not for nothing.
+	perRecord := 1 / (s.Capacity * s.Tick)
+	for i := range size {
+		cost[i] = float64(i%oracleGrid) * unit * perRecord
+	}
+	copy(total, cost)
 	for t := last; t > first; t-- {
 		arrivals := s.Trace.Arrived(float64(t)*s.Tick) - s.Trace.Arrived(float64(t-1)*s.Tick)
 		for j := range k {
@@ -77,7 +85,8 @@ func (s *Scenario) clairvoyant(round func(float64) float64) float64 {
 					left := max(0, float64(q)*unit+arrivals-to.served)
 					late := max(0, left-capacity[j]*s.Objective/s.Tick)
 					at := j*oracleGrid + int(min(round(left/unit), oracleGrid-1))
-					to.after[j*oracleGrid+q] = after{late*latePrice + total[at], cost[at], left == 0}
+					beyond := max(0, left-highest) * perRecord
+					to.after[j*oracleGrid+q] = after{late*latePrice + beyond + total[at], beyond + cost[at], left == 0}
 				}
 			}
 		}

@@ -100,7 +100,8 @@ type Result struct {
 	// Price is what they cost, at the pools' prices, and Reclaimed how many lost their nodes.
 	Price     float64
 	Reclaimed int
-	// LateRatio is the share of records that waited longer than the objective.
+	// LateRatio is the share of records that waited longer than the objective, of those that were served and of those that still wait and
+	// are late already, which are Records together.
 	LateRatio float64
 	Records   float64
 	WaitP50   float64
@@ -421,6 +422,7 @@ func (r *runner) run(policy Policy) Result {
 		r.scale()
 	}
 	result.Elasticity.divide(demandTicks)
+	g.end()
 	end := float64(ticks) * s.Tick
 	from := math.Ceil(s.CountFrom/s.Tick) * s.Tick
 	result.ReplicaSeconds, result.Price, result.Reclaimed = r.paid, r.spent, r.reclaimed

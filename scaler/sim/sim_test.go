@@ -68,6 +68,19 @@ func TestOverloadWaitsGrowLinearly(t *testing.T) {
 	}
 }
 
+// TestWhatWaitsAtTheEndIsLate: a rule that serves nothing keeps no promise. Of the records of the last 30 s nobody knows.
+func TestWhatWaitsAtTheEndIsLate(t *testing.T) {
+	s := DefaultScenario(constant(t, 800, 1))
+	s.Min, s.Initial = 0, 0
+	r := run(t, s, Fixed(0))
+	if want := 800.0 * (3600 - 30); r.LateRatio != 1 || !near(r.Records, want, 1e-6) {
+		t.Errorf("late: got %v of %v records, want all of %v", r.LateRatio, r.Records, want)
+	}
+	if r.WaitP50 < 1700 || r.WaitP50 > 2200 {
+		t.Errorf("median wait: got %v s, want about 1815, that of those that came halfway", r.WaitP50)
+	}
+}
+
 func TestSlowestConsumerSetsThePace(t *testing.T) {
 	// With 48 partitions 20 consumers do the work of 16: 17 replicas' worth of arrivals never catches up.
 	trace := constant(t, 1700, 1)
@@ -218,6 +231,21 @@ func TestClairvoyantBounds(t *testing.T) {
 		}
 		if !near(o.Lower, 1, 0.02) || !near(o.Upper, 1, 0.05) {
 			t.Errorf("constant rate, %d partitions: got %+v, want 1 and 1", partitions, o)
+		}
+	}
+	// What comes last, or is more than all replicas can do in time, has to be served too: nobody pays less than for that.
+	for _, minute := range []int{59, 100, 119} {
+		rates := make([]float64, 120)
+		for i := range rates {
+			rates[i] = 1
+		}
+		rates[minute] = 1000
+		trace, err := NewTrace("burst", 60, rates)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if o, err := ClairvoyantCost(DefaultScenario(trace)); err != nil || !(1 <= o.Lower && o.Lower <= o.Upper) {
+			t.Errorf("a burst in minute %d: got %+v (%v), want 1 or more, the upper no less than the lower", minute, o, err)
 		}
 	}
 	// On a wave it lies between the bound and what the same rule pays that knows the future, if that is punctual too.
