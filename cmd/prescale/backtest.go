@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -60,7 +61,8 @@ moves a day. --html writes one self-contained page.
 
 Every what-if is a flag: a longer --lead-time, more --partitions, another --objective or --price.
 With --policy the file's schedules and events hold too; a history without dates then begins on a
-Monday at 0:00 UTC. Progress is shown on standard error.`,
+Monday at 0:00 UTC. A policy that only observes or is paused is tried as if it were active, and
+pools as one. Progress is shown on standard error.`,
 		Example: `  prescale backtest --input arrivals.csv --capacity 500 --lead-time 90s --html report.html
   prescale backtest --prometheus http://localhost:9090 --start 2026-01-01T00:00:00Z --step 1m \
     --end 2026-01-15T00:00:00Z --query 'sum(rate(kafka_topic_records_in_total[1m]))'
@@ -155,6 +157,9 @@ func (f *backtestFlags) run(ctx context.Context, stdout, stderr io.Writer, chang
 	s, config, err := f.scenario(trace, h.start(), changed)
 	if err != nil {
 		return command.Input(err)
+	}
+	if n := len(f.stated.Spec.Pools); n > 0 {
+		fmt.Fprintf(stderr, "%s: pools: all replicas are simulated alike, as --capacity and --lead-time say, and not as of %d pools\n", f.policy, n)
 	}
 	bar := &progressBar{out: stderr, quiet: f.quiet}
 	result, err := f.tryAll(ctx, s, config, bar)
@@ -251,10 +256,14 @@ func (f *backtestFlags) history(ctx context.Context) (*arrivals, error) {
 	return h, command.Input(err)
 }
 
-// trace turns a history into arrivals; a gap keeps the rate before it, since nobody knows better.
+// trace turns a history into arrivals; a gap keeps the rate before it, and one that the history begins with has the first that is known,
+// since nobody knows better.
 func (h *arrivals) trace() (*sim.Trace, int, error) {
 	rates := h.rates()
 	gaps, last := 0, 0.0
+	if i := slices.IndexFunc(rates, func(r float64) bool { return !math.IsNaN(r) }); i >= 0 {
+		last = rates[i]
+	}
 	for i, r := range rates {
 		if math.IsNaN(r) {
 			gaps++
@@ -279,6 +288,9 @@ func (f *backtestFlags) scenario(trace *sim.Trace, begin time.Time, changed func
 		}
 		f.stated, config = *p, c
 		config.Work = "" // what the history counts is the one unit that there is
+		// The rule is tried at work, though it may only observe today, and on replicas that are all alike: of a split over pools one
+		// target would get the sum, which says nothing where one does as much as ten.
+		config.Observe, config.Paused, config.Pools = false, false, nil
 	}
 	use := func(flag string) bool { return !fromPolicy || changed(flag) }
 	if use("objective") {
@@ -477,8 +489,9 @@ func (r *backtestResult) print(w io.Writer, priced bool) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "cost is in multiples of arrivals ÷ capacity, the least any rule can pay; a clairvoyant who knows the partitions pays %.3f to %.3f\n", r.OracleLower, r.OracleUpper)
-	fmt.Fprintln(w, "prescale learns the capacity and the lead time; the other rules are told the capacity")
+	fmt.Fprintf(w, "cost is in multiples of arrivals ÷ capacity, or of --min where that is more, and below 1 leaves records waiting at the end; a clairvoyant who knows the partitions pays %.3f to %.3f\n", r.OracleLower, r.OracleUpper)
+	fmt.Fprintln(w, "prescale learns the capacity and the lead time, and its setting is the share that may be late; the other rules are told the capacity, and theirs is the utilisation or the lag that they aim at")
+	fmt.Fprintf(w, "counting begins after the first %.1f hours, which warm the rules up\n", r.WarmHours())
 	_, err := fmt.Fprintln(w, r.Promised())
 	return err
 }

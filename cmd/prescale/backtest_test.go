@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +68,52 @@ func TestBacktestTableAndReport(t *testing.T) {
 		if bytes.Contains(page, []byte(bad)) {
 			t.Errorf("the report has %q: it must be self-contained", bad)
 		}
+	}
+}
+
+// What a policy lets the rule do today is no part of what is tried: one that observes keeps whatever count there is, and the counts of
+// pools are of unequal replicas.
+func TestBacktestTriesAPolicyAtWork(t *testing.T) {
+	var b strings.Builder
+	for i := range 120 {
+		fmt.Fprintf(&b, "%d,%d\n", 60*i, 6000*(1+i/60))
+	}
+	input := writeFile(t, "step.csv", b.String())
+	tried := func(more string) (rows []backtestRow, errs string) {
+		t.Helper()
+		c := newBacktestCommand()
+		var out, told bytes.Buffer
+		c.SetArgs([]string{"--input", input, "--policy", writeFile(t, "orders.yaml", testPolicy+more), "--capacity", "25", "-o", "json", "--quiet"})
+		c.SetOut(&out)
+		c.SetErr(&told)
+		if err := c.Execute(); err != nil {
+			t.Fatal(err)
+		}
+		var result backtestResult
+		if err := json.Unmarshal(out.Bytes(), &result); err != nil {
+			t.Fatal(err)
+		}
+		return result.Rows, told.String()
+	}
+	want, _ := tried("")
+	for _, more := range []string{"mode: Observe\n", "paused: true\n", "pools: [{name: gpu, max: 4, speed: 10}, {name: cpu, max: 20}]\n"} {
+		got, errs := tried(more)
+		if !slices.EqualFunc(got, want, func(a, b backtestRow) bool { return fmt.Sprint(a) == fmt.Sprint(b) }) {
+			t.Errorf("%s: got %v, want what the policy does without, %v", more, got[0], want[0])
+		}
+		if told := strings.Contains(errs, "pools:"); told != strings.Contains(more, "pools") {
+			t.Errorf("%s: said %q", more, errs)
+		}
+	}
+}
+
+// A history may begin with steps that are missing. Were they taken for none that arrive, the first that is known would be a jump.
+func TestBacktestBeginsWithWhatIsKnown(t *testing.T) {
+	missing := math.NaN()
+	h := &arrivals{name: "x", step: 2, counts: []float64{missing, missing, 10, missing, 20, missing}}
+	trace, gaps, err := h.trace()
+	if want := []float64{5, 5, 5, 5, 10, 10}; err != nil || gaps != 4 || !slices.Equal(trace.Rates, want) {
+		t.Errorf("got %v with %d gaps (%v), want %v with 4", trace.Rates, gaps, err, want)
 	}
 }
 
