@@ -144,12 +144,21 @@ func (p *Processor) Process(records []*kgo.Record) (stage.Output, error) {
 	return out, nil
 }
 
+// mostBytes is how large a prediction may be as it is written here: 1e9 becomes 1e+09, and < in a name \u003c, so that one which fits a
+// record need not fit another, and one that no broker takes would stop all behind it. Clients and brokers take 1,000,012 bytes by default;
+// an outcome has 2,000 at most.
+const mostBytes = 950_000
+
 func (p *Processor) prediction(r *kgo.Record, out *stage.Output) error {
 	prediction, err := event.DecodePrediction(r.Value)
 	if err != nil {
 		return err
 	}
 	prediction.PredictedAt = notAfter(prediction.PredictedAt, r)
+	value := prediction.Append(nil)
+	if len(value) > mostBytes {
+		return fmt.Errorf("prediction: %d bytes once its numbers are written out, more than the %d that fit a record beside an outcome", len(value), mostBytes)
+	}
 	p.see(prediction.PredictedAt)
 	if held, ok := p.outcomes.held[prediction.ID]; ok {
 		outcome, err := event.DecodeOutcome(held.value)
@@ -160,7 +169,7 @@ func (p *Processor) prediction(r *kgo.Record, out *stage.Output) error {
 		p.match(prediction, outcome, out)
 		return nil
 	}
-	p.predictions.hold(prediction.ID, item{value: prediction.Append(nil), at: prediction.PredictedAt}, out.State)
+	p.predictions.hold(prediction.ID, item{value: value, at: prediction.PredictedAt}, out.State)
 	return nil
 }
 

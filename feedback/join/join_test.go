@@ -191,6 +191,17 @@ func TestWhatIsHeldIsNoLargerThanWhatItSays(t *testing.T) {
 	}
 }
 
+// TestAPredictionThatGrowsIsPassedOver: one that fits a record, but would not as it is written here, stops nothing.
+func TestAPredictionThatGrowsIsPassedOver(t *testing.T) {
+	j := newJoiner(t, DefaultConfig())
+	grows := predictionAt("a", 0)
+	grows.Value = []byte(strings.Replace(string(grows.Value), `"features":[`, `"features":[`+strings.Repeat("1e9,", 240_000), 1))
+	got := j.process(outcomeAt("a", 0), grows, predictionAt("b", 1), outcomeAt("b", 1))
+	if !reflect.DeepEqual(got, []string{"b"}) || j.p.Counts().Undecodable != 1 || len(grows.Value) > 1_000_000 {
+		t.Errorf("matched %v, counts %+v, of a record of %d bytes", got, j.p.Counts(), len(grows.Value))
+	}
+}
+
 func TestRecordsThatCannotBeReadArePassedOver(t *testing.T) {
 	j := newJoiner(t, DefaultConfig())
 	bad := predictionAt("a", 0)
