@@ -135,9 +135,8 @@ func (p *Processor) Process(records []*kgo.Record) (stage.Output, error) {
 		}
 	}
 	p.bound(records)
-	limit := p.watermark.Add(-p.config.MaxAge)
-	p.counts.Expired += p.predictions.expire(limit, p.config.MaxHeld, out.State)
-	p.counts.Unknown += p.outcomes.expire(limit, p.config.MaxHeld, out.State)
+	p.counts.Expired += p.predictions.expire(p.watermark, p.config, out.State)
+	p.counts.Unknown += p.outcomes.expire(p.watermark, p.config, out.State)
 	if !p.watermark.IsZero() {
 		out.State[watermarkKey] = strconv.AppendInt(nil, p.watermark.UnixMilli(), 10)
 	}
@@ -262,14 +261,16 @@ func (s *side) remove(id string, state map[string][]byte) {
 	state[s.prefix+id] = nil
 }
 
-// expire removes what is older than limit and the oldest of what is too much. Events come nearly in order of time; one that
-// is out of order leaves with those around it.
-func (s *side) expire(limit time.Time, most int, state map[string][]byte) (removed int64) {
+// expire removes what is older than MaxAge and the oldest of what is too much. Events come nearly in order of time; one that
+// is out of order leaves with those around it, and one that is ahead of the watermark by as much, of a clock that was wrong, at once:
+// all behind it would wait for its time.
+func (s *side) expire(watermark time.Time, c Config, state map[string][]byte) (removed int64) {
+	oldest, newest := watermark.Add(-c.MaxAge), watermark.Add(c.MaxAge)
 	for len(s.queue) > 0 {
 		head := s.queue[0]
 		it, ok := s.held[head.id]
 		if ok && it.at.Equal(head.at) {
-			if !head.at.Before(limit) && len(s.held) <= most {
+			if !head.at.Before(oldest) && !head.at.After(newest) && len(s.held) <= c.MaxHeld {
 				break
 			}
 			s.remove(head.id, state)

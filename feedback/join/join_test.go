@@ -173,6 +173,23 @@ func TestAWatermarkOfAWrongClockIsLeft(t *testing.T) {
 	}
 }
 
+// TestWhatAWrongClockHoldsDoesNotKeepTheOthers: an outcome of years ahead that nobody predicted is given up once the watermark is turned
+// back, and those behind it are in their time.
+func TestWhatAWrongClockHoldsDoesNotKeepTheOthers(t *testing.T) {
+	c := DefaultConfig()
+	c.MaxAge = time.Minute
+	j := newJoiner(t, c)
+	const years = 200 * 365 * 24 * time.Hour
+	j.process(writtenAt(outcomeAt("wrong", years), years))
+	for i := range 10 {
+		at := time.Duration(i) * time.Minute
+		j.process(writtenAt(outcomeAt(fmt.Sprint(i), at), at))
+	}
+	if got := j.p.Counts(); got.Outcomes > 2 || got.Unknown < 9 {
+		t.Errorf("after ten minutes: %+v, want those of the last one", got)
+	}
+}
+
 // TestWhatIsHeldIsNoLargerThanWhatItSays: an outcome as large as a record may be, of which all but a little is said in fields that
 // nobody reads, is held in a record of the state that is not larger still, which no broker would take.
 func TestWhatIsHeldIsNoLargerThanWhatItSays(t *testing.T) {
