@@ -150,17 +150,24 @@ func (l *Learner) startWeights() *model.Weights {
 		return w.Clone()
 	}
 	w = model.NewWeights(l.config.Architecture, rand.New(rand.NewPCG(l.config.Seed, uint64(l.Examples))))
-	n := float64(l.kept())
+	first, n := l.Examples-l.kept(), float64(l.kept())
+	if n < 2 {
+		return w
+	}
 	for i := range w.Mean {
 		var sum, squares float64
-		for k := l.Examples - int64(n); k < l.Examples; k++ {
-			v := float64(l.at(k).features[i])
-			sum += v
-			squares += v * v
+		for k := first; k < l.Examples; k++ {
+			sum += float64(l.at(k).features[i])
 		}
 		mean := sum / n
-		if deviation := math.Sqrt(max(0, squares/n-mean*mean)); n > 1 && deviation > 0 {
-			w.Mean[i], w.Scale[i] = float32(mean), float32(1/deviation)
+		for k := first; k < l.Examples; k++ {
+			d := float64(l.at(k).features[i]) - mean
+			squares += d * d
+		}
+		w.Mean[i] = float32(mean)
+		// What is less than a float32 of that size can tell is no variation: a feature that has been constant so far would be blown up.
+		if deviation := math.Sqrt(squares / n); deviation > max(math.Abs(mean)/(1<<24), 1/math.MaxFloat32) {
+			w.Scale[i] = float32(1 / deviation)
 		}
 	}
 	return w

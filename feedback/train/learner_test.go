@@ -272,6 +272,27 @@ func TestAnExistingChampionIsAdopted(t *testing.T) {
 	}
 }
 
+// TestAFeatureThatHardlyVariesIsNotBlownUp: one that has been the same so far, or that varies by less than a scale can tell, leaves the
+// others to be learned from.
+func TestAFeatureThatHardlyVariesIsNotBlownUp(t *testing.T) {
+	for name, third := range map[string]func(*rand.Rand) float32{
+		"constant":  func(*rand.Rand) float32 { return 0.1 },
+		"denormal":  func(r *rand.Rand) float32 { return float32(r.Float64() * 1e-40) },
+		"last bits": func(*rand.Rand) float32 { return 1.7e9 },
+	} {
+		w := newWorld(t, config(), 0.1)
+		rng := rand.New(rand.NewPCG(1, 1))
+		w.feed(1500, func() stream.Example {
+			e := w.sea.Next(7)
+			e.Features[2] = third(rng)
+			return e
+		})
+		if got := w.learner.champion.weights; w.version < 2 || got.Scale[2] != 1 {
+			t.Errorf("%s: version %d with scales %v", name, w.version, got.Scale)
+		}
+	}
+}
+
 func TestValidateTellsEveryFault(t *testing.T) {
 	err := Config{Alpha: 2, RegimeTolerance: -1}.Validate()
 	for _, want := range []string{"registry: topic", "inputs", "batch", "stepsPerBatch", "learningRate", "alpha: 2", "lossScaleNats", "regimeTolerance", "keepVersions"} {
