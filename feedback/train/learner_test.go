@@ -293,6 +293,24 @@ func TestAFeatureThatHardlyVariesIsNotBlownUp(t *testing.T) {
 	}
 }
 
+// TestAPastRegimeFitsARecord, however many features its examples have.
+func TestAPastRegimeFitsARecord(t *testing.T) {
+	c := config()
+	c.Architecture = model.Architecture{Inputs: 12_000, Classes: 2}
+	l, err := New(c, Existing{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.out = stage.Output{State: map[string][]byte{}}
+	for range 300 {
+		l.remember(row{features: make([]float32, c.Architecture.Inputs)})
+	}
+	l.freezeRegime(300)
+	if size := len(l.out.State[regimeKey(0)]); size > recordBytes || size < recordBytes/2 {
+		t.Errorf("%d bytes of %d examples", size, len(l.regimes[0].rows))
+	}
+}
+
 func TestValidateTellsEveryFault(t *testing.T) {
 	err := Config{Alpha: 2, RegimeTolerance: -1}.Validate()
 	for _, want := range []string{"registry: topic", "inputs", "batch", "stepsPerBatch", "learningRate", "alpha: 2", "lossScaleNats", "regimeTolerance", "keepVersions"} {
@@ -302,6 +320,16 @@ func TestValidateTellsEveryFault(t *testing.T) {
 	}
 	if err := config().Validate(); err != nil {
 		t.Error(err)
+	}
+	large := config()
+	large.Architecture.Hidden = []int{256, 256}
+	w := model.NewWeights(large.Architecture, rand.New(rand.NewPCG(1, 1)))
+	if trainer, err := model.NewTrainer(w, 1, 1); err != nil || len(trainer.State())-model.StateBytes(large.Architecture) > 5000 {
+		t.Errorf("a state is not as large as it is said to be, but for its header: %v", err)
+	}
+	large.Architecture.Hidden = []int{512, 512}
+	if err := large.Validate(); err == nil || !strings.Contains(err.Error(), "take fewer or narrower layers") {
+		t.Errorf("an architecture whose state fits no record: %v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/prescale/prescale/feedback/score"
@@ -20,7 +21,7 @@ const (
 // freezeRegime keeps a sample, evenly spread, of the examples before the change.
 func (l *Learner) freezeRegime(changed int64) {
 	oldest := max(l.Since, l.Examples-min(l.Examples, int64(len(l.recent))))
-	n := min(changed-oldest, regimeRows)
+	n := min(changed-oldest, regimeRows, recordBytes/int64(4*l.config.Architecture.Inputs+binary.MaxVarintLen32)) // one record holds it
 	if n <= 0 {
 		return
 	}

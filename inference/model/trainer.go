@@ -147,6 +147,9 @@ func (t *Trainer) State() []byte {
 	return s.encode()
 }
 
+// StateBytes is how large a State of the architecture is but for its header, which takes some kilobytes at most.
+func StateBytes(a Architecture) int { return 4 * (3*a.elements() - 4*a.Inputs) }
+
 // StateVersion is written into every trainer state. Raise it when State changes what it writes.
 const StateVersion = 1
 
