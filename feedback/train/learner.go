@@ -54,10 +54,11 @@ type Learner struct {
 
 // tally is everything about a Learner that is small.
 type tally struct {
-	V           int   `json:"v"`
-	LastVersion int64 `json:"lastVersion"`
-	Champion    int64 `json:"champion"`
-	Previous    int64 `json:"previous"` // version that comes back if the champion proves worse, 0 for none
+	V           int    `json:"v"`
+	Model       string `json:"model"` // name in the registry; states of before it was written have none, and are taken for the configured one's
+	LastVersion int64  `json:"lastVersion"`
+	Champion    int64  `json:"champion"`
+	Previous    int64  `json:"previous"` // version that comes back if the champion proves worse, 0 for none
 
 	Examples  int64 `json:"examples"`  // kept so far; the next gets this index
 	Refused   int64 `json:"refused"`   // could not be used
@@ -97,7 +98,7 @@ func New(c Config, existing Existing, logger *slog.Logger) (*Learner, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.tally = tally{V: StateVersion, Served: score.New(score.Fading), OfChampion: score.New(score.Fading), For: evidence, Against: evidence,
+	l.tally = tally{V: StateVersion, Model: c.Registry.Name, Served: score.New(score.Fading), OfChampion: score.New(score.Fading), For: evidence, Against: evidence,
 		Adwin: drift.NewADWIN(), PageHinkley: drift.NewPageHinkley()}
 	return l, nil
 }
@@ -114,6 +115,9 @@ func (l *Learner) Start() (stage.Output, error) {
 		l.champion = newContender(e.Version, e.Model.Weights)
 		l.Champion = e.Version
 		l.LastVersion = max(l.LastVersion, e.Version)
+		if err := l.fits(); err != nil {
+			return stage.Output{}, err
+		}
 	} else {
 		rng := rand.New(rand.NewPCG(l.config.Seed, 0))
 		l.publish(model.NewWeights(l.config.Architecture, rng), registry.Lineage{Description: "untrained"}, time.UnixMilli(0), "first version")

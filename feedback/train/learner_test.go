@@ -272,6 +272,40 @@ func TestAnExistingChampionIsAdopted(t *testing.T) {
 	}
 }
 
+// TestTheArchitectureCanBeChanged: with other layers a new challenger is made from the examples there are, and examples of other features
+// or classes are another model's.
+func TestTheArchitectureCanBeChanged(t *testing.T) {
+	w := newWorld(t, config(), 0.1)
+	w.feed(2000, w.concept(7))
+	version := w.version
+	wider := config()
+	wider.Architecture.Hidden = []int{24}
+	w.learner = w.fresh(wider)
+	w.take(w.learner.Start())
+	if got := w.learner.challenger.weights; !got.Architecture.Equal(wider.Architecture) || w.learner.For.Count != 0 || got.Mean[0] == 0 {
+		t.Errorf("challenger %s with means %v after a bet on %d examples", got.Architecture, got.Mean, w.learner.For.Count)
+	}
+	w.feed(2000, w.concept(9.5))
+	if got := w.learner.champion.weights.Architecture; w.version == version || !got.Equal(wider.Architecture) {
+		t.Errorf("version %d is %s", w.version, got)
+	}
+	for want, change := range map[string]func(*Config){
+		"begin and end with its 3 features and 2 classes": func(c *Config) { c.Architecture.Inputs = 4 },
+		"the champion, version":                           func(c *Config) { c.Architecture.Classes = 3 },
+		"state is of model default, not other":            func(c *Config) { c.Registry.Name = "other" },
+	} {
+		other := config()
+		change(&other)
+		l, err := New(other, Existing{}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Restore(w.state); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}
+
 // TestAFeatureThatHardlyVariesIsNotBlownUp: one that has been the same so far, or that varies by less than a scale can tell, leaves the
 // others to be learned from.
 func TestAFeatureThatHardlyVariesIsNotBlownUp(t *testing.T) {

@@ -62,18 +62,35 @@ func (l *Learner) Restore(state map[string][]byte) error {
 		return fmt.Errorf("train: state: %w", err)
 	}
 	l.For.Alpha, l.For.Scale, l.Against.Alpha, l.Against.Scale = alpha, scale, alpha, scale // as configured now
+	if l.Model != l.config.Registry.Name {
+		return fmt.Errorf("train: state is of model %s, not %s: give each model groups and topics of its own, the registry's aside", l.Model, l.config.Registry.Name)
+	}
 	w, _, err := model.Decode("state/champion", state[championKey])
 	if err != nil {
 		return err
 	}
 	l.champion = newContender(l.Champion, w)
+	if err := l.fits(); err != nil {
+		return err
+	}
 	if file, ok := state[previousKey]; ok {
 		if w, _, err = model.Decode("state/previous", file); err != nil {
 			return err
 		}
 		l.previous = newContender(l.Previous, w)
 	}
+	if err := l.restoreRows(state); err != nil {
+		return err
+	}
 	if trainer, ok := state[challengerKey]; ok {
+		a, err := model.StateArchitecture("state/challenger", trainer)
+		if err != nil {
+			return err
+		}
+		if !a.Equal(l.config.Architecture) { // configured anew: the bet was on another challenger
+			l.For.Reset()
+			return l.challenge(l.startWeights())
+		}
 		// The trainer's own state carries every weight, so what it starts from does not matter.
 		if err := l.challenge(model.NewWeights(l.config.Architecture, rand.New(rand.NewPCG(l.config.Seed, 0)))); err != nil {
 			return err
@@ -83,7 +100,17 @@ func (l *Learner) Restore(state map[string][]byte) error {
 		}
 		l.challenger = newContender(0, l.trainer.Snapshot())
 	}
-	return l.restoreRows(state)
+	return nil
+}
+
+// fits refuses an architecture that could never take the champion's place: examples are of its features and classes.
+func (l *Learner) fits() error {
+	of, want := l.champion.weights.Architecture, l.config.Architecture
+	if of.Inputs == want.Inputs && of.Classes == want.Classes {
+		return nil
+	}
+	return fmt.Errorf("train: architecture: %s, but the champion, version %d of model %s, is %s: begin and end with its %d features and %d classes, "+
+		"or train another model, with groups and topics of its own", want, l.Champion, l.config.Registry.Name, of, of.Inputs, of.Classes)
 }
 
 func (l *Learner) restoreRows(state map[string][]byte) error {

@@ -150,6 +150,19 @@ func (t *Trainer) State() []byte {
 // StateBytes is how large a State of the architecture is but for its header, which takes some kilobytes at most.
 func StateBytes(a Architecture) int { return 4 * (3*a.elements() - 4*a.Inputs) }
 
+// StateArchitecture returns the architecture of the trainer that a State is of.
+func StateArchitecture(name string, state []byte) (Architecture, error) {
+	s, err := decodeTensors(name, state)
+	if err != nil {
+		return Architecture{}, err
+	}
+	a, err := ParseArchitecture(s.metadata[metaArchitecture])
+	if err != nil {
+		return Architecture{}, &FormatError{Name: name, Offset: 8, Reason: err.Error()}
+	}
+	return a, nil
+}
+
 // StateVersion is written into every trainer state. Raise it when State changes what it writes.
 const StateVersion = 1
 
