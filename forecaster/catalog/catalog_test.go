@@ -347,3 +347,27 @@ func TestAJumpOfEveryMorningIsForecast(t *testing.T) {
 		}
 	}
 }
+
+// TestAJumpAfterALongNight: at 15 s a night has so many steps that of the day before nothing but the seasons knows; what is forecast was
+// bounded by less than half of the morning's load.
+func TestAJumpAfterALongNight(t *testing.T) {
+	const day = 5760
+	config := forecaster.Config{Step: 15 * time.Second, MaxSteps: 4, Quantiles: []float64{0.5, 0.95}}
+	m, err := catalog.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range 3*day + day/3 {
+		rate := 100.0
+		if hour := i % day * 24 / day; hour >= 8 && hour < 18 {
+			rate = 500
+		}
+		m.Observe(time.Unix(0, 0).Add(time.Duration(i)*config.Step), rate*(1+0.02*random.NormFloat64()))
+	}
+	var f forecaster.Forecast
+	m.Forecast(&f, config.MaxSteps)
+	if told := f.PerStep[2]; told < 450 || f.Max[1] > 600 {
+		t.Errorf("before the load goes from 100 to 500 for the fourth time: %.0f, the 0.95 quantile of the maximum %.0f; want 450 at least, 600 at most", told, f.Max[1])
+	}
+}

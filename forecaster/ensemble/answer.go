@@ -14,9 +14,8 @@ func (b *bank) quantiles(dst []float64, s *signal.Signal, t int) {
 		clear(dst)
 		return
 	}
-	limit := signal.Backward(3 * s.Peak())
 	for i := range dst {
-		dst[i] = min(limit, float64(b.told[(at*b.targets+t)*q+i]))
+		dst[i] = float64(b.told[(at*b.targets+t)*q+i])
 	}
 	slices.Sort(dst)
 }

@@ -151,7 +151,8 @@ func (b *bank) finish(s *signal.Signal) {
 	b.made[at] = true
 	b.begin(s)
 	b.scales[at], b.quicks[at] = float32(s.Scale()), float32(s.Quick())
-	ceiling := float32(1.3 * s.Peak())
+	peak := s.Peak()
+	ceiling, limit := float32(1.3*peak), float32(signal.Backward(3*peak))
 	for t := range b.targets {
 		p := b.points[(at*b.targets+t)*b.experts:][:b.experts]
 		for i, v := range p {
@@ -174,7 +175,7 @@ func (b *bank) finish(s *signal.Signal) {
 		out := b.told[(at*b.targets+t)*q:][:q]
 		for i := range b.levels {
 			mean := b.combine(t*q+i, b.weights(at, t, i, disputed))
-			out[i] = float32(b.adjusted(float64(mean), b.lacking(at, t, i), s.Scale()))
+			out[i] = min(limit, float32(b.adjusted(float64(mean), b.lacking(at, t, i), s.Scale())))
 			// The maximum over a window is no less than its first value and than that over a shorter one, of which more outcomes
 			// are known: after a sudden rise the longest window is the last to learn of it.
 			if t >= b.reach {

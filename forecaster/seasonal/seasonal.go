@@ -44,13 +44,9 @@ func (Week) Observe(*signal.Signal) {}
 
 // Points sets step k to the value of the same time a week ago, or of the same time in the latest week where that is still to come.
 func (Week) Points(s *signal.Signal, dst []float64) {
-	week := s.Week()
 	for k := range dst {
 		dst[k] = s.Now()
-		if week == 0 {
-			continue
-		}
-		if v := s.Past(week - 1 - k%week); !math.IsNaN(v) {
+		if v := s.WeekBefore(k + 1); !math.IsNaN(v) {
 			dst[k] = v
 		}
 	}

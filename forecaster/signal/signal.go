@@ -154,8 +154,28 @@ func (s *Signal) Scale() float64 { return s.scale }
 // Quick returns what Scale does, with a memory of ten steps rather than a thousand: the noise of now, never 0.
 func (s *Signal) Quick() float64 { return s.quick }
 
-// Peak returns a maximum that fades with a half-life of some thousand steps.
-func (s *Signal) Peak() float64 { return s.peak }
+// Peak returns a maximum that fades with a half-life of some thousand steps, and is no less than what the seasons say of the steps within
+// reach: a night may have more steps than that, and the morning after it is as high as the one before.
+func (s *Signal) Peak() float64 {
+	peak := s.peak
+	for k := 1; k <= s.reach; k++ {
+		for _, v := range [...]float64{s.Alike(k), s.WeekBefore(k), s.Turn(k)} {
+			if v > peak { // which NaN is not
+				peak = v
+			}
+		}
+	}
+	return peak
+}
+
+// WeekBefore returns the value one week before the step k ahead of now (k is at least 1), in the latest week where that is still to come,
+// or NaN where it is not known.
+func (s *Signal) WeekBefore(k int) float64 {
+	if s.week == 0 {
+		return math.NaN()
+	}
+	return s.Past(s.week - 1 - (k-1)%s.week)
+}
 
 // Push takes the next step: a value on the square-root scale, or NaN for a gap.
 func (s *Signal) Push(z float64) {
