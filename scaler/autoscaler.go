@@ -63,7 +63,8 @@ func (a *Autoscaler) Config() Config { return a.config }
 func (a *Autoscaler) Forecast() *forecaster.Forecast { return &a.forecast }
 
 // Tick takes one observation and decides at now. Observations must come in order; one whose time is not after the last
-// one's teaches nothing, and the decision says that it is stale if it is too old. The observation is not kept.
+// one's teaches nothing, and the decision has a verdict that says so where it is before that, and says that it is stale if it is too
+// old. The observation is not kept.
 func (a *Autoscaler) Tick(now time.Time, o series.Observation) Decision {
 	var d Decision
 	a.TickInto(&d, now, &o)

@@ -96,6 +96,9 @@ func (d decider) run(now time.Time) {
 		d.settle(current, ReasonStale)
 		return
 	}
+	if o.At.Before(s.At) {
+		d.verdict(VerdictStale) // the clock was set back, and nothing is learned until it is where it was
+	}
 	perReplica, ok := d.CapacityPerReplica.Get()
 	// A rate that was never seen is not a rate of nothing.
 	if !ok || s.Ticks < warmTicks || s.Arrivals.Count == 0 {
@@ -253,12 +256,12 @@ func (d decider) run(now time.Time) {
 			d.term("backlog", want, sc.backlog)
 		}
 	}
+	bound := VerdictMaxBound
+	if parts.Count > 0 && parts.Count <= highest {
+		bound = VerdictPartitionBound
+	}
 	if whole > 1.0001*highestWork(parts) {
-		if parts.Count > 0 && parts.Count <= highest {
-			d.verdict(VerdictPartitionBound)
-		} else {
-			d.verdict(VerdictMaxBound)
-		}
+		d.verdict(bound)
 	}
 	if s.Ineffective {
 		d.verdict(VerdictIneffective)
@@ -301,6 +304,12 @@ func (d decider) run(now time.Time) {
 	free := len(d.Verdicts) == verdicts && !config.Paused && !config.Observe
 	if times, lately := s.Promise.broken(config.ViolationRatio, d.At, time.Duration(lead*float64(time.Second))); free && lately && times > 10 && lead > config.ObjectiveLag.Seconds() {
 		d.verdict(VerdictLeadTimeTooLong)
+	}
+	// What is left of a demand that was more than all of them can do keeps records late for long after it: with more they would get rid of
+	// it within a lead time and the objective.
+	drains := whole + sc.backlog/(sc.perReplica*(float64(sc.leadSteps)+sc.delayTicks))
+	if late := o.LagSeconds.Or(0) > config.ObjectiveLag.Seconds(); late && ready >= parts.below(highest+1) && drains > 1.0001*highestWork(parts) {
+		d.verdict(bound)
 	}
 }
 

@@ -171,6 +171,36 @@ func TestALateRecordIsNotPutDownToWhatIsNotItsCause(t *testing.T) {
 	}
 }
 
+// TestWhatMaxHasLeftIsPutDownToIt: six replicas fall behind for twenty minutes under nine replicas' work and then have twenty
+// minutes' more to do, with three replicas' arriving. That they are all that is allowed is why records are late.
+func TestWhatMaxHasLeftIsPutDownToIt(t *testing.T) {
+	g := newFair(t, 12, 6)
+	g.a.config.MaxReplicas = 6
+	for range 40 {
+		g.tick(300)
+	}
+	for range 80 {
+		g.tick(900)
+	}
+	late := 0
+	for i := range 160 {
+		d := g.tick(300)
+		if i < 2*warmTicks {
+			continue // the forecast still expects more
+		}
+		behind, got := d.LagSeconds.Or(0), slices.Contains(d.Verdicts, VerdictMaxBound)
+		if behind > 90 {
+			late++
+		}
+		if want := behind > 90; got != want && (want || behind <= 30) { // what six get rid of in 90 s takes no more
+			t.Fatalf("%d ticks after the peak, %v s behind: MaxBound is %v", i, behind, got)
+		}
+	}
+	if late < 20 || g.ready != 6 {
+		t.Errorf("late in %d ticks with %d replicas, want a backlog that takes six long", late, g.ready)
+	}
+}
+
 // What a backlog told of the hottest partition has no say once the arrivals of each are observed.
 func TestTheHottestPartitionIsTheOneThatIsObserved(t *testing.T) {
 	p := partitions{Count: 2, ByLag: hotByLag{WorstRate: 0.9}}

@@ -49,12 +49,12 @@ type Verdict string
 
 // The verdicts.
 const (
-	// VerdictPartitionBound: the demand needs more replicas than there are partitions.
+	// VerdictPartitionBound: the demand, or what waits of it too long, needs more replicas than there are partitions.
 	VerdictPartitionBound Verdict = "PartitionBound"
 	// VerdictHotPartition: one partition gets more than one replica can do; no count mends that. A larger replica or more
 	// partitions would.
 	VerdictHotPartition Verdict = "HotPartition"
-	// VerdictMaxBound: the demand needs more than replicas.max.
+	// VerdictMaxBound: the demand, or what waits of it too long, needs more than replicas.max.
 	VerdictMaxBound Verdict = "MaxBound"
 	// VerdictBudgetBound: the budget keeps the answer below what the promise needs, or will before midnight: what is left of it is
 	// less than what the rest of the day asks for.
@@ -74,7 +74,7 @@ const (
 	VerdictForecastUntrusted Verdict = "ForecastUntrusted"
 	// VerdictWarmingUp: the forecast or the capacity is not known yet.
 	VerdictWarmingUp Verdict = "WarmingUp"
-	// VerdictStale: the observation is missing or too old.
+	// VerdictStale: the observation is missing or too old, or a clock that was set back has it before the last one.
 	VerdictStale Verdict = "Stale"
 )
 

@@ -41,11 +41,11 @@ func (r Reason) Text() string {
 func (v Verdict) Text() string {
 	switch v {
 	case VerdictPartitionBound:
-		return "the demand needs more replicas than there are partitions: more partitions or larger replicas would help"
+		return "the demand, or what waits of it, needs more replicas than there are partitions: more partitions or larger replicas would help"
 	case VerdictHotPartition:
 		return "one partition gets more than one replica can do: larger replicas, more partitions or other keys would help, no count does"
 	case VerdictMaxBound:
-		return "the demand needs more than replicas.max or the pools allow: raise them, or promise less"
+		return "the demand, or what waits of it, needs more than replicas.max or the pools allow: raise them, or promise less"
 	case VerdictBudgetBound:
 		return "the budget keeps the answer below what the promise needs, or will before midnight: raise budget.replicaHoursPerDay, or promise less"
 	case VerdictUnschedulable:
@@ -61,7 +61,7 @@ func (v Verdict) Text() string {
 	case VerdictWarmingUp:
 		return "the forecast or the capacity is not known yet, or only roughly"
 	case VerdictStale:
-		return "the observation, or a part of it that a decision needs, is missing or too old: look at its problems"
+		return "the observation, or a part of it that a decision needs, is missing or too old, or it is of a time before the last one's: look at its problems, and at the clock"
 	}
 	return ""
 }

@@ -138,6 +138,7 @@ type deciding struct {
 	ticks      int
 	malformed  int
 	busyTold   bool // that a busy ratio is none
+	backTold   bool // that a time is before the last
 }
 
 func (d *deciding) run(ctx context.Context, in io.Reader, out io.Writer) error {
@@ -207,6 +208,10 @@ func (d *deciding) answer(line []byte, number int) (answerLine, error) {
 		if err := d.begin(&o, t); err != nil {
 			return answerLine{}, err
 		}
+	}
+	if d.ticks > 0 && t < d.lastTime && !d.backTold {
+		d.backTold = true
+		fmt.Fprintf(d.stderr, "line %d: t: %g is before %g of the line before: nothing is learned of it, and of later lines, until t is beyond what it was\n", number, t, d.lastTime)
 	}
 	d.lastTime = t
 	d.ticks++

@@ -117,6 +117,30 @@ func TestDecideAnswersEveryLine(t *testing.T) {
 	}
 }
 
+// A clock that is set back by ten ticks: nothing is learned until it is where it was, which each answer says until then, and stderr once.
+func TestDecideSaysThatAClockWasSetBack(t *testing.T) {
+	var lines []string
+	for i := 1; i <= 40; i++ {
+		lines = append(lines, tick(i, 700, 8))
+	}
+	for i := 31; i <= 45; i++ {
+		lines = append(lines, tick(i, 700, 8))
+	}
+	answers, stderr, err := decide(t, testPolicy, lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, a := range answers {
+		stale := strings.Contains(fmt.Sprint(a["verdicts"]), "Stale")
+		if want := i >= 40 && a["t"].(float64) < 600; stale != want || a["reason"] == "Stale" {
+			t.Errorf("line %d, t %v: got %v for %v, want a verdict: %v", i+1, a["t"], a["verdicts"], a["reason"], want)
+		}
+	}
+	if strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "line 41: t: 465 is before 600") {
+		t.Errorf("said %q", stderr)
+	}
+}
+
 func TestDecideDependsOnTheInputAlone(t *testing.T) {
 	var lines []string
 	for i := 1; i <= 150; i++ {
