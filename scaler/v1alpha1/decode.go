@@ -1,11 +1,13 @@
 package v1alpha1
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,15 +18,39 @@ import (
 
 // Decode reads YAML or JSON over the defaults that already stand in *into, a pointer to a struct with json tags. Every
 // problem is reported, each a *KeyError: unknown keys, wrong types, values that a type refuses. Keys that are absent or null
-// leave the default.
+// leave the default. More than one document is an error: the others would be passed over.
 func Decode(data []byte, into any) error {
+	if n := documents(data); n > 1 {
+		return fmt.Errorf("%d documents: want one to a file, without a line ---", n)
+	}
 	asJSON, err := yaml.YAMLToJSONStrict(data)
 	if err != nil {
+		if line := notFinite.FindIndex(data); line != nil {
+			return fmt.Errorf("read YAML: line %d: %s: want a finite number", 1+bytes.Count(data[:line[0]], []byte("\n")), data[line[0]+1:line[1]])
+		}
 		return fmt.Errorf("read YAML: %w", err)
 	}
 	d := decoder{}
 	d.value(asJSON, reflect.ValueOf(into).Elem(), "")
 	return errors.Join(d.problems...)
+}
+
+// notFinite finds a number that YAML has and JSON has not, whose converter does not say where.
+var notFinite = regexp.MustCompile(`(?i)[\s:,\[][-+]?\.(inf|nan)\b`)
+
+// documents counts the YAML documents that are not empty.
+func documents(data []byte) int {
+	n, empty := 0, true
+	for line := range bytes.Lines(data) {
+		line = bytes.TrimSpace(line)
+		switch {
+		case string(line) == "---":
+			empty = true
+		case empty && len(line) > 0 && line[0] != '#':
+			n, empty = n+1, false
+		}
+	}
+	return n
 }
 
 // KeyError is one problem of one key.

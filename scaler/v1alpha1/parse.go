@@ -24,9 +24,6 @@ func Parse(data []byte) (*ScalePolicy, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, errors.New("the policy is empty: want a ScalePolicy or its spec")
 	}
-	if n := documents(data); n > 1 {
-		return nil, fmt.Errorf("%d documents: want one policy to a file", n)
-	}
 	var content any
 	if err := yaml.Unmarshal(data, &content); err != nil {
 		return nil, fmt.Errorf("read YAML: %w", err)
@@ -63,21 +60,6 @@ func Parse(data []byte) (*ScalePolicy, error) {
 		return nil, err
 	}
 	return &p, nil
-}
-
-// documents counts the YAML documents that are not empty.
-func documents(data []byte) int {
-	n, empty := 0, true
-	for line := range bytes.Lines(data) {
-		line = bytes.TrimSpace(line)
-		switch {
-		case string(line) == "---":
-			empty = true
-		case empty && len(line) > 0 && line[0] != '#':
-			n, empty = n+1, false
-		}
-	}
-	return n
 }
 
 // PolicyName returns "namespace/name", with "default" for a namespace that is not given.

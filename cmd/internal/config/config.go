@@ -165,6 +165,11 @@ func (c *Config) Validate() error {
 	for i := range c.Policies {
 		path := fmt.Sprintf("policies[%d]", i)
 		p := &c.Policies[i]
+		for _, part := range [][2]string{{"name", p.ObjectMeta.Name}, {"namespace", p.Namespace}} {
+			if strings.ContainsAny(part[1], "/ \t\n") { // no metric of it could be asked for
+				add("%s.metadata.%s: %q: want one without / and blanks", path, part[0], part[1])
+			}
+		}
 		if p.ObjectMeta.Name == "" {
 			add("%s.metadata.name: missing: every policy needs a name", path)
 		} else if name := p.PolicyName(); seen[name] {

@@ -94,6 +94,11 @@ func TestEachMistakeHasItsMessage(t *testing.T) {
 		{"no port", good + "http: {listen: here}", []string{`http.listen: "here": want host:port`}},
 		{"half a certificate", good + "metricsAPI: {certFile: c}", []string{"metricsAPI.certFile"}},
 		{"policy without a name", good + "policies: [{spec: {}}]", []string{"policies[0].metadata.name: missing", "policies[0].spec.kafka.group: missing", "policies[0].spec.objective.lagSeconds: is missing", "policies[0].spec.replicas.max: is missing"}},
+		{"names that nothing can ask for", good + "policies: [" + strings.Replace(goodPolicy, "name: a, namespace: ai", "name: a/b, namespace: x y", 1) + "]", []string{
+			`policies[0].metadata.name: "a/b": want one without /`, `policies[0].metadata.namespace: "x y": want one without /`,
+		}},
+		{"two documents", good + "---\npolicies: [" + goodPolicy + "]", []string{"2 documents: want one to a file"}},
+		{"a number that is none", good + "policies:\n- " + strings.Replace(goodPolicy, "lagSeconds: ", "lagSeconds: .inf, latencySeconds: ", 1), []string{"line 3: .inf: want a finite number"}},
 		{"policy twice", good + "policies: [" + goodPolicy + ", " + goodPolicy + "]", []string{`policies[1].metadata.name: "ai/a": defined twice`}},
 		{"events", good + "policies: [" + strings.Replace(goodPolicy, "replicas:", "events: [{start: '0 9 * * *', duration: 1h, factor: 5}, {name: a, start: '0 25 * * *', factor: 5}, {name: a, start: '0 9 * * *', duration: 1h, timeZone: Atlantis, factor: 0}], replicas:", 1) + "]",
 			[]string{
