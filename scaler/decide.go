@@ -302,6 +302,9 @@ func (d decider) run(now time.Time) {
 	d.settle(want, reason)
 	// Where something else keeps the count down or from helping, a sooner start would not keep the promise either.
 	free := len(d.Verdicts) == verdicts && !config.Paused && !config.Observe
+	if age := o.LagSeconds.Or(0); age > mostDrain*max(config.ObjectiveLag.Seconds(), lead) && onFew(o, s.Arrivals.Level) {
+		free = false // such as a partition that nobody reads: what has waited for so long, while the others do not, waits for no start
+	}
 	if times, lately := s.Promise.broken(config.ViolationRatio, d.At, time.Duration(lead*float64(time.Second))); free && lately && times > 10 && lead > config.ObjectiveLag.Seconds() {
 		d.verdict(VerdictLeadTimeTooLong)
 	}

@@ -171,6 +171,32 @@ func TestALateRecordIsNotPutDownToWhatIsNotItsCause(t *testing.T) {
 	}
 }
 
+// TestWhatNobodyReadsIsNotPutDownToTheLeadTime: one partition stands still for an hour, and is then drained by its one consumer. Other
+// replicas would do nothing for it, however soon they start.
+func TestWhatNobodyReadsIsNotPutDownToTheLeadTime(t *testing.T) {
+	g := newFair(t, 12, 6)
+	for range 40 {
+		g.tick(g.rate)
+	}
+	g.stuck = 0
+	old := 0
+	for i := range 300 {
+		if i == 240 {
+			g.stuck = -1
+		}
+		d := g.tick(g.rate)
+		if d.LagSeconds.Or(0) <= 180 {
+			continue
+		}
+		if old++; slices.Contains(d.Verdicts, VerdictLeadTimeTooLong) {
+			t.Fatalf("tick %d, the oldest record %v s old: %v", i, d.LagSeconds, d.Verdicts)
+		}
+	}
+	if old < 250 {
+		t.Errorf("%d ticks with a record older than any start, want most of them", old)
+	}
+}
+
 // TestWhatMaxHasLeftIsPutDownToIt: six replicas fall behind for twenty minutes under nine replicas' work and then have twenty
 // minutes' more to do, with three replicas' arriving. That they are all that is allowed is why records are late.
 func TestWhatMaxHasLeftIsPutDownToIt(t *testing.T) {
