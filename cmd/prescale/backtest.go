@@ -464,8 +464,8 @@ func (r *backtestResult) print(w io.Writer, priced bool) error {
 	if r.Assumed {
 		assumed = " (assumed; --capacity says it)"
 	}
-	fmt.Fprintf(w, "%s: %.1f days, %.4g records/s on average, %.4g a replica%s, lead time %.0f s, %d partitions, objective %.0f s\n",
-		r.Trace, r.Days, r.MeanRate, r.Capacity, assumed, r.LeadSeconds, r.Partitions, r.Objective)
+	fmt.Fprintf(w, "%s: %s, %.4g records/s on average, %.4g a replica%s, lead time %.0f s, %d partitions, objective %.0f s\n",
+		r.Trace, r.Span(), r.MeanRate, r.Capacity, assumed, r.LeadSeconds, r.Partitions, r.Objective)
 	if r.Gaps > 0 {
 		fmt.Fprintf(w, "steps that are missing and were taken to be as the one before: %d\n", r.Gaps)
 	}
@@ -480,7 +480,7 @@ func (r *backtestResult) print(w io.Writer, priced bool) error {
 		if row.Setting != 0 {
 			setting = fmt.Sprintf("%g", row.Setting)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%.3f\t%.4f\t%.1f s\t%.0f\t%.0f\t%.0f\t", row.Policy, setting, row.CostRatio, 100*row.LateRatio, row.P99Seconds, row.ChangesPerDay, row.MovesPerDay, row.ReplicaHours)
+		fmt.Fprintf(t, "%s\t%s\t%.3f\t%.4f\t%.1f s\t%.0f\t%.0f\t%s\t", row.Policy, setting, row.CostRatio, 100*row.LateRatio, row.P99Seconds, row.ChangesPerDay, row.MovesPerDay, row.Hours())
 		if priced {
 			fmt.Fprintf(t, "%.2f\t", row.Price)
 		}
@@ -491,7 +491,7 @@ func (r *backtestResult) print(w io.Writer, priced bool) error {
 	}
 	fmt.Fprintf(w, "cost is in multiples of arrivals ÷ capacity, or of --min where that is more, and below 1 leaves records waiting at the end; a clairvoyant who knows the partitions pays %.3f to %.3f\n", r.OracleLower, r.OracleUpper)
 	fmt.Fprintln(w, "prescale learns the capacity and the lead time, and its setting is the share that may be late; the other rules are told the capacity, and theirs is the utilisation or the lag that they aim at")
-	fmt.Fprintf(w, "counting begins after the first %.1f hours, which warm the rules up\n", r.WarmHours())
+	fmt.Fprintf(w, "counting begins after the first %.3g hours, which warm the rules up\n", r.WarmHours())
 	_, err := fmt.Fprintln(w, r.Promised())
 	return err
 }

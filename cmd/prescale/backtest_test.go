@@ -186,6 +186,22 @@ func TestAxesAreReadable(t *testing.T) {
 	}
 }
 
+// A rule that leaves records waiting may pay less than all of them take, and is in the picture like any other.
+func TestEveryRuleIsInThePicture(t *testing.T) {
+	r := &backtestResult{ViolationRatio: 0.001, Rows: []backtestRow{
+		{Policy: ours, Setting: 0.001, CostRatio: 1.5}, {Policy: "a", CostRatio: 0.15, LateRatio: 0.99, ReplicaHours: 1.234}, {Policy: "b", CostRatio: 3},
+	}}
+	for _, dot := range r.paretoPlot().Dots {
+		if dot.X < 0 || dot.X > plotWidth || dot.Y < 0 || dot.Y > plotHeight {
+			t.Errorf("%s at %v, %v", dot.Label, dot.X, dot.Y)
+		}
+	}
+	r.Days = 0.01
+	if got := r.Span() + ", " + r.Rows[1].Hours(); got != "0.24 hours, 1.23" {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestARuleHasOneColourInAllPlots(t *testing.T) {
 	r := &backtestResult{Rows: []backtestRow{{Policy: ours}, {Policy: ours, Setting: 1}, {Policy: "a"}, {Policy: "b"}, {Policy: "a"}}}
 	if r.color(ours) != palette[0] || r.color("a") != palette[1] || r.color("b") != palette[2] {

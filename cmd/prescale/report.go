@@ -133,8 +133,24 @@ func (h headline) Marks(row backtestRow) string {
 // Percent and the like serve the page.
 func (r backtestRow) Percent() string { return fmt.Sprintf("%.4f", 100*r.LateRatio) }
 
+// Hours returns the replica-hours, of which a short history has few.
+func (r backtestRow) Hours() string {
+	if r.ReplicaHours < 100 {
+		return fmt.Sprintf("%.3g", r.ReplicaHours)
+	}
+	return fmt.Sprintf("%.0f", r.ReplicaHours)
+}
+
 // PromisedPercent is the share of records that may be late.
 func (r *backtestResult) PromisedPercent() float64 { return 100 * r.ViolationRatio }
+
+// Span returns how long the history is.
+func (r *backtestResult) Span() string {
+	if r.Days < 2 {
+		return fmt.Sprintf("%.3g hours", 24*r.Days)
+	}
+	return fmt.Sprintf("%.1f days", r.Days)
+}
 
 // WarmHours is the beginning of the history that is not counted.
 func (r *backtestResult) WarmHours() float64 { return r.scenario.CountFrom / 3600 }
@@ -259,12 +275,12 @@ func rowName(row backtestRow) string {
 func (r *backtestResult) paretoPlot() plot {
 	const floor = 1e-6
 	log := func(x float64) float64 { return math.Log10(max(x, floor)) }
-	low, high, costly := log(r.ViolationRatio), -9.0, 1.0
+	low, high, cheap, costly := log(r.ViolationRatio), -9.0, 1.0, 1.0
 	for _, row := range r.Rows {
 		low, high = min(low, log(row.LateRatio)), max(high, log(row.LateRatio))
-		costly = max(costly, row.CostRatio)
+		cheap, costly = min(cheap, row.CostRatio), max(costly, row.CostRatio) // one that leaves records waiting may pay less than 1
 	}
-	sc := plotScale{1, 1.03 * costly, math.Floor(low), math.Ceil(high + 1e-9)}
+	sc := plotScale{cheap, 1.03 * costly, math.Floor(low), math.Ceil(high + 1e-9)}
 	if sc.y1 <= sc.y0 {
 		sc.y1 = sc.y0 + 1
 	}
