@@ -185,6 +185,9 @@ func (b *bank) finish(s *signal.Signal) {
 				out[i] = max(out[i], b.told[(at*b.targets+t-1)*q+i])
 			}
 		}
+		if disputed {
+			b.uncross(out)
+		}
 	}
 }
 

@@ -101,3 +101,14 @@ func (b *bank) judge(at, t, i int, norm, mean float32) {
 	regret, square := b.disputeCell(at, t, i)
 	b.regrets(regret, square, i, norm, mean)
 }
+
+// uncross raises a disputed target's upper quantiles to the median and lowers those below it. An outcome tells least of a level that it
+// rarely passes, so that the median knows of a jump days before the upper quantiles do: sorted, they would make it theirs.
+func (b *bank) uncross(quantiles []float32) {
+	for i := b.watch.middle + 1; i < len(quantiles); i++ {
+		quantiles[i] = max(quantiles[i], quantiles[i-1])
+	}
+	for i := b.watch.middle - 1; i >= 0; i-- {
+		quantiles[i] = min(quantiles[i], quantiles[i+1])
+	}
+}
