@@ -4,6 +4,7 @@ package catalog
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/prescale/prescale/forecaster"
@@ -106,9 +107,10 @@ func seasons(config forecaster.Config) (day, week int) {
 	if len(given) == 0 {
 		given = []time.Duration{24 * time.Hour, 7 * 24 * time.Hour}
 	}
-	day = int(given[0] / config.Step)
+	steps := func(season time.Duration) int { return int(math.Round(float64(season) / float64(config.Step))) }
+	day = steps(given[0])
 	if len(given) > 1 {
-		week = int(given[1] / config.Step)
+		week = steps(given[1])
 	}
 	return day, week
 }

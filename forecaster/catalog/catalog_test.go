@@ -348,6 +348,35 @@ func TestAJumpOfEveryMorningIsForecast(t *testing.T) {
 	}
 }
 
+// TestADayThatIsNoMultipleOfTheStep: 17 minutes go 84.7 times into a day, of which 85 are much nearer than 84: days are then compared at
+// nearly the same time, and the next step's median errs by two thirds.
+func TestADayThatIsNoMultipleOfTheStep(t *testing.T) {
+	config := forecaster.Config{Step: 17 * time.Minute, MaxSteps: 4, Quantiles: []float64{0.5, 0.95}}
+	m, err := catalog.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	var f forecaster.Forecast
+	sum, n, begin := 0.0, 0, time.Unix(0, 0)
+	for at := begin; at.Sub(begin) < 21*24*time.Hour; at = at.Add(config.Step) {
+		hour := float64(at.Unix()%86400) / 3600
+		rate := 200 + 100*math.Sin(2*math.Pi*hour/24) + 3*random.NormFloat64()
+		if hour >= 8 && hour < 18 {
+			rate += 400
+		}
+		if at.Sub(begin) > 10*24*time.Hour {
+			m.Forecast(&f, 1)
+			sum += math.Abs(f.Quantile(1, 0) - rate)
+			n++
+		}
+		m.Observe(at, rate)
+	}
+	if mean := sum / float64(n); mean > 5 {
+		t.Errorf("the next step's median errs by %.1f, want 5 at most", mean)
+	}
+}
+
 // TestAJumpOutOfSilenceIsForecast: the median knows of it after some mornings, and is not brought down to upper quantiles that do not yet.
 func TestAJumpOutOfSilenceIsForecast(t *testing.T) {
 	const day = 1440
