@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -81,7 +82,7 @@ func (l *learned) count(at time.Time, value float64, step time.Duration) {
 	if k < 1 || k > len(l.Usual) {
 		return
 	}
-	l.Came += value
+	l.Came = min(l.Came+value, math.MaxFloat64) // which a checkpoint can hold
 	l.Expected += l.Usual[k-1]
 	l.Steps++
 }
@@ -108,7 +109,7 @@ func (m *Model) learn(at time.Time, value float64) {
 			l.Until = until.UnixNano()
 			m.freeze(l)
 		}
-		if whole && value >= 0 && m.alone(i, begin, at) {
+		if whole && value >= 0 && !math.IsInf(value, 1) && m.alone(i, begin, at) {
 			l.count(at, value, m.step)
 		}
 		e.factor = l.factor(e.first)

@@ -182,6 +182,8 @@ func TestWhatIsNotLearned(t *testing.T) {
 	}{
 		{"four steps", nil, []float64{50, 50, 50, 50}, 10 * (1 + 4/1.5)},
 		{"one missing", nil, []float64{50, math.NaN(), 50, 50}, 10 * (1 + 4/1.5)},
+		{"one infinite", nil, []float64{50, math.Inf(1), 50, 50}, 10 * (1 + 4/1.5)},
+		{"two too large to add up", nil, []float64{math.MaxFloat64, math.MaxFloat64, 50, 50}, 10 * (1 + 999/1.5)},
 		{"all missing", nil, []float64{math.NaN(), math.NaN(), math.NaN(), math.NaN()}, 10},
 		{"one low", nil, []float64{50, 30, 50, 50}, 10 * (1 + 3.5/1.5)},
 		{"another for half of it", []forecaster.Event{{Name: "flash", Span: forecaster.Span{Start: "30 9 * * *", Duration: 30 * time.Minute}, Factor: 2}}, []float64{30, 30, 90, 90}, 10 * (1 + 2/1.5)},
@@ -196,6 +198,7 @@ func TestWhatIsNotLearned(t *testing.T) {
 			m.Observe(at(9, 15*(i+1)), v)
 			m.Observe(at(9, 15*(i+1)), 1000) // twice: dropped
 			m.Observe(at(9, 0), 1000)        // late: dropped
+			m.AppendCheckpoint(nil)          // which may not panic
 		}
 		m.Observe(at(12, 0), 10)
 		m.Observe(at(9, 0).AddDate(0, 0, 1), 10)
