@@ -69,9 +69,13 @@ type leadTimes struct {
 	OrderedAt              time.Time
 	OrderedFrom, OrderedTo int
 	Timed                  bool // a start-up was reported by the observer: do not time ourselves
-	// Waiting is for how many seconds that increase has been waited for; 0 when there is none.
+	// Waiting is for how many seconds that increase has been waited for, or an earlier one that is overdue; 0 when there is none.
 	Waiting float64
 }
+
+// overdue is from how many times the usual on, once that is known, a start-up that was ordered before the last increase stretches the lead
+// time, too: else one more that is asked for would make those that hang seem to be about to come. Chance alone makes none as late.
+const overdue = 2
 
 // mostWaiting bounds how far a replica that does not start stretches the lead time, as a multiple of what is usual: one that
 // never starts must not be planned with for ever.
@@ -118,6 +122,16 @@ func (l *leadTimes) observe(plain, provisioned []float64, ready float64, readyKn
 		}
 	}
 	l.OrderedAt = time.Time{}
+}
+
+// hangs learns that the oldest of the start-ups that are waited for was ordered at a time, which may be before the last increase.
+func (l *leadTimes) hangs(since, at time.Time, assumed float64, current int) {
+	if l.Waiting == 0 || since.IsZero() || l.Plain.Count < startupsNeeded {
+		return
+	}
+	if waited := at.Sub(since).Seconds(); waited > overdue*l.usual(assumed, current) {
+		l.Waiting = waited
+	}
 }
 
 // seconds returns the lead time to plan with when there are `current` replicas.

@@ -89,3 +89,43 @@ func TestANodeIsExpectedForTenMinutes(t *testing.T) {
 		}
 	}
 }
+
+// Start-ups take 30 s, and two of an order hang. What is asked for a minute and a half later does not make them seem to be about to come:
+// the lead time is as long as they have been waited for, to five times the usual at most.
+func TestOneMoreDoesNotHideThoseThatHang(t *testing.T) {
+	w := newTest(t, testConfig())
+	s := w.State()
+	for range startupsNeeded {
+		s.Lead.Plain.add(30)
+	}
+	tick := func(i, starting int) float64 {
+		at := start.Add(time.Duration(i) * w.config.Interval)
+		o := series.Observation{
+			At: at, Interval: w.config.Interval, ArrivalRecords: series.Of(6000), ConsumedRecords: series.Of(6000), LagRecords: series.Of(0),
+			ReadyReplicas: series.Of(4), StartingReplicas: series.OfInt(starting), Partitions: series.Of(48), BusyRatio: series.Of(0.9),
+		}
+		s.Learn(&w.config, &o)
+		return s.Lead.seconds(60, 4+starting)
+	}
+	ask := func(i, from, to int) {
+		at := start.Add(time.Duration(i) * w.config.Interval)
+		d := Decision{At: at, DesiredReplicas: to, CurrentReplicas: series.OfInt(from), LeadTimeSeconds: series.Of(30)}
+		s.Record(&d, &series.Observation{At: at, Interval: w.config.Interval, ReadyReplicas: series.Of(4)})
+	}
+	tick(0, 0)
+	ask(0, 4, 4)
+	ask(0, 4, 6)
+	for i := 1; i <= 14; i++ {
+		starting := 2
+		if i > 6 {
+			starting = 3
+		}
+		want := min(max(15*float64(i), 30), 150)
+		if got := tick(i, starting); got != want {
+			t.Errorf("%d s after the order: a lead time of %g s, want %g", 15*i, got, want)
+		}
+		if i == 6 {
+			ask(i, 6, 7)
+		}
+	}
+}

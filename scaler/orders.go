@@ -30,6 +30,17 @@ func (o *orders) note(more int, at time.Time) {
 	}
 }
 
+// oldest returns when the oldest of `missing` replicas was asked for, of those asked for last; the zero Time where it is not kept.
+func (o *orders) oldest(missing int) time.Time {
+	at := time.Time{}
+	for i := 0; i < len(o) && missing > 0 && !o[i].At.IsZero(); i++ {
+		if o[i].Replicas > 0 {
+			at, missing = o[i].At, missing-o[i].Replicas
+		}
+	}
+	return at
+}
+
 // come fills in what the group does in each tick if nothing is changed, with `ready` of `current` replicas there now.
 func (d decider) come(sc *scene, ready, current int) {
 	parts := &d.state.Partitions

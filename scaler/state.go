@@ -205,6 +205,7 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	}
 	s.Partitions.observe(o.Partitions, o.PartitionArrivalRecords)
 	s.Lead.observe(o.StartupSeconds, o.ProvisionedStartupSeconds, ready, o.ReadyReplicas.Known(), at)
+	s.Lead.hangs(s.Orders.oldest(s.Lead.OrderedTo-int(ready)), at, config.InitialLeadTime.Seconds(), s.Lead.OrderedTo)
 	if broken {
 		s.Rivals.Next[0] = 0 // that was of another tick
 	}
