@@ -58,6 +58,7 @@ func (a *Autoscaler) Restore(checkpoint []byte) error {
 			return fmt.Errorf("%w: forecaster: %w", errCheckpoint, err)
 		}
 	}
+	state.matchPools(a.config.Pools)
 	state.derive(&a.config)
 	a.state, a.asked = state, false
 	return nil

@@ -459,6 +459,45 @@ func TestPoolsFillTheCheapestFirst(t *testing.T) {
 	}
 }
 
+// TestWhatWasLearnedOfAPoolStaysWithIt: the policy's pools are put into another order, one is added and one is removed, and what the log
+// has of the state is of the pools that there were.
+func TestWhatWasLearnedOfAPoolStaysWithIt(t *testing.T) {
+	config := testConfig()
+	config.Pools = []Pool{{Name: "gpu", MaxReplicas: 4, Price: 4}, {Name: "cpu", MaxReplicas: 10, Price: 1}}
+	a := newTest(t, config)
+	for i := range 10 {
+		at := start.Add(time.Duration(i) * config.Interval)
+		a.Tick(at, series.Observation{At: at, Interval: config.Interval, ArrivalRecords: series.Of(1), Pools: []series.PoolObservation{
+			{Name: "gpu", ReadyReplicas: series.Of(1), ConsumedRecords: series.Of(15000), BusyRatio: series.Of(1)},
+			{Name: "cpu", ReadyReplicas: series.Of(1), ConsumedRecords: series.Of(1500), BusyRatio: series.Of(1)},
+		}})
+	}
+	kept := a.AppendCheckpoint(nil)
+	for _, tt := range []struct {
+		pools []string
+		want  []series.Value
+	}{
+		{[]string{"gpu", "cpu"}, []series.Value{series.Of(1000), series.Of(100)}},
+		{[]string{"cpu", "gpu"}, []series.Value{series.Of(100), series.Of(1000)}},
+		{[]string{"spot", "cpu"}, []series.Value{series.Missing, series.Of(100)}},
+		{[]string{"cpu"}, []series.Value{series.Of(100)}},
+	} {
+		config.Pools = nil
+		for _, name := range tt.pools {
+			config.Pools = append(config.Pools, Pool{Name: name, MaxReplicas: 10, Price: 1})
+		}
+		b := newTest(t, config)
+		if err := b.Restore(kept); err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range tt.want {
+			if got := b.state.Pools[i].perReplica(); got.Known() != want.Known() || math.Abs(got.Or(0)-want.Or(0)) > 1e-6 {
+				t.Errorf("%v: %s: a replica does %v, want %v", tt.pools, tt.pools[i], got, want)
+			}
+		}
+	}
+}
+
 // TestPoolsThatAreNotMeasuredGoByTheirSpeed: the group's mean is of the replicas that there are.
 func TestPoolsThatAreNotMeasuredGoByTheirSpeed(t *testing.T) {
 	config := testConfig()

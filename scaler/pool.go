@@ -16,6 +16,26 @@ func stuck(o *series.Observation) int {
 	return int(sum)
 }
 
+// matchPools puts what was learned of each pool where the policy has the pool now: one that is added or removed, or another order, must
+// not have a CPU's replicas taken for a GPU's.
+func (s *State) matchPools(pools []Pool) {
+	if slices.EqualFunc(s.PoolNames, pools, func(name string, p Pool) bool { return name == p.Name }) && len(s.Pools) == len(pools) {
+		return
+	}
+	learned, names := s.Pools, s.PoolNames
+	s.Pools, s.PoolNames = make([]capacity, len(pools)), make([]string, len(pools))
+	for i, p := range pools {
+		s.PoolNames[i] = p.Name
+		at := slices.Index(names, p.Name)
+		if names == nil {
+			at = i
+		}
+		if at >= 0 && at < len(learned) {
+			s.Pools[i] = learned[at]
+		}
+	}
+}
+
 // poolOf returns what was observed of the pool, and whether its replicas are known.
 func poolOf(o *series.Observation, name string) (series.PoolObservation, bool) {
 	for i := range o.Pools {

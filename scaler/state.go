@@ -16,6 +16,7 @@ const StateVersion = 3
 type State struct {
 	Capacity    capacity
 	Pools       []capacity
+	PoolNames   []string `json:",omitempty"` // whose Pools are; where it is not known they are in the policy's order
 	Sizes       []size
 	Pace        pace
 	Lead        leadTimes
@@ -265,10 +266,8 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 		s.Rebalance.observe(o.Rebalancing, interval, consumed.Or(0), possible, behind, changed || unseen, !partial && !s.Capacity.doubted())
 		s.Spending.observe(at, interval, ready+o.StartingReplicas.Or(0))
 	}
+	s.matchPools(config.Pools)
 	for i := range config.Pools {
-		if len(s.Pools) < len(config.Pools) {
-			s.Pools = append(s.Pools, capacity{})
-		}
 		for j := range o.Pools {
 			if p := &o.Pools[j]; p.Name == config.Pools[i].Name && !partial && interval > 0 {
 				n := p.ReadyReplicas.Or(0)
