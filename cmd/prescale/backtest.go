@@ -215,6 +215,12 @@ func (f *backtestFlags) check(given func(flag string) bool) error {
 			errs = append(errs, fmt.Errorf("--%s: %v: want %s", flag.name, flag.value, flag.want))
 		}
 	}
+	if given("need") && given("capacity") {
+		errs = append(errs, errors.New("--need: goes without --capacity, which it takes the place of"))
+	}
+	if given("node-lead-time") && f.nodeReplicas == 0 {
+		errs = append(errs, errors.New("--node-lead-time: want --node-replicas beside it"))
+	}
 	if _, err := sim.ParseAssignor(f.assignor); err != nil {
 		errs = append(errs, fmt.Errorf("--%w", err))
 	}

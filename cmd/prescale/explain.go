@@ -42,10 +42,12 @@ observations, as prescale decide takes them, are replayed up to --at.`,
 			switch {
 			case daemonConfig != "" && len(args) == 0:
 				return command.Inputf("--config: want a policy beside it, as NAMESPACE/NAME")
-			case daemonConfig != "":
-				return explainRecorded(cmd.Context(), cmd.OutOrStdout(), daemonConfig, args[0], cmp.Or(at, "0s"), output)
+			case (daemonConfig != "" || len(args) == 0) && cmd.Flags().Changed("server"):
+				return command.Inputf("--server: goes with NAMESPACE/NAME alone, for the newest decision of a running daemon")
 			case len(args) == 1 && (policy != "" || observations != "" || history != ""):
 				return command.Inputf("--policy, --observations and --history: go without NAMESPACE/NAME, whose decision a daemon knows")
+			case daemonConfig != "":
+				return explainRecorded(cmd.Context(), cmd.OutOrStdout(), daemonConfig, args[0], cmp.Or(at, "0s"), output)
 			case len(args) == 0 && policy == "" && observations == "":
 				return command.Inputf("what to explain? want NAMESPACE/NAME of a daemon's policy, or --policy and --observations")
 			case len(args) == 1 && at != "":

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -75,7 +76,7 @@ them: id, sentAtMillis, contextTokens, generatedTokens.`,
 	flags := cmd.Flags()
 	flags.StringSliceVar(&o.brokers, "brokers", nil, "`HOST:PORT` of a cluster without authentication, a comma between several")
 	flags.StringVar(&o.config, "config", "", "configuration `FILE` of a daemon, of whose clusters --cluster is used")
-	flags.StringVar(&o.cluster, "cluster", "main", "`NAME` of the cluster in --config")
+	flags.StringVar(&o.cluster, "cluster", "", "`NAME` of the cluster in --config (default: main)")
 	flags.StringVar(&o.topic, "topic", "", "`TOPIC` to write to; it must exist")
 	flags.StringVar(&o.trace, "trace", trace.AzureName, "CSV `FILE`, or the bundled trace")
 	flags.Float64Var(&o.speed, "speed", 1, "seconds of the trace that pass in one second")
@@ -135,6 +136,7 @@ func (o *loadOptions) validate() (kafkaclient.Config, *trace.Trace, error) {
 	}
 	check(o.topic != "", "--topic: is missing: want the topic to write to")
 	check(o.speed > 0, "--speed: %v: want more than 0", o.speed)
+	check(o.cluster == "" || o.config != "", "--cluster: goes with --config")
 	check(o.duration >= 0, "--duration: %v: want 0 (the whole trace) or more", o.duration)
 	check(o.output == "text" || o.output == "json", "--output: %q: want text or json", o.output)
 	cluster := kafkaclient.Config{Brokers: o.brokers}
@@ -148,8 +150,9 @@ func (o *loadOptions) validate() (kafkaclient.Config, *trace.Trace, error) {
 			break
 		}
 		var ok bool
-		cluster, ok = cfg.Clusters[o.cluster]
-		check(ok, "--cluster: %q: --config names no such cluster", o.cluster)
+		name := cmp.Or(o.cluster, "main")
+		cluster, ok = cfg.Clusters[name]
+		check(ok, "--cluster: %q: --config names no such cluster", name)
 	default:
 		if err := cluster.Validate(); err != nil {
 			errs = append(errs, fmt.Errorf("--%w", err))

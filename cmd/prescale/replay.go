@@ -58,6 +58,9 @@ func replay(ctx context.Context, o replayOptions, stdout io.Writer) error {
 	if o.output != "text" && o.output != "json" {
 		return command.Inputf("--output: %q: want text or json", o.output)
 	}
+	if o.check && (o.policy != "" || o.from != "" || o.to != "") {
+		return command.Inputf("--check: reads the whole log: want no --policy, --from and --to beside it")
+	}
 	now := time.Now()
 	from, to := time.Time{}, now
 	var err error
