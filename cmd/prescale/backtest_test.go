@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prescale/prescale/cmd/internal/command"
+	"github.com/prescale/prescale/scaler/sim"
 )
 
 // dayCSV is a day of arrivals at a step of a minute, with a wave.
@@ -182,6 +183,17 @@ func TestAxesAreReadable(t *testing.T) {
 		}
 		if text := strings.Join(got, " "); text != test.want {
 			t.Errorf("up to %g: got %q, want %q", test.high, text, test.want)
+		}
+	}
+}
+
+// The other rules are no worse for what they are not tried at.
+func TestBacktestSaysWhoMayGoToZero(t *testing.T) {
+	for _, least := range []int{0, 1} {
+		r := &backtestResult{scenario: sim.Scenario{Min: least}}
+		var out bytes.Buffer
+		if err := r.print(&out, false); err != nil || strings.Contains(out.String(), "may go to zero") != (least == 0) {
+			t.Errorf("at least %d: %v\n%s", least, err, out.String())
 		}
 	}
 }

@@ -152,6 +152,9 @@ func (r *backtestResult) Span() string {
 	return fmt.Sprintf("%.1f days", r.Days)
 }
 
+// ToZero says that the shipped rule may do what the others are not tried at.
+func (r *backtestResult) ToZero() bool { return r.scenario.Min == 0 }
+
 // WarmHours is the beginning of the history that is not counted.
 func (r *backtestResult) WarmHours() float64 { return r.scenario.CountFrom / 3600 }
 
