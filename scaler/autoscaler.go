@@ -95,7 +95,11 @@ func (a *Autoscaler) TickInto(d *Decision, now time.Time, o *series.Observation)
 	in := Input{Config: &a.config, State: &a.state, Observation: o}
 	lead := a.state.Lead.seconds(a.config.InitialLeadTime.Seconds(), int(o.ReadyReplicas.Or(1)))
 	if a.model != nil {
-		steps := int(math.Ceil(lead/a.config.Interval.Seconds())) + beyondLead
+		ahead := lead
+		if a.config.MinReplicas == 0 { // the last replica does not go while it will be wanted before another could be there
+			ahead = max(ahead, a.state.Lead.usual(a.config.InitialLeadTime.Seconds(), 0))
+		}
+		steps := int(math.Ceil(ahead/a.config.Interval.Seconds())) + beyondLead
 		a.model.Forecast(&a.forecast, min(max(steps, 1), a.config.ForecastSteps()))
 		in.Forecast = &a.forecast
 	}

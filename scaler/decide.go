@@ -140,6 +140,9 @@ func (d decider) run(now time.Time) {
 		for j, level := range pathLevels {
 			d.next[j] = quantileAt(f.Levels, f.PerStep[:len(f.Levels)], level)
 		}
+		if config.MinReplicas == 0 {
+			d.expected, d.expectSpan = series.Of(expectedMost(f, interval)), s.expectSpan(config)
+		}
 		if !f.Trusted {
 			d.verdict(VerdictForecastUntrusted)
 			p.raise(s.Arrivals.Level * interval)
@@ -291,6 +294,21 @@ func (d decider) run(now time.Time) {
 		if d.At.Before(s.PanicUntil) && current > want {
 			d.term("panic", current, 0)
 			want, panicking = current, true
+		}
+	}
+	if config.MinReplicas == 0 {
+		came := max(o.ArrivalRecords.Or(0), waits(o))
+		switch {
+		case came > 0 && want == 0: // beside what a replica does a record or two are nothing, and would wait for ever
+			want, reason = 1, ReasonBacklog
+			d.term("backlog", want, came)
+		case came > 0:
+		case d.silence(current, want):
+			want, reason = 0, ReasonReactive
+			d.term("silence", 0, 0)
+			if d.unpaced.Known() {
+				d.unpaced = series.Of(0)
+			}
 		}
 	}
 	switch {

@@ -60,6 +60,12 @@ func drawSettled(t *rapid.T) *settled {
 	s.state.Rivals.Lost = rapid.Bool().Draw(t, "lost")
 	s.state.TooFew = tooFew{rapid.IntRange(0, 10).Draw(t, "few"), rapid.Float64Range(0, 1000).Draw(t, "fewRate"), rapid.Float64Range(0, 10).Draw(t, "load"), at}
 	s.state.TakenBack = tooFew{rapid.IntRange(0, 10).Draw(t, "back"), rapid.Float64Range(0, 1000).Draw(t, "backRate"), rapid.Float64Range(0, 10).Draw(t, "backLoad"), at}
+	if s.config.MinReplicas == 0 && rapid.Bool().Draw(t, "silent") {
+		silent := &s.state.Silence
+		silent.Since = s.observation.At.Add(-time.Duration(rapid.IntRange(0, 600).Draw(t, "silence")) * time.Second)
+		silent.Least = rapid.Float64Range(0, 1000).Draw(t, "least")
+		s.observation.ArrivalRecords = series.Of(0)
+	}
 	missed := rapid.SampledFrom([]float64{0, 0.1, 0.5}).Draw(t, "missed")
 	(&levelModel{at: s.observation.At, step: s.config.Interval, level: rate, n: 100, missed: missed}).Forecast(&s.forecast, 10)
 	for i := range s.forecast.PerStep { // a path that is not level
@@ -592,17 +598,22 @@ func BenchmarkDecide(b *testing.B) {
 }
 
 func TestDecideAllocatesNothing(t *testing.T) {
-	w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 48, ready: 8}
-	for range 100 {
-		w.step(700)
-	}
-	var d Decision
-	o := series.Observation{
-		At: start.Add(101 * 15 * time.Second), Interval: 15 * time.Second, ArrivalRecords: series.Of(10500), LagRecords: series.Of(500),
-		ReadyReplicas: series.Of(8), Partitions: series.Of(48),
-	}
-	if n := testing.AllocsPerRun(100, func() { w.a.TickInto(&d, o.At, &o) }); n > 0 {
-		t.Errorf("%v allocations a tick, want 0", n)
+	for _, arrivals := range []float64{10500, 0} {
+		config := testConfig()
+		config.MinReplicas = 0
+		w := &world{a: newTest(t, config), lead: 4, partitions: 48, ready: 8}
+		for range 100 {
+			w.step(700)
+		}
+		w.a.state.Silence.Count = gapsKept
+		var d Decision
+		o := series.Observation{
+			At: start.Add(101 * 15 * time.Second), Interval: 15 * time.Second, ArrivalRecords: series.Of(arrivals), LagRecords: series.Of(arrivals / 21),
+			ReadyReplicas: series.Of(8), Partitions: series.Of(48),
+		}
+		if n := testing.AllocsPerRun(100, func() { w.a.TickInto(&d, o.At, &o) }); n > 0 {
+			t.Errorf("%v records: %v allocations a tick, want 0", arrivals, n)
+		}
 	}
 }
 

@@ -50,14 +50,16 @@ type Decision struct {
 	Size SizeDecision `json:"size,omitzero"`
 
 	// What the plan's paths require over horizon ticks, for State.Record.
-	horizon   int
-	planned   int
-	unpaced   series.Value // what is planned without the budget; missing where there is none
-	sustained float64      // the mean of the median path until fewer could be had back, in records per second; 0 where there was no plan
-	exploring bool
-	draining  bool // a backlog, or a rebalance, asks that no replica be taken away
-	required  [pathCount]float64
-	next      [pathCount]float64
+	horizon    int
+	planned    int
+	unpaced    series.Value // what is planned without the budget; missing where there is none
+	sustained  float64      // the mean of the median path until fewer could be had back, in records per second; 0 where there was no plan
+	expected   series.Value // the most records that the forecast expects in a tick; missing where zero is not allowed or nothing is forecast
+	expectSpan time.Duration
+	exploring  bool
+	draining   bool // a backlog, or a rebalance, asks that no replica be taken away
+	required   [pathCount]float64
+	next       [pathCount]float64
 }
 
 // Binding returns the index of the term that bound the answer: the one that led to DesiredReplicas and that none after it

@@ -37,6 +37,13 @@ func describe(d *Decision) {
 			if t.Amount > 0 {
 				t.Detail = fmt.Sprintf("with as much arriving, %.0f were too few lately, or were gone down to and left again: %d are kept", t.Amount, t.Replicas)
 			}
+		case "silence":
+			t.Detail = "nothing has come for long enough, and the forecast expects no more than it did meanwhile: none are kept"
+			if t.Amount > 0 {
+				t.Detail = fmt.Sprintf("nothing comes: the last one goes in %.0f s unless a record does or the forecast expects more", t.Amount)
+			}
+		case "expected":
+			t.Detail = fmt.Sprintf("nothing comes, but the forecast has begun to expect up to %.2g records a tick: the last one is kept for them", t.Amount)
 		case "panic":
 			t.Detail = fmt.Sprintf("within the last minute twice the ready replicas were needed or more: %d are kept until that calms down", t.Replicas)
 		case "partitionCap":

@@ -28,6 +28,8 @@ type State struct {
 	Rivals      rivals `json:",omitzero"`
 	Spending    spending
 	Work        work `json:",omitzero"`
+	// Silence is learned where zero is allowed.
+	Silence silence `json:",omitzero"`
 
 	Ticks int
 	// HistorySamples is how many samples the forecaster had from an imported history when it was taken over.
@@ -212,6 +214,9 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	}
 	s.Rivals.observe(arrivals.NaN())
 	s.Arrivals.observe(arrivals)
+	if config.MinReplicas == 0 {
+		s.Silence.observe(o, at, arrivals, s.LagSeen, !broken, s.lateFromZero(config))
+	}
 	s.Calibration.observe(arrivals.Times(config.Interval.Seconds()).NaN(), tune.DelayShare*config.ObjectiveLag.Seconds()/config.Interval.Seconds())
 
 	consumed := o.ConsumedRate()
@@ -427,6 +432,9 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 		}
 	} else if d.DesiredReplicas < n {
 		s.Tried = d.DesiredReplicas
+	}
+	if expected, ok := d.expected.Get(); ok {
+		s.Silence.expect(expected, s.At, d.expectSpan)
 	}
 	if d.horizon > 0 {
 		if n, ok := d.unpaced.Get(); ok {
