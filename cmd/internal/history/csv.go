@@ -34,11 +34,7 @@ func ReadFile(path string, o Options) (*Series, error) {
 		return nil, err
 	}
 	defer in.Close()
-	s, err := ReadCSV(in, Name(path), o)
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		err = fmt.Errorf("%w: the file is cut off; want all of it", err)
-	}
-	return s, err
+	return ReadCSV(in, Name(path), o)
 }
 
 // ReadCSV reads rows of a time and values, separated by commas, semicolons or tabs. A header line may name them: the time is the
@@ -185,6 +181,9 @@ func (t *columns) read(s *Series, fields []string) (column string, err error) {
 	} else if dated != s.Dated {
 		return t.timeName, fmt.Errorf("%q is of another kind than the times before", text)
 	} else if !at.After(s.Times[n-1]) {
+		if dated {
+			return t.timeName, fmt.Errorf("%q is not later than the row before; want rising times, in UTC or with a zone, as local times repeat an hour when clocks go back", text)
+		}
 		return t.timeName, fmt.Errorf("%q is not later than the row before; want rising times", text)
 	}
 	value, err := parseValue(fields[t.value])

@@ -80,6 +80,7 @@ func TestReadCSVSaysWhatItWants(t *testing.T) {
 	}{
 		{"decimal comma", "t_s;n\n0;1\n60;2,5\n", 0, `line 3 (row 1): n: "2,5" is no number; want a decimal point`},
 		{"comma between thousands", "t_s,n\n0,1\n60,1,234\n", 0, "line 3 (row 1): n: the row has 3 fields, the first line 2; want as many"},
+		{"clocks that go back", "t,n\n2026-10-25 02:50,1\n2026-10-25 02:55,2\n2026-10-25 02:00,3\n", 0, "line 4 (row 2): t: \"2026-10-25 02:00\" is not later than the row before; want rising times, in UTC or with a zone"},
 		{"infinite", "t_s,n\n0,1\n60,inf\n", 0, `line 3 (row 1): n: "inf" is infinite`},
 		{"beyond numbers", "t_s,n\n0,1\n60,1e400\n", 0, `line 3 (row 1): n: "1e400" is infinite`},
 		{"too large", "t_s,n\n0,1\n60,1e30\n", 0, `line 3 (row 1): n: "1e30" is too large; want at most 1e+18`},
@@ -157,6 +158,14 @@ func TestOpenUnpacks(t *testing.T) {
 	}
 	if _, err := history.ReadFile(path, history.Options{}); err == nil || !strings.Contains(err.Error(), path+": unexpected EOF: the file is cut off") {
 		t.Errorf("a file that is cut: error %v", err)
+	}
+	in, err := history.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if _, err := history.ReadM4(in, path, 1); err == nil || !strings.Contains(err.Error(), path+": unexpected EOF: the file is cut off") {
+		t.Errorf("a file of one series a line that is cut: error %v", err)
 	}
 }
 

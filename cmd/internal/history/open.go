@@ -39,6 +39,15 @@ type unpacked struct {
 	file *os.File
 }
 
+// Read says of a file that ends too soon what to do.
+func (u *unpacked) Read(b []byte) (int, error) {
+	n, err := u.Reader.Read(b)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("%w: the file is cut off; want all of it", err)
+	}
+	return n, err
+}
+
 func (u *unpacked) Close() error { return errors.Join(u.Reader.Close(), u.file.Close()) }
 
 // Name is what messages call a path that Open takes.
