@@ -146,7 +146,7 @@ func (f *backtestFlags) run(ctx context.Context, stdout, stderr io.Writer, chang
 	if err := f.check(changed); err != nil {
 		return command.Input(err)
 	}
-	h, err := f.history(ctx)
+	h, err := f.history(ctx, stderr)
 	if err != nil {
 		return err
 	}
@@ -253,8 +253,8 @@ func (h *arrivals) start() time.Time {
 	return epoch(h.begin)
 }
 
-func (f *backtestFlags) history(ctx context.Context) (*arrivals, error) {
-	s, err := f.source.read(ctx, time.Now())
+func (f *backtestFlags) history(ctx context.Context, stderr io.Writer) (*arrivals, error) {
+	s, err := f.source.read(ctx, time.Now(), stderr)
 	if err != nil {
 		return nil, err
 	}

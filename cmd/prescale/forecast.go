@@ -106,7 +106,7 @@ func runForecast(cmd *cobra.Command, f forecastFlags) error {
 		}
 		f.source.stepRow = max(1, at.rows[0])
 	}
-	s, err := f.source.read(cmd.Context(), time.Now())
+	s, err := f.source.read(cmd.Context(), time.Now(), cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}

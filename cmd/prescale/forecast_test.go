@@ -121,6 +121,18 @@ func TestForecastRefusesBadInput(t *testing.T) {
 	}
 }
 
+// TestAColumnThatNobodyNamed: of several the one after the time is read, which may not be the one that was meant.
+func TestAColumnThatNobodyNamed(t *testing.T) {
+	path := writeInput(t, "in.csv", "day,hour,requests\n2026-02-01,1,5\n2026-02-02,1,6\n")
+	_, stderr, err := forecastOf(path)
+	if want := path + ": of 2 columns hour is read; --column names another"; err != nil || !strings.Contains(stderr, want) {
+		t.Errorf("%q, error %v; want %q", stderr, err, want)
+	}
+	if _, stderr, err = forecastOf(path, "--column", "requests"); err != nil || strings.Contains(stderr, "column") {
+		t.Errorf("where it is named: %q, error %v", stderr, err)
+	}
+}
+
 func TestBadOriginsFile(t *testing.T) {
 	path := writeInput(t, "in.csv", wavy(50))
 	for _, tt := range []struct{ text, want string }{

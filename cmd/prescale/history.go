@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"net/url"
@@ -53,13 +54,16 @@ func (h *historySource) bind(flags *pflag.FlagSet) {
 	flags.StringVar(&h.end, "end", "", "where it ends, likewise a `TIME` (default: now)")
 }
 
-// read reads the history. What the user can mend is an InputError; a server that does not answer is none.
-func (h *historySource) read(ctx context.Context, now time.Time) (*history.Series, error) {
+// read reads the history, and says on stderr what was chosen where the user had not. What the user can mend is an InputError; a server that does not answer is none.
+func (h *historySource) read(ctx context.Context, now time.Time, stderr io.Writer) (*history.Series, error) {
 	if err := h.check(); err != nil {
 		return nil, command.Input(err)
 	}
 	if h.file != "" {
 		s, err := history.ReadFile(h.file, history.Options{Column: h.column, Step: h.step, StepRow: h.stepRow})
+		if err == nil && s.Others > 0 {
+			fmt.Fprintf(stderr, "prescale: %s: of %d columns %s is read; --column names another\n", s.Name, s.Others+1, s.Column)
+		}
 		return s, command.Input(err)
 	}
 	r, err := h.span(now)

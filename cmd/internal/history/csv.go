@@ -74,6 +74,9 @@ func ReadCSV(r io.Reader, name string, o Options) (*Series, error) {
 				return nil, fmt.Errorf("%s: line %d: %w", name, line, err)
 			}
 			s.Column = t.valueName
+			if o.Column == "" {
+				s.Others = t.count - 2
+			}
 			if header {
 				continue
 			}

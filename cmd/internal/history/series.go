@@ -16,6 +16,8 @@ import (
 type Series struct {
 	Name   string
 	Column string
+	// Others is how many more columns of a file might have been meant, where nobody named one.
+	Others int
 	Step   time.Duration
 	// Dated reports whether times were calendar times; else they are seconds since some start.
 	Dated  bool
