@@ -105,6 +105,11 @@ func (s *Stage) Beat() time.Time {
 	return time.Time{}
 }
 
+func (s *Stage) comeRound() {
+	now := wall()
+	s.beat.Store(&now)
+}
+
 // Problem returns why the stage is not working, nil when it is.
 func (s *Stage) Problem() error {
 	if p := s.problem.Load(); p != nil {
@@ -135,8 +140,7 @@ func (s *Stage) Run(ctx context.Context) error {
 		if time.Since(started) > time.Minute {
 			retry = firstRetry
 		}
-		now := wall()
-		s.beat.Store(&now) // trying again is coming round
+		s.comeRound() // trying again is
 		s.problem.Store(&err)
 		s.logger.Warn("stage: session ended, opening a new one", "error", err, "pause", retry)
 		pause(ctx, retry)
@@ -240,6 +244,7 @@ func (s *session) settle(ctx context.Context) (map[int32]Output, error) {
 	}
 	starts := map[int32]Output{}
 	for _, p := range wanted {
+		s.comeRound() // a dozen large states take minutes, and an instance that is ended for that never gets through them
 		start, err := s.takeOver(ctx, p)
 		if err != nil {
 			return nil, fmt.Errorf("take over partition %d: %w", p, err)
@@ -258,6 +263,9 @@ func (s *session) takeOver(ctx context.Context, partition int32) (Output, error)
 		return Output{}, fmt.Errorf("producer id of %s: %w", s.config.TransactionalID, err)
 	}
 	state, err := s.restore(ctx, partition)
+	if apart := (*apartError)(nil); errors.As(err, &apart) && len(apart.committed) == 0 {
+		return Output{}, s.commitAgain(ctx, apart)
+	}
 	if err != nil {
 		return Output{}, err
 	}
@@ -275,8 +283,7 @@ func (s *session) takeOver(ctx context.Context, partition int32) (Output, error)
 
 // tick processes one poll.
 func (s *session) tick(ctx context.Context) error {
-	now := wall()
-	s.beat.Store(&now)
+	s.comeRound()
 	starts, err := s.settle(ctx)
 	if err != nil {
 		return err

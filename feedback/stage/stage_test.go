@@ -325,6 +325,60 @@ func TestStateThatDoesNotBelongToTheOffsetsIsRefused(t *testing.T) {
 	}
 }
 
+// TestAForgottenGroupGoesOnFromItsState: brokers forget the offsets of a group that has had no member for a week.
+func TestAForgottenGroupGoesOnFromItsState(t *testing.T) {
+	_, opts := fakeKafka(t)
+	s := sender{client: client(t, append(opts[:len(opts):len(opts)], kgo.RecordPartitioner(kgo.ManualPartitioner()))...)}
+	s.send(t, 80)
+	_, stop := start(t, config("a"), opts...)
+	outputs(t, opts...)
+	stop()
+	deleted, err := kadm.NewClient(s.client).DeleteGroups(t.Context(), "count")
+	if err == nil {
+		err = deleted.Error()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.send(t, 80)
+	_, stop = start(t, config("a"), opts...)
+	defer stop()
+	await(t, "offsets", func() bool {
+		committed, err := kadm.NewClient(s.client).FetchOffsets(t.Context(), "count")
+		return err == nil && len(committed["a"]) == partitions && len(committed["b"]) == partitions
+	})
+	checkOnce(t, outputs(t, opts...), s.sent)
+}
+
+// TestEachPartitionTakenOverIsARound: reading the states of all takes longer than a probe waits.
+func TestEachPartitionTakenOverIsARound(t *testing.T) {
+	_, opts := fakeKafka(t)
+	var s *Stage
+	beats := make(chan time.Time, partitions)
+	s, err := New(config("a"), slog.New(slog.DiscardHandler), func(_ context.Context, p int32) (Processor, error) {
+		beats <- s.Beat()
+		return &counter{partition: p}, nil
+	}, nil, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	before := time.Time{}
+	for range partitions {
+		at := <-beats
+		if !at.After(before) {
+			t.Errorf("a partition is taken over while the last round was at %v, as at the one before", at)
+		}
+		before = at
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTopicsOfDifferentSizeAreRefused(t *testing.T) {
 	_, opts := fakeKafka(t)
 	admin := kadm.NewClient(client(t, opts...))

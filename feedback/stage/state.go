@@ -152,10 +152,52 @@ func (s *session) restore(ctx context.Context, partition int32) (map[string][]by
 			}
 			return state, nil
 		}
-		disagree = fmt.Errorf("state %s/%d belongs to offsets %v but group %s has committed %v: if the offsets were reset by hand, set them back or delete the state topic",
-			s.config.StateTopic, partition, held.Next, s.config.Group, committed)
+		again := disagree != nil
+		disagree = &apartError{s.config.StateTopic, s.config.Group, partition, held.Next, committed}
+		// Offsets of a transaction whose marker is on its way are waited for, so that a second look which finds none is enough.
+		if again && len(committed) == 0 {
+			return nil, disagree
+		}
 		pause(ctx, 50*time.Millisecond)
 	}
+}
+
+// apartError is of a state that belongs to other offsets than the group's.
+type apartError struct {
+	topic, group    string
+	partition       int32
+	held, committed map[string]int64 // by topic
+}
+
+func (e *apartError) Error() string {
+	return fmt.Sprintf("state %s/%d belongs to offsets %v but group %s has committed %v: if the offsets were reset by hand, or the state topic was deleted, "+
+		"set the group's offsets to those, or begin anew: stop every instance, then delete both the topic %s and the group %s",
+		e.topic, e.partition, e.held, e.group, e.committed, e.topic, e.group)
+}
+
+// commitAgain commits the state's offsets for a group that has none: brokers forget those of a group that has had no member for a week
+// (offsets.retention.minutes), and what stands in the state was committed with it. The session that comes next goes on from there.
+func (s *session) commitAgain(ctx context.Context, apart *apartError) error {
+	lost := map[string]map[int32]kgo.EpochOffset{}
+	for topic, at := range apart.held {
+		lost[topic] = map[int32]kgo.EpochOffset{apart.partition: {Epoch: -1, Offset: at}}
+	}
+	var failed error
+	s.kafka.Client().CommitOffsetsSync(ctx, lost, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, response *kmsg.OffsetCommitResponse, err error) {
+		failed = err
+		if err != nil {
+			return
+		}
+		for _, t := range response.Topics {
+			for _, p := range t.Partitions {
+				failed = cmp.Or(failed, kerr.ErrorForCode(p.ErrorCode))
+			}
+		}
+	})
+	if failed != nil {
+		return fmt.Errorf("%w; and they could not be committed again: %w", apart, failed)
+	}
+	return fmt.Errorf("group %s had no offsets any more: those of state %s/%d, %v, are committed again", apart.group, apart.topic, apart.partition, apart.held)
 }
 
 func (s *session) offsetsAndState(ctx context.Context, partition int32) (map[string]int64, map[string][]byte, error) {

@@ -136,7 +136,7 @@ func (l *Learner) restoreRows(state map[string][]byte) error {
 		case isRegime:
 			l.regimes = append(l.regimes, regime{number: n, rows: rows})
 		case n < 0 || n >= held || len(rows) != 1:
-			return fmt.Errorf("train: state %s: %d rows in slot %d of %d: was the window of %d examples another? delete the state topic or set it back", key, len(rows), n, held, l.config.Window)
+			return fmt.Errorf("train: state %s: %d rows in slot %d of %d: was the window of %d examples another? set it back, or begin anew: stop every instance, then delete the state topic and the group", key, len(rows), n, held, l.config.Window)
 		default:
 			l.recent[n] = rows[0]
 		}
@@ -144,7 +144,7 @@ func (l *Learner) restoreRows(state map[string][]byte) error {
 	slices.SortFunc(l.regimes, func(a, b regime) int { return int(a.number - b.number) })
 	for i, r := range l.recent {
 		if r.features == nil {
-			return fmt.Errorf("train: state: slot %d of %d is missing: was the window of %d examples another? delete the state topic or set it back", i, held, l.config.Window)
+			return fmt.Errorf("train: state: slot %d of %d is missing: was the window of %d examples another? set it back, or begin anew: stop every instance, then delete the state topic and the group", i, held, l.config.Window)
 		}
 	}
 	return nil
