@@ -43,6 +43,7 @@ type Follower struct {
 	opts   []kgo.Opt
 	store  *store
 	events Events
+	idle   bool // the last poll brought nothing, and a leader answered after it
 }
 
 // Events are calls a Follower makes as it goes, each may be nil. They must not block.
@@ -68,7 +69,8 @@ func (f *Follower) Version(version int64) (*Entry, error) { return f.store.versi
 // Versions lists the versions that the registry holds, ascending.
 func (f *Follower) Versions() []int64 { return f.store.versions() }
 
-// catchUpIdle ends catching up when the log's end has not been seen: compaction may have removed the last records.
+// catchUpIdle ends catching up when the log's end has not been seen: compaction may have removed the last records. A leader that is away
+// brings none either, so the end comes with the second time, when one has answered in between.
 const catchUpIdle = 5 * time.Second
 
 // endsRetry is the pause between two attempts to learn the log's end, each of which lasts as long as the client retries.
@@ -157,8 +159,14 @@ func (f *Follower) tick(ctx context.Context, client *kgo.Client, behind map[int3
 	if ctx.Err() != nil {
 		return
 	}
-	if poll.Err() != nil {
-		clear(behind)
+	if poll.Err() == nil {
+		f.idle = false
+	} else {
+		if f.idle {
+			clear(behind)
+		}
+		_, err := f.ends(ctx, client)
+		f.idle = err == nil
 	}
 	fetches.EachRecord(func(r *kgo.Record) {
 		if end, ok := behind[r.Partition]; ok && r.Offset+1 >= end {

@@ -14,8 +14,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
 
 	"github.com/prescale/prescale/inference/model"
@@ -34,13 +36,19 @@ func file(version int64) []byte {
 // fakeKafka runs inside a synctest bubble.
 func fakeKafka(t *testing.T) []kgo.Opt {
 	t.Helper()
+	_, opts := fakeCluster(t)
+	return opts
+}
+
+func fakeCluster(t *testing.T) (*kfake.Cluster, []kgo.Opt) {
+	t.Helper()
 	var network kfake.VirtualNetwork
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(network.Listen), kfake.SeedTopics(2, Topic))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	return []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(network.DialContext)}
+	return cluster, []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(network.DialContext)}
 }
 
 func produce(t *testing.T, opts []kgo.Opt, records ...*kgo.Record) {
@@ -195,6 +203,67 @@ func TestReadGivesWhatTheRegistryHolds(t *testing.T) {
 		e, last, err = Read(t.Context(), DefaultConfig(), slog.New(slog.DiscardHandler), opts...)
 		if err != nil || e == nil || e.Version != 1 || last != 4 {
 			t.Errorf("%+v, %d, %v", e, last, err)
+		}
+	})
+}
+
+// TestReadTellsOfAChampionThatCannotBeHad: with none, a trainer that begins would put an untrained model in its place.
+func TestReadTellsOfAChampionThatCannotBeHad(t *testing.T) {
+	for want, r := range map[string]*kgo.Record{
+		"there is no version 9":           champion(9),
+		"v: 2; this program reads":        {Topic: Topic, Key: []byte(DefaultName), Value: []byte(`{"v":2,"champion":1}`)},
+		"":                                {Topic: Topic, Key: []byte("other"), Value: []byte(`{"v":2,"champion":1}`)},
+		"champion record: invalid charac": {Topic: Topic, Key: []byte(DefaultName), Value: []byte("?")},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			opts := fakeKafka(t)
+			produce(t, opts, version(1), r)
+			_, last, err := Read(t.Context(), DefaultConfig(), slog.New(slog.DiscardHandler), opts...)
+			if want == "" && (err != nil || last != 1) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+				t.Errorf("last version %d, %v; want %q", last, err, want)
+			}
+		})
+	}
+}
+
+// TestALeaderThatIsAwayIsWaitedFor: that it brings nothing for a while does not mean that there is nothing. Where nothing is left before
+// the end, reading comes to one all the same.
+func TestALeaderThatIsAwayIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cluster, opts := fakeCluster(t)
+		produce(t, opts, version(1), champion(1))
+		started := time.Now()
+		cluster.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+			cluster.KeepControl()
+			if time.Since(started) < catchUpIdle+2*time.Second {
+				return nil, errors.New("away"), true
+			}
+			return nil, nil, false
+		})
+		read := func() (*Entry, int64) {
+			e, last, err := Read(t.Context(), DefaultConfig(), slog.New(slog.DiscardHandler), opts...)
+			if err != nil {
+				t.Error(err)
+			}
+			return e, last
+		}
+		if e, last := read(); e == nil || last != 1 {
+			t.Errorf("champion %+v, last version %d", e, last)
+		}
+		c, err := kgo.NewClient(opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		ends, err := kadm.NewClient(c).ListEndOffsets(t.Context(), Topic)
+		if err == nil {
+			_, err = kadm.NewClient(c).DeleteRecords(t.Context(), ends.Offsets())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, last := read(); e != nil || last != 0 {
+			t.Errorf("of nothing: champion %+v, last version %d", e, last)
 		}
 	})
 }

@@ -42,6 +42,7 @@ type store struct {
 	mu     sync.Mutex // guards what follows
 	files  map[int64][]byte
 	wanted Champion // newest champion record
+	unread error    // why a newer one is not it
 	loaded []*Entry // most recently used first
 }
 
@@ -62,9 +63,10 @@ func (s *store) apply(key, value []byte) error {
 	case version == 0:
 		c, err := parseChampion(value)
 		if err != nil {
-			return fmt.Errorf("model %s: %w", name, err)
+			s.unread = fmt.Errorf("model %s: %w", name, err)
+			return s.unread
 		}
-		s.wanted = c
+		s.wanted, s.unread = c, nil
 	case value == nil:
 		delete(s.files, version)
 	default:
@@ -92,6 +94,17 @@ func (s *store) promote() (changed bool, err error) {
 	}
 	s.champion.Store(e)
 	return true, nil
+}
+
+// wantedError tells why the wanted champion cannot serve, nil when it can or none is wanted.
+func (s *store) wantedError() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unread != nil || s.wanted.Version == 0 {
+		return s.unread
+	}
+	_, err := s.load(s.wanted.Version)
+	return err
 }
 
 // version returns one version, loading it if need be.
