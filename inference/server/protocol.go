@@ -2,9 +2,11 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -22,6 +24,8 @@ const (
 	outputName    = "scores"
 	maxBodyBytes  = 16 << 20
 	maxInferRows  = 1 << 16
+	maxScores     = 1 << 22 // of one answer: 256 rows of as many classes as a model may have, 50 MB as JSON
+	bodyTimeout   = 30 * time.Second
 	datatypeFloat = "FP32"
 )
 
@@ -69,8 +73,31 @@ func (s *Server) Handler() http.Handler {
 		}))
 		mux.HandleFunc("POST "+path+"/infer", s.entryHandler(s.infer))
 	}
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if refusal, pattern := mux.Handler(r); pattern == "" { // the protocol has errors in JSON, also for what is not there
+			refusal.ServeHTTP(&refused{ResponseWriter: w, request: r}, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
+
+// refused writes what the mux answers to a path or method that it does not know as the protocol has it.
+type refused struct {
+	http.ResponseWriter
+	request *http.Request
+}
+
+func (w *refused) WriteHeader(status int) {
+	w.Header().Del("Content-Length")
+	if allowed := w.Header().Get("Allow"); allowed != "" {
+		fail(w.ResponseWriter, status, "%s does not take %s, only %s", w.request.URL.Path, w.request.Method, allowed)
+		return
+	}
+	fail(w.ResponseWriter, status, "there is no %s; see /v2 and /v2/models/{name}", w.request.URL.Path)
+}
+
+func (*refused) Write(text []byte) (int, error) { return len(text), nil }
 
 func health(w http.ResponseWriter, what string, problem error) {
 	if problem != nil {
@@ -123,8 +150,21 @@ func (s *Server) describe(w http.ResponseWriter, _ *http.Request, e *registry.En
 
 func (s *Server) infer(w http.ResponseWriter, r *http.Request, e *registry.Entry) {
 	started := time.Now() //nolint:forbidigo // the duration of a call
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		fail(w, http.StatusUnsupportedMediaType, "Content-Encoding: %q: send the body as it is", encoding)
+		return
+	}
+	// A client that sends its body drop by drop must not hold the connection for ever. The server sets the next deadline itself.
+	_ = http.NewResponseController(w).SetReadDeadline(started.Add(bodyTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
-	if err != nil {
+	switch large := (*http.MaxBytesError)(nil); {
+	case errors.As(err, &large):
+		fail(w, http.StatusRequestEntityTooLarge, "body: more than %d bytes: send fewer rows a call", large.Limit)
+		return
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		fail(w, http.StatusRequestTimeout, "body: not there after %v", bodyTimeout)
+		return
+	case err != nil:
 		fail(w, http.StatusBadRequest, "body: %v", err)
 		return
 	}
@@ -172,7 +212,9 @@ func decodeInfer(body []byte, a model.Architecture) (request inferRequest, x []f
 	case len(in.Shape) != 2 || in.Shape[1] != a.Inputs || in.Shape[0] < 1 || in.Shape[0] > maxInferRows:
 		return request, nil, 0, fmt.Errorf("inputs: %s: shape %v; the model takes [1 to %d, %d]", in.Name, in.Shape, maxInferRows, a.Inputs)
 	}
-	rows = in.Shape[0]
+	if rows = in.Shape[0]; rows*a.Classes > maxScores {
+		return request, nil, 0, fmt.Errorf("inputs: %s: shape %v: %d scores, more than %d: send fewer rows a call", in.Name, in.Shape, rows*a.Classes, maxScores)
+	}
 	// A number takes two bytes at least: what is only claimed gets no room.
 	x, err = flatten(in.Data, make([]float32, 0, min(rows*a.Inputs, len(in.Data)/2)))
 	if err != nil {

@@ -1,10 +1,12 @@
 package server
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -12,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -80,7 +83,10 @@ func TestProtocol(t *testing.T) {
 		{"GET", "/v2/models/default/versions/4/ready", "", 404, "no version 4"},
 		{"GET", "/v2/models/default/versions/x", "", 400, `"x\" is not a number`},
 		{"GET", "/v2/models/other", "", 404, `no model`},
-		{"GET", "/v2/models/default/infer", "", 405, ""},
+		{"GET", "/v2/models/default/infer", "", 405, `{"error":"/v2/models/default/infer does not take GET, only POST"}`},
+		{"GET", "/v2/repository/index", "", 404, `{"error":"there is no /v2/repository/index;`},
+		{"HEAD", "/v2/health/live", "", 200, ""},
+		{"POST", "/v2/models/default/infer", strings.Repeat(" ", maxBodyBytes+1), 413, "send fewer rows a call"},
 		{"POST", "/v2/models/default/infer", row, 200, `"model_version":"3","id":"q","outputs":[{"name":"scores","shape":[1,2],"datatype":"FP32"`},
 		{"POST", "/v2/models/default/versions/3/infer", strings.Replace(row, "[1,2,3]", "[[1, 2, 3]]", 1), 200, `"scores"`},
 		{"POST", "/v2/models/default/infer", "{", 400, "body:"},
@@ -101,6 +107,51 @@ func TestProtocol(t *testing.T) {
 		}
 	}
 }
+
+// TestABodyThatDoesNotComeIsNotWaitedFor, and one that is packed is not taken for one that is broken.
+func TestABodyThatDoesNotComeIsNotWaitedFor(t *testing.T) {
+	s, _ := serving(t, entry(t, 3))
+	r := httptest.NewRequest("POST", "/v2/models/default/infer", strings.NewReader("\x1f\x8b"))
+	r.Header.Set("Content-Encoding", "gzip")
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, r)
+	if w.Code != http.StatusUnsupportedMediaType || !strings.Contains(w.Body.String(), "send the body as it is") {
+		t.Errorf("gzip: %d %s", w.Code, w.Body)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		listener := &one{conn: server, closed: make(chan struct{})}
+		web := &http.Server{Handler: s.Handler()}
+		go func() { _ = web.Serve(listener) }()
+		defer web.Close()
+		go fmt.Fprint(client, "POST /v2/models/default/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+		began := time.Now()
+		answer, err := http.ReadResponse(bufio.NewReader(client), nil)
+		if err != nil || answer.StatusCode != http.StatusRequestTimeout || time.Since(began) != bodyTimeout {
+			t.Errorf("after %v: %v, %v", time.Since(began), answer, err)
+		}
+		client.Close()
+	})
+}
+
+// one is a listener of one connection.
+type one struct {
+	conn   net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (l *one) Accept() (conn net.Conn, err error) {
+	l.once.Do(func() { conn = l.conn })
+	if conn == nil {
+		<-l.closed
+		return nil, net.ErrClosed
+	}
+	return conn, nil
+}
+
+func (l *one) Close() error   { close(l.closed); return nil }
+func (l *one) Addr() net.Addr { return l.conn.LocalAddr() }
 
 func TestWithoutAChampionTheProtocolSaysNotReady(t *testing.T) {
 	s, _ := serving(t, nil)
@@ -161,6 +212,10 @@ func TestAClaimTakesNoMemory(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if err == nil || !strings.Contains(err.Error(), "3 numbers") {
 		t.Errorf("got %v, want it to say that there are 3 numbers", err)
+	}
+	many := fmt.Appendf(nil, `{"inputs":[{"name":"features","shape":[%d,1],"datatype":"FP32","data":[1]}]}`, maxInferRows)
+	if _, _, _, err := decodeInfer(many, model.Architecture{Inputs: 1, Classes: 1 << 14}); err == nil || !strings.Contains(err.Error(), "send fewer rows") {
+		t.Errorf("a call for a thousand million scores: %v", err)
 	}
 	if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
 		t.Errorf("a call of %d bytes took %d bytes of memory", len(body), took)
