@@ -149,6 +149,9 @@ func (l *Learner) Process(records []*kgo.Record) (stage.Output, error) {
 	return l.out, l.storeTally()
 }
 
+// scoreSlack is how far above 1 the rounding of a softmax may come.
+const scoreSlack = 1e-3
+
 // usable refuses what does not fit the models.
 func (l *Learner) usable(e join.Example) error {
 	a := l.champion.weights.Architecture
@@ -157,6 +160,11 @@ func (l *Learner) usable(e join.Example) error {
 		return fmt.Errorf("example %s: %d features, the model takes %d", e.Prediction.ID, len(e.Prediction.Features), a.Inputs)
 	case e.Outcome.Class >= l.config.Architecture.Classes || e.Outcome.Class >= a.Classes:
 		return fmt.Errorf("example %s: class %d, the model knows %d", e.Prediction.ID, e.Outcome.Class, a.Classes)
+	}
+	for i, p := range e.Prediction.Scores { // what is measured of the served predictions would be wrong for thousands of them
+		if !(p >= 0 && p <= 1+scoreSlack) {
+			return fmt.Errorf("example %s: score %v of class %d is no probability", e.Prediction.ID, p, i)
+		}
 	}
 	return nil
 }

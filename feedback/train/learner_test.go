@@ -240,6 +240,8 @@ func TestExamplesThatDoNotFitArePassedOver(t *testing.T) {
 			Outcome: event.Outcome{ID: "a", ObservedAt: at}},
 		"class": {Prediction: event.Prediction{ID: "a", RequestedAt: at, PredictedAt: at, Model: "m", ModelVersion: 1, Features: []float32{1, 2, 3}, Scores: []float32{1}},
 			Outcome: event.Outcome{ID: "a", ObservedAt: at, Class: 2}},
+		"score": {Prediction: event.Prediction{ID: "a", RequestedAt: at, PredictedAt: at, Model: "m", ModelVersion: 1, Features: []float32{1, 2, 3}, Scores: []float32{3e38}},
+			Outcome: event.Outcome{ID: "a", ObservedAt: at}},
 	} {
 		before := w.learner.Snapshot().Refused
 		w.take(w.learner.Process([]*kgo.Record{{Value: e.Append(nil)}}))
@@ -248,7 +250,7 @@ func TestExamplesThatDoNotFitArePassedOver(t *testing.T) {
 		}
 	}
 	w.take(w.learner.Process([]*kgo.Record{{Value: []byte("{}")}}))
-	if s := w.learner.Snapshot(); s.Refused != 3 || s.Examples != 0 {
+	if s := w.learner.Snapshot(); s.Refused != 4 || s.Examples != 0 {
 		t.Errorf("%+v", s)
 	}
 }
