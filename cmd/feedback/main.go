@@ -48,6 +48,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.StringVar(&c.TrainGroup, "train-group", c.TrainGroup, "consumer group that trains")
 	f.StringVar(&c.TrainStateTopic, "train-state-topic", c.TrainStateTopic, "topic of what the trainer knows, compacted")
 	f.DurationVar(&c.Join.MaxAge, "max-age", c.Join.MaxAge, "how long a prediction waits for its outcome")
+	f.IntVar(&c.Join.MaxHeld, "max-held", c.Join.MaxHeld, "most predictions that wait in one partition, some 500 bytes of memory each; the oldest are given up first")
 	f.IntVar(&c.BatchRecords, "batch-records", c.BatchRecords, "most records of one transaction")
 	return root.ExecuteContext(ctx)
 }

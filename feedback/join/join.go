@@ -1,6 +1,7 @@
 package join
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -24,13 +25,15 @@ type Config struct {
 	// against the newest event of the partition. Default 24h. A prediction that waited longer counts as unlabelled.
 	MaxAge time.Duration
 
-	// MaxHeld bounds how many of each one partition holds, default 1,000,000; the oldest leave first.
+	// MaxHeld bounds how many of each one partition holds, default 100,000; the oldest leave first. A held prediction with three features
+	// takes about 500 bytes of memory, so that one instance with twelve partitions takes 600 MB, and must have room for it: one that has
+	// not is killed, reads the same state again and is killed again. 100 requests a second to twelve partitions fill it in three hours.
 	MaxHeld int
 }
 
 // DefaultConfig has the topics' default names.
 func DefaultConfig() Config {
-	return Config{Predictions: event.TopicPredictions, Outcomes: event.TopicOutcomes, Examples: TopicExamples, MaxAge: 24 * time.Hour, MaxHeld: 1_000_000}
+	return Config{Predictions: event.TopicPredictions, Outcomes: event.TopicOutcomes, Examples: TopicExamples, MaxAge: 24 * time.Hour, MaxHeld: 100_000}
 }
 
 // Validate tells everything that is wrong with c.
@@ -109,7 +112,7 @@ func (p *Processor) Restore(state map[string][]byte) error {
 		default:
 			return fmt.Errorf("join: state key %q is not of this version", key)
 		}
-		s.held[key[len(s.prefix):]] = item{value: value, at: at}
+		s.held[key[len(s.prefix):]] = item{value: bytes.Clone(value), at: at} // or it holds the whole batch that it was read in
 	}
 	p.predictions.sortQueue()
 	p.outcomes.sortQueue()
