@@ -11,7 +11,8 @@ import (
 // silence is what the last replica waits for where a policy allows zero. The means that a forecast rests on, and yesterday at this
 // time, stay above nothing for hours after the last record, and any record would come late at zero. So the last replica is not asked of
 // the forecast but of the silence: it goes once that has lasted, unless the forecast begins to expect more than it did in the silence,
-// or records have come back after silences like this one and would have been late for more than is promised.
+// or records have come back after silences like this one and would have been late for more than is promised
+// (hack/designs/scaler-zero.md).
 type silence struct {
 	// Since is when records came or waited last, or what came was last not known; zero before the first observation.
 	Since time.Time
