@@ -3,6 +3,7 @@ package forecaster
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -55,4 +56,12 @@ func ValidateSeasons(seasons []time.Duration, step time.Duration) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// SeasonSteps returns how many steps a season has, to the nearest, and 0 where it has less than one.
+func (c Config) SeasonSteps(season time.Duration) int {
+	if season < c.Step {
+		return 0
+	}
+	return int(math.Round(float64(season) / float64(c.Step)))
 }

@@ -133,6 +133,18 @@ func TestAColumnThatNobodyNamed(t *testing.T) {
 	}
 }
 
+// TestScoreOfStepsLongerThanADay: the season that is assumed where none is stated has less than a step.
+func TestScoreOfStepsLongerThanADay(t *testing.T) {
+	var weeks strings.Builder
+	weeks.WriteString("t_s,requests\n")
+	for i := range 100 {
+		fmt.Fprintf(&weeks, "%d,%d\n", 7*86400*i, 100+i%5)
+	}
+	if stdout, _, err := forecastOf(writeInput(t, "in.csv", weeks.String()), "--score"); err != nil || !strings.Contains(stdout, "season ago") {
+		t.Errorf("%s, error %v", stdout, err)
+	}
+}
+
 func TestBadOriginsFile(t *testing.T) {
 	path := writeInput(t, "in.csv", wavy(50))
 	for _, tt := range []struct{ text, want string }{

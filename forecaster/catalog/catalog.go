@@ -4,7 +4,6 @@ package catalog
 
 import (
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/prescale/prescale/forecaster"
@@ -107,10 +106,9 @@ func seasons(config forecaster.Config) (day, week int) {
 	if len(given) == 0 {
 		given = []time.Duration{24 * time.Hour, 7 * 24 * time.Hour}
 	}
-	steps := func(season time.Duration) int { return int(math.Round(float64(season) / float64(config.Step))) }
-	day = steps(given[0])
+	day = config.SeasonSteps(given[0])
 	if len(given) > 1 {
-		week = steps(given[1])
+		week = config.SeasonSteps(given[1])
 	}
 	return day, week
 }

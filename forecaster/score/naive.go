@@ -18,7 +18,7 @@ func Naive(config forecaster.Config) []Method {
 	if len(config.Seasons) > 0 {
 		season = config.Seasons[0]
 	}
-	m := int(season / config.Step)
+	m := config.SeasonSteps(season)
 	last := func(p []float64, _ int) float64 { return p[len(p)-1] }
 	return []Method{
 		{"last value", newNaive(config, 1, last)},
@@ -31,7 +31,7 @@ func Naive(config forecaster.Config) []Method {
 			return level
 		})},
 		{"season ago", newNaive(config, max(1, m), func(p []float64, k int) float64 {
-			if len(p) < m {
+			if m == 0 || len(p) < m {
 				return last(p, k)
 			}
 			return p[len(p)-m+(k-1)%m]
