@@ -191,6 +191,10 @@ func (s *scene) joinLate(n int) float64 {
 	return s.now * max(0, s.joinExcess(n-s.ready)-s.joinExcess(s.joining))
 }
 
+// backAgain is by how much dearer late records must be able to become without a smaller count asking for the present one again. After a
+// step the outermost path of a long lead time varies from tick to tick, and what would be late on it many times more.
+const backAgain = 1.5
+
 // tie is by how much a cost must be less to be less, and not rounded otherwise.
 const tie = 1 - 1e-9
 
@@ -217,16 +221,16 @@ func (s *scene) best(p *partitions, current, lowest, highest int, price float64,
 	}
 	n = s.bestDecrease(p, current, lowest, unit, tune)
 	for n < current {
-		// Were it there already, would the same paths ask for more? Then going there is the first half of a limit cycle. The next
-		// count is asked and not taken to be what they ask for: else a backlog that rules out the lowest count, and nothing more,
-		// would lower the answer.
+		// Were it there already, would the same paths, or slightly wider ones, ask for more? Then going there is the first half of a
+		// limit cycle. The next count is asked and not taken to be what they ask for: else a backlog that rules out the lowest count,
+		// and nothing more, would lower the answer.
 		there := *s
 		there.joinTicks = 0 // what holds back from an increase is no reason to make one necessary
 		there.now = p.work(n) * s.perReplica
 		for k := range there.unchanged {
 			there.unchanged[k] = there.now
 		}
-		if more, _ := there.bestIncrease(p, n, current, unit, tune); more == n {
+		if more, _ := there.bestIncrease(p, n, current, backAgain*unit, tune); more == n {
 			break
 		}
 		n = min(p.above(n), current)

@@ -38,17 +38,27 @@ func (s *State) tooFew(at time.Time) int {
 func (s *State) takenBack(sustained float64, at time.Time) int {
 	f, share := s.TakenBack, 1-(1-fewShare)*s.chance()
 	f.Rate, f.Load = f.Rate*share/fewShare, f.Load*share/fewShare
-	return f.under(sustained, s.replicas(sustained), at, backKept)
+	kept := backKept
+	if s.farBelow(f.Replicas) {
+		kept = farKept
+	}
+	return f.under(sustained, s.replicas(sustained), at, kept)
+}
+
+// farBelow reports whether the next count up from n is more than one replica and more than backStep of it away.
+func (s *State) farBelow(n int) bool {
+	return float64(s.Partitions.above(n)) > max(float64(n+1), backStep*float64(n))
 }
 
 // A decrease is taken back by an increase of the plan's within backSpan, unless its forecast is by backMore above that of the decrease:
 // then what arrives has changed, and else it is chance that made both, since noise of 10 % moves the median forecast by 2 % (standard
-// deviation), and more in proportion. For backKept from then on it is not made again: what chance did it does in the next hours too, and by then the time of
-// day is another. Where the next count up is more than one replica and more than backStep of it away, the lower one saves enough to be
-// gone down to every time.
+// deviation), and more in proportion. For backKept from then on it is not made again: what chance did it does in the next hours too, and
+// by then the time of day is another. Where the next count up is more than one replica and more than backStep of it away, the lower one
+// saves enough to be gone down to again after farKept.
 const (
 	backSpan = time.Hour
 	backKept = 4 * time.Hour
+	farKept  = time.Hour
 	backMore = 0.1
 	backStep = 1.25
 )
@@ -72,7 +82,7 @@ func (s *State) noteChange(d *Decision, n int) {
 	case d.DesiredReplicas < n:
 		s.Down = tooFew{d.DesiredReplicas, d.sustained, s.replicas(d.sustained), d.At}
 	case d.planned <= n || down.Replicas != n || d.At.Sub(down.At) > backSpan || d.sustained > (1+backMore*s.chance())*down.Rate:
-	case float64(s.Partitions.above(n)) <= max(float64(n+1), backStep*float64(n)):
+	default:
 		s.TakenBack = down
 		s.TakenBack.At = d.At
 		if float64(d.planned) <= backStep*float64(n) {

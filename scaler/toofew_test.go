@@ -30,7 +30,8 @@ func TestADecreaseThatIsTakenBackIsNotMadeAgain(t *testing.T) {
 		{"less than chance makes", 48, 0.2, 8, 630, 10 * time.Minute, 560, 20 * time.Minute, 0},
 		{"after hours", 48, 0.05, 8, 630, 2 * time.Hour, 600, 20 * time.Minute, 0},
 		{"for a schedule", 48, 0.05, 7, 600, 10 * time.Minute, 600, 20 * time.Minute, 0},
-		{"a long way up", 14, 0.05, 14, 630, 10 * time.Minute, 600, 20 * time.Minute, 0}, // 7 replicas have two partitions each, as have 8 to 13
+		{"a long way up", 14, 0.05, 14, 630, 10 * time.Minute, 600, 20 * time.Minute, 7}, // 7 replicas have two partitions each, as have 8 to 13
+		{"a long way up, an hour ago", 14, 0.05, 14, 630, 10 * time.Minute, 600, 61 * time.Minute, 0},
 	} {
 		s := State{Capacity: capacity{Mean: 100, Samples: 40}, Partitions: partitions{Count: tt.partitions}}
 		s.Arrivals = recent{Level: 600, Noise: 0.8 * tt.noise * 600} // the mean of the errors of a normal variable

@@ -66,3 +66,49 @@ func TestNoiseChangesTheCountSeldom(t *testing.T) {
 		})
 	}
 }
+
+// TestNoiseAfterAStepChangesTheCountSeldom: after the arrivals have doubled the forecast's outermost quantiles are wide for hours, and what
+// comes late has used up the promise, so that 16 and 24 replicas of 48 partitions, or 12 and 24 of 24, cost about the same. Where the
+// lower one is gone down to whenever it is cheaper, the count changes up to 46 and 36 times in the seven hours.
+func TestNoiseAfterAStepChangesTheCountSeldom(t *testing.T) {
+	const interval, capacity, hours, step, settled, seeds = 15.0, 100.0, 12, 4, 5, 3
+	const hour = 3600 / interval
+	for _, c := range []struct {
+		noise, lead float64
+		partitions  int
+	}{
+		{0.04, 180, 48},
+		{0.02, 300, 24},
+	} {
+		t.Run(fmt.Sprintf("noise=%g/lead=%gs/partitions=%d", c.noise, c.lead, c.partitions), func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(seeds) {
+				r := rand.New(rand.NewPCG(seed, 5))
+				rates := make([]float64, hours*hour)
+				for i := range rates {
+					need := 5.0
+					if i >= step*hour {
+						need = 10
+					}
+					rates[i] = need * capacity * (1 + c.noise*r.NormFloat64())
+				}
+				trace, err := sim.NewTrace("step", interval, rates)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s := sim.DefaultScenario(trace)
+				s.Capacity, s.Lead, s.Partitions, s.Max, s.Initial, s.Keep = capacity, c.lead, c.partitions, c.partitions, 7, true
+				points := runStandard(t, s).Points
+				changes := 0
+				for i := settled * int(hour); i < len(points); i++ {
+					if points[i].Desired != points[i-1].Desired {
+						changes++
+					}
+				}
+				if most := 2 * (hours - settled); changes > most {
+					t.Errorf("seed %d: %d changes in %d hours, want %d at most: down once an hour, and back", seed, changes, hours-settled, most)
+				}
+			}
+		})
+	}
+}
