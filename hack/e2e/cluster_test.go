@@ -19,8 +19,9 @@ import (
 	"github.com/prescale/prescale/hack/cluster/rig"
 )
 
-// waitTimeout bounds every wait for the cluster to do something: seconds on a quiet machine.
-const waitTimeout = 2 * time.Minute
+// waitTimeout bounds every wait for the cluster to do something: seconds on a quiet machine, and two minutes for a count that comes down to
+// one after a load that ended at once, in steps that are held for 45 s each while the forecast forgets it.
+const waitTimeout = 3 * time.Minute
 
 var shared struct {
 	once    sync.Once
