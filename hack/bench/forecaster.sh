@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Scores the forecaster: rolling protocol on arrival traces, cold starts on them, M4 hourly, speed, and loss and speed beside
-# statsforecast's AutoETS (where Python is there). PRESCALE_DATA names the data's folder.
+# statsforecast's AutoETS (where Python is there). PRESCALE_DATA names the data's folder, which speed does not need.
 # usage: hack/bench.sh forecaster [rolling|cold|m4|speed|ets]   (all of them by default)
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-: "${PRESCALE_DATA:?name the folder that holds traces/, m4_hourly/ and baselines.csv}"
+[ "$*" = speed ] || : "${PRESCALE_DATA:?name the folder that holds traces/, m4_hourly/ and baselines.csv}"
 
 ets() (
   if ! python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
