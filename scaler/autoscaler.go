@@ -97,7 +97,7 @@ func (a *Autoscaler) TickInto(d *Decision, now time.Time, o *series.Observation)
 	if a.model != nil {
 		ahead := lead
 		if a.config.MinReplicas == 0 { // the last replica does not go while it will be wanted before another could be there
-			ahead = max(ahead, a.state.Lead.usual(a.config.InitialLeadTime.Seconds(), 0))
+			ahead = max(ahead, a.state.leadFromZero(&a.config))
 		}
 		steps := int(math.Ceil(ahead/a.config.Interval.Seconds())) + beyondLead
 		a.model.Forecast(&a.forecast, min(max(steps, 1), a.config.ForecastSteps()))

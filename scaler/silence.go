@@ -136,6 +136,11 @@ func expectedMost(f *forecaster.Forecast, interval float64) float64 {
 	return most * interval
 }
 
+// leadFromZero returns the lead time, in seconds, of the first replica.
+func (s *State) leadFromZero(config *Config) float64 {
+	return s.Lead.usual(config.InitialLeadTime.Seconds(), 0)
+}
+
 // lateFromZero returns for how many seconds after a silence records come late when nobody is there at its end: until the next tick, and
 // until a replica has started.
 func (s *State) lateFromZero(config *Config) float64 {
@@ -143,13 +148,12 @@ func (s *State) lateFromZero(config *Config) float64 {
 	if latency := config.ObjectiveLatency.Seconds(); latency > 0 {
 		may = min(may, latency)
 	}
-	return config.Interval.Seconds() + s.Lead.usual(config.InitialLeadTime.Seconds(), 0) - may
+	return config.Interval.Seconds() + s.leadFromZero(config) - may
 }
 
 // expectSpan is for how long what the forecast has begun to expect is waited for: until it is due, and as long as for any record.
 func (s *State) expectSpan(config *Config) time.Duration {
-	lead := s.Lead.usual(config.InitialLeadTime.Seconds(), 0)
-	return time.Duration((lead+idleSeconds)*float64(time.Second)) + beyondLead*config.Interval
+	return time.Duration((s.leadFromZero(config)+idleSeconds)*float64(time.Second)) + beyondLead*config.Interval
 }
 
 // silence reports, where nothing comes, whether there need be no replica, for that has lasted and nothing new is expected. Where it is
@@ -168,7 +172,7 @@ func (d decider) silence(current, want int) bool {
 	if current == 0 {
 		return true
 	}
-	lead := d.state.Lead.usual(d.config.InitialLeadTime.Seconds(), 0)
+	lead := d.state.leadFromZero(d.config)
 	least := max(idleSeconds, lead)
 	if d.state.lateFromZero(d.config) <= 0 {
 		least = min(least, max(safeSeconds, lead)) // a replica that starts more often saves little

@@ -54,7 +54,8 @@ func (h *historySource) bind(flags *pflag.FlagSet) {
 	flags.StringVar(&h.end, "end", "", "where it ends, likewise a `TIME` (default: now)")
 }
 
-// read reads the history, and says on stderr what was chosen where the user had not. What the user can mend is an InputError; a server that does not answer is none.
+// read reads the history, and says on stderr what was chosen where the user had not. What the user can mend is an InputError; a server
+// that does not answer is none.
 func (h *historySource) read(ctx context.Context, now time.Time, stderr io.Writer) (*history.Series, error) {
 	if err := h.check(); err != nil {
 		return nil, command.Input(err)

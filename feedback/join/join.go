@@ -146,11 +146,6 @@ func (p *Processor) Process(records []*kgo.Record) (stage.Output, error) {
 	return out, nil
 }
 
-// mostBytes is how large a prediction may be as it is written here: 1e9 becomes 1e+09, and < in a name \u003c, so that one which fits a
-// record need not fit another, and one that no broker takes would stop all behind it. Clients and brokers take 1,000,012 bytes by default;
-// an outcome has 2,000 at most.
-const mostBytes = 950_000
-
 func (p *Processor) prediction(r *kgo.Record, out *stage.Output) error {
 	prediction, err := event.DecodePrediction(r.Value)
 	if err != nil {
@@ -158,8 +153,10 @@ func (p *Processor) prediction(r *kgo.Record, out *stage.Output) error {
 	}
 	prediction.PredictedAt = notAfter(prediction.PredictedAt, r)
 	value := prediction.Append(nil)
-	if len(value) > mostBytes {
-		return fmt.Errorf("prediction: %d bytes once its numbers are written out, more than the %d that fit a record beside an outcome", len(value), mostBytes)
+	// Written here 1e9 becomes 1e+09, and < in a name \u003c, so that what fitted a record need not fit another, and one that no broker
+	// takes would stop all behind it. An outcome beside it has 2,000 bytes at most.
+	if len(value) > stage.RecordBytes {
+		return fmt.Errorf("prediction: %d bytes once its numbers are written out, more than the %d that fit a record beside an outcome", len(value), stage.RecordBytes)
 	}
 	p.see(prediction.PredictedAt)
 	if held, ok := p.outcomes.held[prediction.ID]; ok {

@@ -26,6 +26,10 @@ type Processor interface {
 	Process(records []*kgo.Record) (Output, error)
 }
 
+// RecordBytes is how large a value a Processor may write, in a record or under a key of its state: brokers and clients take batches of
+// 1,000,012 bytes by default, and a larger one would stop all behind it.
+const RecordBytes = 950_000
+
 // Output is what a processor wants written.
 type Output struct {
 	Records []*kgo.Record

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/prescale/prescale/feedback/stage"
 	"github.com/prescale/prescale/inference/model"
 	"github.com/prescale/prescale/inference/registry"
 )
@@ -42,17 +43,14 @@ func DefaultConfig() Config {
 	}
 }
 
-// recordBytes is how much of a trainer's state goes into one record: brokers and clients take 1,000,012 bytes by default.
-const recordBytes = 950_000
-
 // Validate tells everything that is wrong with c.
 func (c Config) Validate() error {
 	errs := []error{c.Registry.Validate()}
 	if err := c.Architecture.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("train: %w", err))
-	} else if size := model.StateBytes(c.Architecture); size > recordBytes {
+	} else if size := model.StateBytes(c.Architecture); size > stage.RecordBytes {
 		errs = append(errs, fmt.Errorf("train: architecture: %s takes %d bytes with what its training has to remember, and a Kafka record has room for %d: "+
-			"take fewer or narrower layers", c.Architecture, size, recordBytes))
+			"take fewer or narrower layers", c.Architecture, size, stage.RecordBytes))
 	}
 	for _, field := range []struct {
 		key         string

@@ -342,7 +342,7 @@ func TestAPastRegimeFitsARecord(t *testing.T) {
 		l.remember(row{features: make([]float32, c.Architecture.Inputs)})
 	}
 	l.freezeRegime(300)
-	if size := len(l.out.State[regimeKey(0)]); size > recordBytes || size < recordBytes/2 {
+	if size := len(l.out.State[regimeKey(0)]); size > stage.RecordBytes || size < stage.RecordBytes/2 {
 		t.Errorf("%d bytes of %d examples", size, len(l.regimes[0].rows))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/prescale/prescale/feedback/score"
+	"github.com/prescale/prescale/feedback/stage"
 )
 
 // regime is a frozen sample of the examples between two drifts.
@@ -21,7 +22,7 @@ const (
 // freezeRegime keeps a sample, evenly spread, of the examples before the change.
 func (l *Learner) freezeRegime(changed int64) {
 	oldest := max(l.Since, l.Examples-min(l.Examples, int64(len(l.recent))))
-	n := min(changed-oldest, regimeRows, recordBytes/int64(4*l.config.Architecture.Inputs+binary.MaxVarintLen32)) // one record holds it
+	n := min(changed-oldest, regimeRows, stage.RecordBytes/int64(4*l.config.Architecture.Inputs+binary.MaxVarintLen32)) // one record holds it
 	if n <= 0 {
 		return
 	}

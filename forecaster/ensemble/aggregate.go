@@ -51,8 +51,8 @@ func (b *bank) believe(cell int, level float64, doubted []int) {
 // weigh moves the weights of a cell's experts, whose quantiles are in quants: norm is the gradient of the pinball loss at their
 // mean in units of the usual loss.
 //
-// Its loop, those of regrets, combine's and track's are most of an update's time. They compute in float32, which is how their state is kept, and
-// bound what hardly ever needs it by branches, which cost less than the builtin min and max with their care for NaN.
+// Its loop, those of regrets, combine's and track's are most of an update's time. They compute in float32, which is how their state is
+// kept, and bound what hardly ever needs it by branches, which cost less than the builtin min and max with their care for NaN.
 func (b *bank) weigh(cell, i int, norm, mean float32) {
 	k := b.k
 	regret, weight, raw := b.regret[cell*k:][:k], b.weight[cell*k:][:k], b.raw[:k]

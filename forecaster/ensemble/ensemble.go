@@ -4,8 +4,8 @@
 // Three layers: every expert's point forecast becomes quantiles by tracking the quantiles of its own errors (track.go); the
 // experts' quantiles are averaged with weights learned online (aggregate.go), where they disagree by their record in disputes as well
 // (dispute.go); a last tracker holds the average to its coverage, in noisy hours as in quiet ones (conformal.go, after the P term of
-// conformal PID control: Angelopoulos, Candès & Tibshirani 2023, https://arxiv.org/abs/2307.16895). The maximum over a window is a target of its own in all three layers (bank.go keeps them
-// and settles them): the maximum of per-step quantiles covers it far too rarely.
+// conformal PID control: Angelopoulos, Candès & Tibshirani 2023, https://arxiv.org/abs/2307.16895). The maximum over a window is a
+// target of its own in all three layers (bank.go keeps them and settles them): the maximum of per-step quantiles covers it far too rarely.
 //
 // It survives what it is given: samples that are no number, infinite or negative are gaps, those no later than the last one are
 // dropped. Within forecastertest.RecoverySamples, which are 60, of a spike of a million times, a day of zeros or gaps, or a lasting
