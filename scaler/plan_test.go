@@ -161,6 +161,35 @@ func TestManyReplicasAreNotStartedForWhatIsUnlikely(t *testing.T) {
 	}
 }
 
+// TestADecreaseIsNotTakenBackForALittle: once fewer are there the same paths do not ask for those that went, not even when late records
+// are 1.4 times as dear.
+func TestADecreaseIsNotTakenBackForALittle(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	var s randomScene
+	decreases := 0
+	for range 20_000 {
+		s.draw(r)
+		before := s.current
+		n := s.best()
+		if n >= before {
+			continue
+		}
+		decreases++
+		s.current, s.highest, s.ready, s.joining, s.joinTicks = n, before, n, 0, 0
+		s.now = s.parts.work(n) * s.perReplica
+		for k := range s.unchanged {
+			s.unchanged[k] = s.now
+		}
+		s.price *= 1.4
+		if again := s.best(); again > n {
+			t.Fatalf("from %d to %d, and then to %d; scene %+v", before, n, again, s.scene)
+		}
+	}
+	if decreases < 1000 {
+		t.Errorf("%d decreases, want more of them to be tried", decreases)
+	}
+}
+
 // TestThePlanIsMonotone takes a tenth of a millisecond a draw; PRESCALE_DRAWS asks for more of them.
 func TestThePlanIsMonotone(t *testing.T) {
 	draws := 20_000
