@@ -9,6 +9,8 @@ import (
 type startups struct {
 	Ring  [startupsKept]float64
 	Count int // how many were ever seen
+	// HungAt is when one was learned that had taken more than mostWaiting times the usual.
+	HungAt time.Time `json:",omitzero"`
 }
 
 const (
@@ -24,6 +26,23 @@ func (s *startups) add(seconds float64) {
 	}
 	s.Ring[s.Count%startupsKept] = seconds
 	s.Count++
+}
+
+// learn adds a start-up that has ended at a time. Of those that an outage kept, such as a registry that could not be reached, one is
+// learned, and no longer than would have been planned with while it was waited for: else dozens of it would be the lead time until as many
+// others have come, which takes hours. If starts do take as long from now on, the next increases tell. What is no longer than was assumed
+// at first is always believed.
+func (s *startups) learn(seconds float64, at time.Time, assumed float64) {
+	most := max(mostWaiting*s.quantile(assumed), assumed)
+	if s.Count < startupsNeeded || !(seconds > most) {
+		s.add(seconds)
+		return
+	}
+	if began := at.Add(-time.Duration(seconds * float64(time.Second))); began.Before(s.HungAt) {
+		return
+	}
+	s.HungAt = at
+	s.add(most)
 }
 
 // quantile returns the 0.9 quantile of the latest start-ups in seconds, and no less than assumed while they are few.
@@ -87,22 +106,21 @@ const provisionedMemory = 10 * time.Minute
 // fromZero reports whether the increase that is waited for began without a replica.
 func (l *leadTimes) fromZero() bool { return !l.OrderedAt.IsZero() && l.OrderedFrom == 0 }
 
-func (l *leadTimes) observe(plain, provisioned []float64, ready float64, readyKnown bool, at time.Time) {
-	fromZero := l.fromZero()
+func (l *leadTimes) observe(plain, provisioned []float64, ready float64, readyKnown bool, at time.Time, assumed float64) {
+	usual := &l.Plain
+	if l.fromZero() {
+		usual = &l.FromZero
+	}
 	for _, x := range plain {
 		l.Timed = true
-		if fromZero {
-			l.FromZero.add(x)
-		} else {
-			l.Plain.add(x)
-		}
+		usual.learn(x, at, assumed)
 	}
 	if at.Sub(l.ProvisionedAt) >= provisionedMemory {
 		l.ProvisionedAt = time.Time{}
 	}
 	for _, x := range provisioned {
 		l.Timed = true
-		l.Provisioned.add(x)
+		l.Provisioned.learn(x, at, assumed)
 		l.ProvisionedAt = at
 	}
 	l.Waiting = 0
@@ -114,12 +132,7 @@ func (l *leadTimes) observe(plain, provisioned []float64, ready float64, readyKn
 		return
 	}
 	if !l.Timed {
-		seconds := at.Sub(l.OrderedAt).Seconds()
-		if fromZero {
-			l.FromZero.add(seconds)
-		} else {
-			l.Plain.add(seconds)
-		}
+		usual.learn(at.Sub(l.OrderedAt).Seconds(), at, assumed)
 	}
 	l.OrderedAt = time.Time{}
 }

@@ -75,10 +75,10 @@ func TestANodeIsExpectedForTenMinutes(t *testing.T) {
 	for _, interval := range []time.Duration{time.Second, 15 * time.Second, time.Minute} {
 		var l leadTimes
 		for range startupsNeeded {
-			l.observe([]float64{30}, []float64{200}, 1, true, start)
+			l.observe([]float64{30}, []float64{200}, 1, true, start, 60)
 		}
 		for at := interval; at < 15*time.Minute; at += interval {
-			l.observe(nil, nil, 1, true, start.Add(at))
+			l.observe(nil, nil, 1, true, start.Add(at), 60)
 			want := 200.0
 			if at >= 10*time.Minute {
 				want = 30
@@ -127,5 +127,48 @@ func TestOneMoreDoesNotHideThoseThatHang(t *testing.T) {
 		if i == 6 {
 			ask(i, 6, 7)
 		}
+	}
+}
+
+// Nineteen start-ups that an outage kept for up to 1,938 s teach as much as one of five times the usual, and starts that have become ten
+// times as long are learned within a few increases.
+func TestAnOutageIsNoLeadTime(t *testing.T) {
+	for _, before := range []int{startupsNeeded, startupsKept} {
+		var l leadTimes
+		for range before {
+			l.observe([]float64{60}, nil, 1, true, start, 60)
+		}
+		at := start.Add(time.Hour)
+		for i := range 19 { // they come over three minutes
+			l.observe([]float64{1758 + 10*float64(i)}, nil, 1, true, at.Add(time.Duration(10*i)*time.Second), 60)
+		}
+		if got := l.usual(60, 1); got > mostWaiting*60 {
+			t.Errorf("%d start-ups of 60 s, and 19 that hung: a lead time of %g s, want %d at most", before, got, mostWaiting*60)
+		}
+		for range 10 {
+			l.observe([]float64{60}, nil, 1, true, at.Add(time.Hour), 60)
+		}
+		if got := l.usual(60, 1); got != 60 {
+			t.Errorf("%d start-ups of 60 s, 19 that hung and ten of 60 s: a lead time of %g s, want 60", before, got)
+		}
+		for i := range 8 {
+			at := at.Add(time.Duration(i+2) * time.Hour)
+			l.observe([]float64{600, 600, 600}, nil, 1, true, at, 60)
+		}
+		if got := l.usual(60, 1); got != 600 {
+			t.Errorf("after eight increases of three replicas that took 600 s: a lead time of %g s, want 600", got)
+		}
+	}
+}
+
+// Of a service that starts in a second one that takes half a minute, for want of its image, is no outage.
+func TestAQuickStartMayTakeLongerAtOnce(t *testing.T) {
+	var l leadTimes
+	for range startupsKept {
+		l.observe([]float64{1}, nil, 1, true, start, 60)
+	}
+	l.observe([]float64{30, 30, 30, 30}, nil, 1, true, start.Add(time.Hour), 60)
+	if got := l.usual(60, 1); got != 30 {
+		t.Errorf("got a lead time of %g s, want 30", got)
 	}
 }

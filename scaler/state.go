@@ -207,8 +207,9 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 		s.Came = at
 	}
 	s.Partitions.observe(o.Partitions, o.PartitionArrivalRecords)
-	s.Lead.observe(o.StartupSeconds, o.ProvisionedStartupSeconds, ready, o.ReadyReplicas.Known(), at)
-	s.Lead.hangs(s.Orders.oldest(s.Lead.OrderedTo-int(ready)), at, config.InitialLeadTime.Seconds(), s.Lead.OrderedTo)
+	assumed := config.InitialLeadTime.Seconds()
+	s.Lead.observe(o.StartupSeconds, o.ProvisionedStartupSeconds, ready, o.ReadyReplicas.Known(), at, assumed)
+	s.Lead.hangs(s.Orders.oldest(s.Lead.OrderedTo-int(ready)), at, assumed, s.Lead.OrderedTo)
 	if broken {
 		s.Rivals.Next[0] = 0 // that was of another tick
 	}
