@@ -47,6 +47,8 @@ const (
 	resetRatio = 0.3
 	resetRun   = 6
 	quickRun   = 3
+	// fullWork is the share of their work that replicas can do together, by their partitions, from which on what they do is all of it.
+	fullWork = 0.98
 	// exploreRatio is how far above the lower bound the capacity is assumed to be while nothing was ever saturated.
 	exploreRatio = 1.25
 )
@@ -114,7 +116,7 @@ func (c *capacity) observe(interval float64, consumedRate, busy series.Value, re
 	if disturbed {
 		return
 	}
-	if saturated && effective >= 0.98*ready {
+	if saturated && effective >= fullWork*ready {
 		c.add(rate/ready, false)
 		return
 	}

@@ -81,6 +81,9 @@ func (d decider) run(now time.Time) {
 	if o.UnschedulableReplicas.Or(0) > 0 {
 		d.verdict(VerdictUnschedulable)
 	}
+	if s.Busy.contradicted() && o.BusyRatio.Known() {
+		d.verdict(VerdictBusyRatioContradicted)
+	}
 	// What another pool stands in for is not on its way.
 	current = max(current-stuck(o), 0)
 	d.ArrivalRate, d.LagRecords, d.LagSeconds = o.ArrivalRate(), o.LagRecords, o.LagSeconds

@@ -70,6 +70,9 @@ const (
 	// VerdictLatencyUnreachable: many more replicas than queueing explains did not lower the latency, and were given up: what takes
 	// it is the service itself, or what it calls.
 	VerdictLatencyUnreachable Verdict = "LatencyUnreachable"
+	// VerdictBusyRatioContradicted: how busy replicas are said to be stays the same while what they do changes, or is low while all of
+	// them have a backlog; it is left out.
+	VerdictBusyRatioContradicted Verdict = "BusyRatioContradicted"
 	// VerdictForecastUntrusted: the forecast left its band, or does not follow a step of the arrivals, and is relied on less.
 	VerdictForecastUntrusted Verdict = "ForecastUntrusted"
 	// VerdictWarmingUp: the forecast or the capacity is not known yet.
@@ -82,6 +85,7 @@ const (
 func Verdicts() []Verdict {
 	return []Verdict{
 		VerdictPartitionBound, VerdictHotPartition, VerdictMaxBound, VerdictBudgetBound, VerdictUnschedulable,
-		VerdictIneffective, VerdictLeadTimeTooLong, VerdictLatencyUnreachable, VerdictForecastUntrusted, VerdictWarmingUp, VerdictStale,
+		VerdictIneffective, VerdictLeadTimeTooLong, VerdictLatencyUnreachable, VerdictBusyRatioContradicted,
+		VerdictForecastUntrusted, VerdictWarmingUp, VerdictStale,
 	}
 }

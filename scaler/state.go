@@ -15,6 +15,7 @@ const StateVersion = 3
 // The zero State knows nothing. It is plain data; Autoscaler stores it in its checkpoint.
 type State struct {
 	Capacity    capacity
+	Busy        busyCheck `json:",omitzero"`
 	Pools       []capacity
 	PoolNames   []string `json:",omitempty"` // whose Pools are; where it is not known they are in the policy's order
 	Sizes       []size
@@ -255,9 +256,21 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 		easy = 0
 	}
 	if readyKnown {
+		busy := o.BusyRatio
+		if !partial && !disturbed && ready >= 1 {
+			lag, known := o.LagRecords.Get()
+			was := s.Busy.contradicted()
+			s.Busy.observe(busy, consumed.Or(0)/ready, known && lag <= max(arrivals.Or(0), 1), saturated && effective >= fullWork*ready)
+			if !was && s.Busy.contradicted() {
+				s.Capacity = capacity{LowerBound: s.Busy.Most, Shown: s.Busy.Most} // what was learned of it
+			}
+		}
+		if s.Busy.contradicted() {
+			busy = series.Missing
+		}
 		if !partial {
-			s.Capacity.observe(interval, consumed, o.BusyRatio, ready, effective, saturated, disturbed, easy)
-			s.observeSize(interval, o.ReplicaCPUCores, consumed, o.BusyRatio, ready, effective, saturated, disturbed, easy)
+			s.Capacity.observe(interval, consumed, busy, ready, effective, saturated, disturbed, easy)
+			s.observeSize(interval, o.ReplicaCPUCores, consumed, busy, ready, effective, saturated, disturbed, easy)
 			if x := s.Partitions.behindThroughput(o); !disturbed {
 				s.Capacity.show(x)
 			}

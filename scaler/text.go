@@ -56,6 +56,8 @@ func (v Verdict) Text() string {
 		return "replicas take longer to start than records may wait, and what comes is not foreseen well enough: start them faster, or keep more"
 	case VerdictLatencyUnreachable:
 		return "many more replicas did not lower the latency: it is the service itself that takes longer than the objective, or what it calls"
+	case VerdictBusyRatioContradicted:
+		return "what is told of how busy replicas are does not go with what they do, and is left out: look at what exports it"
 	case VerdictForecastUntrusted:
 		return "the forecast has left its band, and is relied on less"
 	case VerdictWarmingUp:
