@@ -2,19 +2,31 @@ package scaler
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 )
 
 // TestEveryTermIsDescribed: whatever a decision is made of, explain has words for it.
 func TestEveryTermIsDescribed(t *testing.T) {
-	source, err := os.ReadFile("decide.go")
+	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := regexp.MustCompile(`(?:\bterm\(|\bapply\(.*, )"(\w+)"`).FindAllSubmatch(source, -1)
-	if len(names) < 15 {
-		t.Fatalf("%d terms found in decide.go, want those of all its rules", len(names))
+	var names [][][]byte
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, regexp.MustCompile(`(?:\bterm\(|\bapply\(.*, )"(\w+)"`).FindAllSubmatch(source, -1)...)
+	}
+	if len(names) < 23 {
+		t.Fatalf("%d terms found, want those of all rules", len(names))
 	}
 	for _, name := range names {
 		d := Decision{Terms: []Term{{Name: string(name[1]), Replicas: 3}}}

@@ -113,3 +113,21 @@ func (s *State) observeLatency(config *Config, o *series.Observation, ready floa
 		return ready >= math.Ceil(latencyReplicas(s.load(), latencyMargin(config.ViolationRatio, more)))-1
 	})
 }
+
+// forLatency returns the count that the latency objective asks for under a load of so many replicas' work; 0 where there is none.
+func (d decider) forLatency(load float64, highest int) int {
+	if d.config.ObjectiveLatency <= 0 {
+		return 0
+	}
+	latency := &d.state.Latency
+	if latency.Unreachable {
+		d.verdict(VerdictLatencyUnreachable)
+	}
+	n := int(math.Ceil(latencyReplicas(load, latencyMargin(d.config.ViolationRatio, latency.More)) - 1e-9))
+	n = min(n, highest)
+	if count := d.state.Partitions.Count; count > 0 {
+		n = min(n, count)
+	}
+	d.term("latency", n, load)
+	return n
+}

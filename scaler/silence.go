@@ -183,3 +183,20 @@ func (d decider) silence(current, want int) bool {
 	}
 	return left <= 0
 }
+
+// zero returns the count where a policy allows none: one at least for records that came, none where silence has lasted; else want.
+func (d decider) zero(current, want int, reason Reason) (int, Reason) {
+	came := max(d.o.ArrivalRecords.Or(0), waits(d.o))
+	switch {
+	case came > 0 && want == 0: // beside what a replica does a record or two are nothing, and would wait for ever
+		d.term("backlog", 1, came)
+		return 1, ReasonBacklog
+	case came == 0 && d.silence(current, want):
+		d.term("silence", 0, 0)
+		if d.unpaced.Known() {
+			d.unpaced = series.Of(0)
+		}
+		return 0, ReasonReactive
+	}
+	return want, reason
+}

@@ -1,0 +1,30 @@
+package scaler
+
+// idleSeconds is for how long nothing must have arrived before a count is given up of which nothing is known but that it idles:
+// the window that the HPA's default down-stabilization looks back over.
+const idleSeconds = 300
+
+// coldStart keeps the present count until enough is known, except where records are visibly waiting too long.
+func (d decider) coldStart(current, lowest, highest int) (int, Reason) {
+	s, o := d.state, d.o
+	_, settled := s.readyReplicas(d.config, o)
+	if s.Partitions.hot > 0 {
+		d.verdict(VerdictHotPartition)
+		settled = false // more would not help it
+	}
+	waiting := o.LagSeconds.Or(0) > d.config.ObjectiveLag.Seconds()
+	if rate := d.ArrivalRate.Or(0); !waiting && rate > 0 {
+		waiting = o.LagRecords.Or(0) > rate*d.config.ObjectiveLag.Seconds()
+	}
+	switch {
+	case current == 0 && (o.LagRecords.Or(0) > 0 || o.ArrivalRecords.Or(0) > 0):
+		return max(1, lowest), ReasonReactive
+	case waiting && settled && !s.unseen(d.config, o) && o.StartingReplicas.Or(0) == 0 && current > 0:
+		n, _ := s.Partitions.snap(s.Partitions.work(current) * 1.5)
+		return min(max(n, current), highest), ReasonBacklog
+	case float64(s.IdleTicks)*d.config.Interval.Seconds() >= max(idleSeconds, 2*d.LeadTimeSeconds.Or(0)):
+		return lowest, ReasonReactive
+	default:
+		return current, ReasonWarmingUp
+	}
+}
