@@ -4,15 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"sync"
 	"time"
-)
-
-// batch sizes of the exact check: most batches fit the first; one that does not is fetched alone with the second, where
-// the broker gives one batch of whatever size (KIP-74).
-const (
-	exactBytes = 64 << 10
-	lonelyByte = 1
 )
 
 // residueAtMost bounds the lags for which a tail of control records is looked for: each open producer leaves one marker
@@ -96,102 +88,20 @@ func (c *Collector) mostWanted() {
 func (c *Collector) checkExact(ctx context.Context) (told map[*group]bool) {
 	c.wantReported()
 	c.mostWanted()
-	checks := c.checks
 	defer func() {
 		clear(c.checks)
 		c.checks = c.checks[:0]
 	}()
-	if len(checks) == 0 || ctx.Err() != nil {
+	if len(c.checks) == 0 || ctx.Err() != nil {
 		return nil
 	}
 	told = map[*group]bool{}
-	for _, ch := range checks {
+	for _, ch := range c.checks {
 		if ch.need >= 1e12 {
 			told[ch.group] = true
 		}
 	}
-	// A topic-partition is asked about one offset a request; groups that wait at the same one share the answer.
-	type place struct {
-		topic  *topic
-		p      int
-		offset int64
-	}
-	asked := map[place][]check{}
-	byLeader := map[int32][]place{}
-	for _, ch := range checks {
-		at := place{ch.place.topic, ch.p, ch.offset}
-		if asked[at] == nil {
-			leader := at.topic.leader[ch.p]
-			byLeader[leader] = append(byLeader[leader], at)
-		}
-		asked[at] = append(asked[at], ch)
-	}
-	var mu sync.Mutex
-	store := func(at place, e exact) {
-		mu.Lock()
-		defer mu.Unlock()
-		e.lookedTo, e.failedTick = max(at.topic.end[at.p], e.residueTo), c.tick
-		for _, ch := range asked[at] {
-			if ch.place.exact == nil {
-				ch.place.exact = map[int32]exact{}
-			}
-			ch.place.exact[int32(ch.p)] = e
-		}
-	}
-	var wait sync.WaitGroup
-	for leader, places := range byLeader {
-		if leader < 0 {
-			continue
-		}
-		wait.Go(func() {
-			for len(places) > 0 && ctx.Err() == nil {
-				// One request may name a partition once.
-				var round, rest []place
-				named := map[*topic]map[int]bool{}
-				for _, at := range places {
-					if named[at.topic] == nil {
-						named[at.topic] = map[int]bool{}
-					}
-					if named[at.topic][at.p] {
-						rest = append(rest, at)
-						continue
-					}
-					named[at.topic][at.p] = true
-					round = append(round, at)
-				}
-				places = rest
-				var lonely []place
-				for chunk := range slices.Chunk(round, 100) {
-					topics := make([]*topic, len(chunk))
-					partitions := make([]int, len(chunk))
-					offsets := make([]int64, len(chunk))
-					for i, at := range chunk {
-						topics[i], partitions[i], offsets[i] = at.topic, at.p, at.offset
-					}
-					got, err := c.fetchBatches(ctx, leader, topics, partitions, offsets, exactBytes)
-					if err != nil {
-						return
-					}
-					for i, at := range chunk {
-						if got[i].failed == 0 && !got[i].known && got[i].residueTo == at.offset {
-							lonely = append(lonely, at)
-							continue
-						}
-						store(at, got[i])
-					}
-				}
-				for _, at := range lonely {
-					got, err := c.fetchBatches(ctx, leader, []*topic{at.topic}, []int{at.p}, []int64{at.offset}, lonelyByte)
-					if err != nil {
-						return
-					}
-					got[0].refused = !got[0].known
-					store(at, got[0])
-				}
-			}
-		})
-	}
-	wait.Wait()
+	c.lookUp(ctx, c.checks)
 	return told
 }
 
