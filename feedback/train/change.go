@@ -71,10 +71,14 @@ func (l *Learner) promote(at time.Time, position string) error {
 		Parent: l.Champion, CreatedAt: at, Examples: l.Examples, Position: position,
 		LossNats: max(0, loss-l.For.Sum/float64(l.For.Count)*l.For.Scale), Accuracy: accuracy, Evaluated: l.For.Count, Description: reason,
 	}
+	dropped := l.Previous
 	l.previous, l.Previous = l.champion, l.Champion
 	l.out.State[previousKey] = model.Encode(l.previous.weights, nil)
 	l.Promotions++
 	l.publish(l.trainer.Snapshot(), lineage, at, reason)
+	if dropped > 0 && dropped < l.LastVersion-int64(l.config.KeepVersions) { // it was kept beyond its turn
+		l.out.Records = append(l.out.Records, registry.RetireRecord(l.config.Registry.Topic, l.config.Registry.Name, dropped))
+	}
 	l.storeChampion()
 	l.newReign()
 	return nil

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -216,6 +217,43 @@ func TestAWorseChampionIsRolledBack(t *testing.T) {
 	w.feed(500, w.concept(7))
 	if s := w.learner.Snapshot(); w.version != good || s.Rollbacks != 1 || s.Version != good {
 		t.Errorf("version %d serves, want %d again: %+v", w.version, good, s)
+	}
+}
+
+// TestAVersionThatServedForLongIsRetired: those that were promoted over it and rolled back went before it.
+func TestAVersionThatServedForLongIsRetired(t *testing.T) {
+	c := config()
+	c.KeepVersions = 2
+	w := newWorld(t, c, 0.1)
+	w.feed(3000, w.concept(7))
+	l, at := w.learner, time.UnixMilli(1)
+	change := func(by func() error) {
+		t.Helper()
+		l.out = stage.Output{State: map[string][]byte{}}
+		err := by()
+		w.take(l.out, err)
+	}
+	promote := func() error {
+		l.For.Count = 1
+		return l.promote(at, "")
+	}
+	for range 4 {
+		change(promote)
+		change(func() error { return l.rollBack(at) })
+	}
+	for range 3 {
+		change(promote)
+	}
+	held := []string{}
+	for key, file := range w.files {
+		if file != nil {
+			held = append(held, key)
+		}
+	}
+	slices.Sort(held)
+	n := l.LastVersion
+	if want := []string{fmt.Sprintf("default/%d", n-1), fmt.Sprintf("default/%d", n)}; !slices.Equal(held, want) {
+		t.Errorf("the registry holds %v, want %v", held, want)
 	}
 }
 
