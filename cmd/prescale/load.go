@@ -191,7 +191,11 @@ func (o *loadOptions) reach(ctx context.Context, client *kgo.Client, cluster kaf
 func ping(ctx context.Context, client *kgo.Client, brokers []string) error {
 	within, cancel := context.WithTimeout(ctx, reachWithin)
 	defer cancel()
-	err := client.Ping(within)
+	var answer error
+	err := command.Interruptible(within, func() { answer = client.Ping(within) }) // it outlasts its context where a connection stays mute
+	if err == nil {
+		err = answer
+	}
 	var late net.Error
 	switch {
 	case err == nil:

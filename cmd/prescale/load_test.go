@@ -157,7 +157,7 @@ func TestABrokerThatIsDownComesWithARemedy(t *testing.T) {
 			"load --topic orders --brokers " + tt.broker,
 		} {
 			asking.Go(func() {
-				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 				defer cancel()
 				err := run(ctx, strings.Fields(args), &bytes.Buffer{}, &bytes.Buffer{})
 				if err == nil || command.ExitCode(err) != 1 || !strings.Contains(err.Error(), tt.want) {
