@@ -113,7 +113,8 @@ func sourceDate(epoch string) (time.Time, error) {
 	return time.Unix(seconds, 0).UTC(), nil
 }
 
-// compile builds a program so that the same source gives the same bytes: no cgo, no paths, no build id, no state of the checkout.
+// compile builds a program so that the same source gives the same bytes: no cgo, no paths, no build id, no state of the checkout, and
+// nothing of the user's settings of Go.
 func compile(root, program, arch, out string) error {
 	out, err := filepath.Abs(out)
 	if err != nil {
@@ -121,7 +122,8 @@ func compile(root, program, arch, out string) error {
 	}
 	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", out, "./cmd/"+program)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOWORK=off")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOWORK=off",
+		"GOFLAGS=-mod=readonly", "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=", "GOFIPS140=off")
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", program, err, output)
 	}
