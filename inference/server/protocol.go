@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +27,11 @@ const (
 	maxInferRows  = 1 << 16
 	maxScores     = 1 << 22 // of one answer: 256 rows of as many classes as a model may have, 50 MB as JSON
 	bodyTimeout   = 30 * time.Second
+	answerTimeout = 30 * time.Second
+	// callsBytes is how much memory calls may take together, and roomWithin how long one waits for its share. The largest takes 128 MiB
+	// for its body and 64 for its scores, and the pod has 512 (manifests/base/workloads).
+	callsBytes    = 192 << 20
+	roomWithin    = time.Second
 	datatypeFloat = "FP32"
 )
 
@@ -154,8 +160,23 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request, e *registry.Entry
 		fail(w, http.StatusUnsupportedMediaType, "Content-Encoding: %q: send the body as it is", encoding)
 		return
 	}
+	room := callBytes(r.ContentLength, e.Model.Architecture())
+	waiting, cancel := context.WithTimeout(r.Context(), roomWithin)
+	err := s.calls.Acquire(waiting, room)
+	cancel()
+	if err != nil {
+		w.Header().Set("Retry-After", "1")
+		fail(w, http.StatusServiceUnavailable, "the calls that are being answered take all the memory there is for them: try again, or send fewer rows a call")
+		return
+	}
+	defer s.calls.Release(room)
+	admitted := time.Now() //nolint:forbidigo // connections have deadlines in real time
+	// A client that takes its answer drop by drop must not hold the room for ever, either.
+	deadlines := http.NewResponseController(w)
+	_ = deadlines.SetWriteDeadline(admitted.Add(bodyTimeout + answerTimeout))
+	defer func() { _ = deadlines.SetWriteDeadline(time.Time{}) }()
 	// A client that sends its body drop by drop must not hold the connection for ever. The server sets the next deadline itself.
-	_ = http.NewResponseController(w).SetReadDeadline(started.Add(bodyTimeout))
+	_ = deadlines.SetReadDeadline(admitted.Add(bodyTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
 	switch large := (*http.MaxBytesError)(nil); {
 	case errors.As(err, &large):
@@ -188,6 +209,16 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request, e *registry.Entry
 		Outputs: []outputTensor{{Name: outputName, Shape: []int{rows, a.Classes}, Datatype: datatypeFloat, Data: scores}},
 	})
 	s.metrics.latency.WithLabelValues("http").Observe(time.Since(started).Seconds())
+}
+
+// callBytes returns how much memory a call takes at most: its body, of which the length is -1 where it is not told, its numbers apart and
+// its scores, as numbers and as JSON.
+func callBytes(length int64, a model.Architecture) int64 {
+	if length < 0 || length > maxBodyBytes {
+		length = maxBodyBytes
+	}
+	rows := min(length/2/int64(a.Inputs), maxInferRows)
+	return min(8*length+16*min(rows*int64(a.Classes), maxScores), callsBytes)
 }
 
 // decodeInfer reads and checks an infer request for a model of the given architecture.

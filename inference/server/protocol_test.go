@@ -202,6 +202,40 @@ func TestNoCallFailsOverSwaps(t *testing.T) {
 	group.Wait()
 }
 
+// TestCallsHaveRoomTogether: many small calls fit beside one of the largest, which waits for another of its kind and is told to come again.
+func TestCallsHaveRoomTogether(t *testing.T) {
+	s, _ := serving(t, entry(t, 3))
+	a := s.Champion().Model.Architecture()
+	if small := 200 * callBytes(1000, a); callBytes(maxBodyBytes, a)+small > callsBytes || 2*callBytes(-1, a) <= callsBytes {
+		t.Errorf("the largest call takes %d bytes, two hundred small ones %d, of %d", callBytes(-1, a), small, callsBytes)
+	}
+	if most := callBytes(maxBodyBytes, model.Architecture{Inputs: 1, Classes: 1 << 14}); most > callsBytes {
+		t.Errorf("the largest call there can be takes %d bytes of %d and would never be answered", most, callsBytes)
+	}
+	post := func() *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, httptest.NewRequest("POST", "/v2/models/default/infer", strings.NewReader(`{`)))
+		return w
+	}
+	synctest.Test(t, func(t *testing.T) {
+		if !s.calls.TryAcquire(callsBytes) {
+			t.Fatal("calls that ended hold room")
+		}
+		began := time.Now()
+		w := post()
+		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") != "1" || time.Since(began) != roomWithin {
+			t.Errorf("without room: %d %v after %v: %s", w.Code, w.Header(), time.Since(began), w.Body)
+		}
+		time.AfterFunc(roomWithin/2, func() { s.calls.Release(callsBytes) })
+		if w := post(); w.Code != http.StatusBadRequest {
+			t.Errorf("with room after half the time: %d %s, want the body to be read", w.Code, w.Body)
+		}
+		if !s.calls.TryAcquire(callsBytes) {
+			t.Error("a call that was refused holds room")
+		}
+	})
+}
+
 // TestAClaimTakesNoMemory: a small call that claims the largest shape is refused by its data, before there is room for all of it.
 func TestAClaimTakesNoMemory(t *testing.T) {
 	const inputs = 4096

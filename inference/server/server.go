@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/prescale/prescale/inference/batch"
 	"github.com/prescale/prescale/inference/registry"
@@ -51,6 +52,7 @@ type Server struct {
 	follower *registry.Follower // nil when Entry is served
 	loop     *batch.Loop
 	metrics  *metrics
+	calls    *semaphore.Weighted // in bytes
 }
 
 // New builds a replica. Metrics are registered with r, which is the replica's own: wrap a shared one with a label. The
@@ -63,7 +65,7 @@ func New(c Config, logger *slog.Logger, r prometheus.Registerer, opts ...kgo.Opt
 	if err != nil {
 		return nil, fmt.Errorf("inference: metrics: %w", err)
 	}
-	s := &Server{config: c, logger: logger, metrics: m}
+	s := &Server{config: c, logger: logger, metrics: m, calls: semaphore.NewWeighted(callsBytes)}
 	if c.Entry != nil {
 		s.source = registry.Static{Entry: c.Entry}
 		m.version.Set(float64(c.Entry.Version))
