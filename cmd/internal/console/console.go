@@ -40,6 +40,8 @@ const (
 	entryBacklog = 4096
 	// keepAlive is how often a comment is sent on a quiet stream, so that proxies do not close it.
 	keepAlive = 15 * time.Second
+	// writeWithin is how long a page may take to accept a message: the stream of one that is gone without a word would stay for ever.
+	writeWithin = 30 * time.Second
 	// forgetEvery is how often policies that are gone are left out.
 	forgetEvery = time.Minute
 )
@@ -266,14 +268,16 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no")
-	flush := http.NewResponseController(w).Flush
+	stream := http.NewResponseController(w)
+	defer func() { _ = stream.SetWriteDeadline(time.Time{}) }()
 	send := func(chunks ...[]byte) error {
+		_ = stream.SetWriteDeadline(time.Now().Add(writeWithin))
 		for _, c := range chunks {
 			if _, err := w.Write(c); err != nil {
 				return err
 			}
 		}
-		return flush()
+		return stream.Flush()
 	}
 	if send(opening...) != nil {
 		return

@@ -7,9 +7,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -199,6 +201,32 @@ func TestSlowPageIsCutOffAndNobodyWaits(t *testing.T) {
 	if n != pageBacklog {
 		t.Errorf("got %d messages, want %d", n, pageBacklog)
 	}
+}
+
+// mute is a connection whose other end takes nothing.
+type mute struct {
+	http.ResponseWriter
+	deadline time.Time
+}
+
+func (m *mute) SetWriteDeadline(at time.Time) error { m.deadline = at; return nil }
+
+func (m *mute) Write([]byte) (int, error) {
+	if m.deadline.IsZero() {
+		select {} // for ever
+	}
+	time.Sleep(time.Until(m.deadline))
+	return 0, os.ErrDeadlineExceeded
+}
+
+func TestAPageThatTakesNothingIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, began := New(hello), time.Now()
+		s.events(&mute{ResponseWriter: httptest.NewRecorder()}, httptest.NewRequest(http.MethodGet, "/events", nil))
+		if took := time.Since(began); took != writeWithin || len(s.pages) != 0 {
+			t.Errorf("left after %v with %d pages, want %v and none", took, len(s.pages), writeWithin)
+		}
+	})
 }
 
 func TestCloseEndsStreams(t *testing.T) {
