@@ -55,7 +55,7 @@ func Look(ctx context.Context, clients Clients, namespace string, file []*v1alph
 	if err != nil {
 		return nil, err
 	}
-	policies, err := listPolicies(ctx, clients, namespace, len(file) == 0)
+	policies, unreadable, err := listPolicies(ctx, clients, namespace, len(file) == 0)
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +63,7 @@ func Look(ctx context.Context, clients Clients, namespace string, file []*v1alph
 		return slices.ContainsFunc(file, func(f *v1alpha1.ScalePolicy) bool { return f.PolicyName() == p.PolicyName() })
 	})
 	for _, p := range file {
+		delete(unreadable, p.PolicyName())
 		if ns, _, _ := strings.Cut(p.PolicyName(), "/"); namespace == "" || ns == namespace {
 			policies = append(policies, p)
 		}
@@ -75,7 +76,7 @@ func Look(ctx context.Context, clients Clients, namespace string, file []*v1alph
 	for i := range list.Items {
 		hpas[i] = &list.Items[i]
 	}
-	accepted, refused := accept(policies)
+	accepted, refused := accept(policies, unreadable)
 	report := &Report{Version: version.GitVersion, Findings: metricsAPIs(ctx, clients, hpas), Policies: []PolicyReport{}, Accepted: accepted}
 	names := map[string][]string{}
 	for _, p := range accepted {
@@ -132,26 +133,26 @@ func metricsAPIs(ctx context.Context, clients Clients, hpas []*autoscalingv2.Hor
 	return found
 }
 
-// listPolicies returns the cluster's policies. Where the cluster does not know the type that is an error, if it is wanted.
-func listPolicies(ctx context.Context, clients Clients, namespace string, wanted bool) ([]*v1alpha1.ScalePolicy, error) {
+// listPolicies returns the cluster's policies, and by name what is wrong with those that cannot be read. Where the cluster does not know the type that is an error, if it is wanted.
+func listPolicies(ctx context.Context, clients Clients, namespace string, wanted bool) (policies []*v1alpha1.ScalePolicy, unreadable map[string]error, err error) {
 	list, err := clients.Dynamic.Resource(v1alpha1.Resource()).Namespace(namespace).List(ctx, metav1.ListOptions{})
 	switch {
 	case apierrors.IsNotFound(err) && !wanted:
-		return nil, nil
+		return nil, nil, nil
 	case apierrors.IsNotFound(err):
-		return nil, fmt.Errorf("the cluster knows no ScalePolicy: install the CustomResourceDefinition (kubectl apply --server-side -k manifests/crd): %w", err)
+		return nil, nil, fmt.Errorf("the cluster knows no ScalePolicy: install the CustomResourceDefinition (kubectl apply --server-side -k manifests/crd): %w", err)
 	case err != nil:
-		return nil, fmt.Errorf("list ScalePolicies: %w", err)
+		return nil, nil, fmt.Errorf("list ScalePolicies: %w", err)
 	}
-	var policies []*v1alpha1.ScalePolicy
+	unreadable = map[string]error{}
 	for i := range list.Items {
 		p, err := fromUnstructured(&list.Items[i])
 		if err != nil {
-			return nil, err
+			unreadable[p.PolicyName()] = err
 		}
 		policies = append(policies, p)
 	}
-	return policies, nil
+	return policies, unreadable, nil
 }
 
 // serverMinor returns the cluster's minor version, 36 for 1.36.

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -202,8 +203,8 @@ func (c *Controller) askVersion() {
 
 // tick applies changed policies and writes what status has news.
 func (c *Controller) tick(ctx context.Context, now time.Time) {
-	policies := c.read()
-	c.apply(ctx, policies)
+	policies, unreadable := c.read()
+	c.apply(ctx, policies, unreadable)
 	answers := map[string]readmodel.Status{}
 	for _, answer := range c.cfg.Store.All() {
 		answers[answer.Policy] = answer
@@ -254,22 +255,21 @@ func (c *Controller) spokenFor(p *v1alpha1.ScalePolicy, now time.Time) bool {
 	return at != nil && now.Sub(at.Time).Abs() <= within
 }
 
-// read returns all policies in the cache.
-func (c *Controller) read() []*v1alpha1.ScalePolicy {
-	var policies []*v1alpha1.ScalePolicy
+// read returns all policies in the cache, and by name what is wrong with those that cannot be read.
+func (c *Controller) read() (policies []*v1alpha1.ScalePolicy, unreadable map[string]error) {
+	unreadable = map[string]error{}
 	for _, obj := range c.policies.GetStore().List() {
-		p, err := fromUnstructured(obj)
+		p, err := fromUnstructured(obj.(*unstructured.Unstructured)) // the dynamic client has no other
 		if err != nil {
-			c.cfg.Logger.Error("a ScalePolicy cannot be read; is the CustomResourceDefinition of another version?", "error", err)
-			continue
+			unreadable[p.PolicyName()] = err
 		}
 		policies = append(policies, p)
 	}
-	return policies
+	return policies, unreadable
 }
 
 // apply hands on the accepted policies when their specs or their set have changed.
-func (c *Controller) apply(ctx context.Context, policies []*v1alpha1.ScalePolicy) {
+func (c *Controller) apply(ctx context.Context, policies []*v1alpha1.ScalePolicy, unreadable map[string]error) {
 	generations := map[object]int64{}
 	for _, p := range policies {
 		generations[objectOf(p)] = p.Generation
@@ -277,7 +277,7 @@ func (c *Controller) apply(ctx context.Context, policies []*v1alpha1.ScalePolicy
 	if c.applied != nil && maps.Equal(generations, c.applied) {
 		return
 	}
-	accepted, refused := accept(policies)
+	accepted, refused := accept(policies, unreadable)
 	c.workloads.setPolicies(accepted)
 	c.sizer.setPolicies(accepted)
 	for name, err := range c.cfg.Apply(ctx, accepted) {

@@ -280,6 +280,38 @@ func TestConflictsAndInvalidPoliciesAreRefused(t *testing.T) {
 	}
 }
 
+// One whose content is of another version of the CustomResourceDefinition says so in its status and by an event, and the others are run.
+func TestAPolicyThatCannotBeReadIsRefused(t *testing.T) {
+	r := newRig(t, nil, policyObject(t, "good", time.Hour, goodSpec), policyObject(t, "strange", time.Hour, "kafka: {group: [g]}"))
+	object := func() (*unstructured.Unstructured, error) {
+		return r.cfg.Clients.Dynamic.Resource(v1alpha1.Resource()).Namespace("ai").Get(t.Context(), "strange", metav1.GetOptions{})
+	}
+	r.step(t, 0)
+	if want := "[[ai/good]]"; fmt.Sprint(r.applied) != want {
+		t.Errorf("applied %v, want %s", r.applied, want)
+	}
+	u, err := object()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := fromUnstructured(u)
+	if err == nil || conditionOf(p.Status, "Accepted") != "False Invalid" || !strings.Contains(fmt.Sprint(p.Status.Conditions), "another version") {
+		t.Errorf("%v: status %+v, want it to be refused with what to do", err, p.Status)
+	}
+	if said := fmt.Sprint(r.said()); !strings.Contains(said, "Warning AcceptedInvalid it cannot be read") {
+		t.Errorf("events: %s", said)
+	}
+	before := r.patches
+	r.step(t, time.Hour)
+	if r.patches > before+1 { // that of the other
+		t.Errorf("%d more writes, of a status that is the same", r.patches-before)
+	}
+	listed, unreadable, err := listPolicies(t.Context(), r.cfg.Clients, "", true)
+	if err != nil || len(listed) != 2 || len(unreadable) != 1 || unreadable["ai/strange"] == nil {
+		t.Errorf("prescale check lists %d policies, cannot read %v, %v", len(listed), unreadable, err)
+	}
+}
+
 func TestOnlyTheOwnerWrites(t *testing.T) {
 	r := newRig(t, nil, policyObject(t, "a", time.Hour, goodSpec))
 	r.cfg.Owns = func(string) bool { return false }

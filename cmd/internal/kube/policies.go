@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -28,8 +29,8 @@ const (
 )
 
 // accept sorts policies into those to run, by name, and those to refuse. Where several claim one target the oldest wins,
-// and of two of one age the first by name: a new policy never takes a target from one that works.
-func accept(policies []*v1alpha1.ScalePolicy) (accepted []*v1alpha1.ScalePolicy, refused map[string]refusal) {
+// and of two of one age the first by name: a new policy never takes a target from one that works. What is unreadable, by name, claims none.
+func accept(policies []*v1alpha1.ScalePolicy, unreadable map[string]error) (accepted []*v1alpha1.ScalePolicy, refused map[string]refusal) {
 	refused = map[string]refusal{}
 	byAge := slices.Clone(policies)
 	slices.SortFunc(byAge, func(a, b *v1alpha1.ScalePolicy) int {
@@ -38,7 +39,11 @@ func accept(policies []*v1alpha1.ScalePolicy) (accepted []*v1alpha1.ScalePolicy,
 	claimed := map[string]string{}
 	for _, p := range byAge {
 		name := p.PolicyName()
-		if _, err := p.ScalerConfig(); err != nil {
+		err := unreadable[name]
+		if err == nil {
+			_, err = p.ScalerConfig()
+		}
+		if err != nil {
 			refused[name] = refusal{reasonInvalid, err.Error()}
 			continue
 		}
@@ -68,15 +73,19 @@ func claim(p *v1alpha1.ScalePolicy, t v1alpha1.TargetRef) string {
 	return p.Namespace + "/" + t.Kind + "/" + t.Name
 }
 
-// fromUnstructured returns the typed policy.
-func fromUnstructured(obj any) (*v1alpha1.ScalePolicy, error) {
-	u, ok := obj.(*unstructured.Unstructured)
-	if !ok {
-		return nil, fmt.Errorf("a %T is no ScalePolicy", obj)
-	}
+// fromUnstructured returns the typed policy; with an error that says why it cannot be read, one of which as much is known as whose it is
+// and what its status says.
+func fromUnstructured(u *unstructured.Unstructured) (*v1alpha1.ScalePolicy, error) {
 	var p v1alpha1.ScalePolicy
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &p); err != nil {
-		return nil, fmt.Errorf("read ScalePolicy %s/%s: %w", u.GetNamespace(), u.GetName(), err)
+	err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &p)
+	if err == nil {
+		return &p, nil
 	}
-	return &p, nil
+	p = v1alpha1.ScalePolicy{ObjectMeta: metav1.ObjectMeta{
+		Namespace: u.GetNamespace(), Name: u.GetName(), UID: u.GetUID(), Generation: u.GetGeneration(), CreationTimestamp: u.GetCreationTimestamp(),
+	}}
+	if status, ok := u.Object["status"].(map[string]any); ok && runtime.DefaultUnstructuredConverter.FromUnstructured(status, &p.Status) != nil {
+		p.Status = v1alpha1.ScalePolicyStatus{}
+	}
+	return &p, fmt.Errorf("it cannot be read, maybe for the CustomResourceDefinition being of another version than this program (apply manifests/crd of the same): %w", err)
 }

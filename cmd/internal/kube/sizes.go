@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	metricsv1beta1 "k8s.io/metrics/pkg/apis/metrics/v1beta1"
@@ -93,7 +94,7 @@ func (s *sizer) newLearned(key learnedKey) *learned {
 	if err != nil || !ok {
 		return l
 	}
-	p, err := fromUnstructured(obj)
+	p, err := fromUnstructured(obj.(*unstructured.Unstructured))
 	if err != nil {
 		return l
 	}
