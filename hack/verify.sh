@@ -91,6 +91,9 @@ if [ -n "$heavy" ]; then
   unit $heavy
 fi
 
+step "Kubernetes' programs, where they are not built yet"
+go run ./hack/cluster build
+
 # try runs one package's integration tests and shows their outcomes as they come, and everything when they fail. Never from Go's cache
 # of results, which does not know the programs that they build and run.
 try() {

@@ -2,6 +2,7 @@
 //
 //	go run ./hack/cluster up      start it and print how to reach it
 //	go run ./hack/cluster down    stop it and delete everything of it
+//	go run ./hack/cluster build   build its programs, which up does as well where they are not there
 //
 // As root (on Debian) it has a node that runs real pods; otherwise only a control plane and nodes that kwok plays. See the
 // package hack/cluster/rig.
@@ -30,7 +31,7 @@ func main() {
 	}
 }
 
-const usage = `usage: cluster [-name NAME] [-gpu-nodes N] [-control-plane-only] up|down|import TAR...`
+const usage = `usage: cluster [-name NAME] [-gpu-nodes N] [-control-plane-only] up|down|build|import TAR...`
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("cluster", flag.ContinueOnError)
@@ -72,6 +73,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return err
 		}
 		return c.Down()
+	case "build":
+		return rig.Build(ctx, stderr)
 	case "import":
 		c, err := rig.Find(o.Name)
 		if err != nil {
@@ -89,5 +92,5 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return nil
 	}
 	flags.Usage()
-	return fmt.Errorf("say up, down or import")
+	return fmt.Errorf("say up, down, build or import")
 }

@@ -24,6 +24,12 @@ const recipe = "1"
 // binaries are the programs of a cluster, built.
 type binaries struct{ kubernetes, etcd, kwok, stages, pause string }
 
+// Build makes the programs of a cluster where they are not in the cache, which takes minutes, so that Up does not.
+func Build(ctx context.Context, log io.Writer) error {
+	_, err := build(ctx, log)
+	return err
+}
+
 // repository returns the directory of the main module's go.mod.
 func repository(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
