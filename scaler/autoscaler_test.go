@@ -101,6 +101,9 @@ type world struct {
 	leftover float64
 	// heavy is the work of a record, of which a replica does 100 a second; 0 counts as 1.
 	heavy float64
+	// stalled says that the replicas consume no more than the share served of what comes.
+	stalled bool
+	served  float64
 	// seen is the last observation.
 	seen series.Observation
 }
@@ -134,6 +137,9 @@ func (w *world) step(rate float64) Decision {
 	can := p.evenWork(max(w.ready, 1)) * perSecond * interval / heavy
 	if w.ready == 0 {
 		can = 0
+	}
+	if w.stalled {
+		can = w.served * arrived
 	}
 	consumed := min(w.lag+arrived, can)
 	w.lag += arrived - consumed

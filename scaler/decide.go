@@ -228,6 +228,9 @@ func (d decider) findings(c *choice, verdicts int) {
 	if s.Ineffective {
 		d.verdict(VerdictIneffective)
 	}
+	if waits := o.LagSeconds.Or(o.LagRecords.Or(0) / max(s.Arrivals.Level, 1e-12)); s.StalledTicks >= staleTicks && waits > config.ObjectiveLag.Seconds() {
+		d.verdict(VerdictStalled)
+	}
 	// Where something else keeps the count down or from helping, a sooner start would not keep the promise either.
 	free := len(d.Verdicts) == verdicts && !config.Paused && !config.Observe
 	if age := o.LagSeconds.Or(0); age > mostDrain*max(config.ObjectiveLag.Seconds(), c.lead) && onFew(o, s.Arrivals.Level) {

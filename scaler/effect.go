@@ -35,3 +35,25 @@ const (
 	// whole tick after it.
 	settleTicks = 3
 )
+
+// stalledShare is the share of what the replicas can do, or of what waits where that is less, below which they stand still.
+const stalledShare = 0.1
+
+// observeStall counts the ticks in which the group stands still: its consumers hang, are thrown out of the group, or wait for what they
+// call. That says nothing of how many replicas are enough, not even in the tick in which it began.
+func (s *State) observeStall(t *tick) {
+	rate, ok := t.consumed.Get()
+	lag, known := t.o.LagRecords.Get()
+	if !ok || !known || !t.readyKnown || t.partial || t.interval <= 0 {
+		return
+	}
+	possible := min(rate+lag/t.interval, max(s.Capacity.perReplica().Or(0)*t.ready, s.Arrivals.Level))
+	if t.ready < 1 || lag <= t.arrivals.Or(0) || rate >= stalledShare*possible {
+		s.StalledTicks = 0
+		return
+	}
+	s.StalledTicks++
+	if t.at.Sub(s.TooFew.At) <= 2*t.o.Interval {
+		s.TooFew = tooFew{}
+	}
+}

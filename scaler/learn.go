@@ -42,6 +42,7 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	s.learnArrivals(config, &t, &tune)
 	s.judge(&t)
 	s.learnSkew(&t)
+	s.observeStall(&t)
 	if t.readyKnown {
 		s.learnCapacity(config, &t, &tune)
 		s.Spending.observe(t.at, t.interval, t.ready+o.StartingReplicas.Or(0))
@@ -51,7 +52,7 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	if s.Capacity.sure() {
 		most = highestWork(&s.Partitions) * s.Capacity.perReplica().Or(0) * s.Pace.factor(1-tune.Margin)
 	}
-	s.Promise.observe(config, o, t.consumed, t.arrivals, most)
+	s.Promise.observe(config, o, t.consumed, t.arrivals, most, s.StalledTicks > 0)
 	s.observeLatency(config, o, t.ready)
 	s.observeEffect(&t, config.Interval)
 	s.countQuiet(&t)

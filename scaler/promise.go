@@ -20,6 +20,8 @@ type promise struct {
 	Hopeless float64 `json:",omitempty"`
 	// HopelessRatio is the share of records that would have been late then as well, over about hopelessDays.
 	HopelessRatio float64 `json:",omitempty"`
+	// Stalled says that the group stood still, and that what waited meanwhile still comes late: no count prevents that.
+	Stalled bool `json:",omitzero"`
 	// LateAt is the last tick of which more was late than is promised.
 	LateAt time.Time `json:",omitzero"`
 }
@@ -85,11 +87,15 @@ func (p *promise) atMost(violationRatio float64) bool {
 func (p *promise) keepable(violationRatio float64) bool { return p.HopelessRatio < 2*violationRatio }
 
 // observe learns from one interval: what was consumed and what arrived in it, and the most that could have been
-// consumed with as many replicas as are allowed, 0 where that is not known, in records per second.
-func (p *promise) observe(config *Config, o *series.Observation, consumedRate, arrivalRate series.Value, most float64) {
+// consumed with as many replicas as are allowed, 0 where that is not known, in records per second; stalled says that the group stood still.
+func (p *promise) observe(config *Config, o *series.Observation, consumedRate, arrivalRate series.Value, most float64, stalled bool) {
 	late, known := p.lateShare(config, o, consumedRate)
 	interval := o.Interval.Seconds()
 	hopeless := min(p.hopelessShare(config, interval, arrivalRate, most), late)
+	if stalled || p.Stalled {
+		hopeless = late
+		p.Stalled = stalled || p.Age > config.ObjectiveLag.Seconds()
+	}
 	if !known || interval <= 0 {
 		return
 	}

@@ -22,14 +22,14 @@ func TestPriceStopsWhereThePromiseCannotBeKept(t *testing.T) {
 	late := config.ObjectiveLag.Seconds() * 4
 	var p promise
 	for range days * 24 * int(time.Hour/interval) {
-		p.observe(&config, tick(late), series.Of(100), series.Of(100), 0)
+		p.observe(&config, tick(late), series.Of(100), series.Of(100), 0, false)
 	}
 	start := startPrice(config.ViolationRatio)
 	if got := p.price(config.ViolationRatio) / start; got < 4 || got > 5 || !p.atMost(config.ViolationRatio) {
 		t.Errorf("after %d days of late records: got %.2f times the first price, at most: %v; want 4 to 5, and true", days, got, p.atMost(config.ViolationRatio))
 	}
 	for range 2 * 24 * int(time.Hour/interval) {
-		p.observe(&config, tick(0), series.Of(100), series.Of(100), 0)
+		p.observe(&config, tick(0), series.Of(100), series.Of(100), 0, false)
 	}
 	if got := p.price(config.ViolationRatio) / start; got > 1 || p.atMost(config.ViolationRatio) {
 		t.Errorf("after two days without: got %.2f times the first price, at most: %v; want 1 or less, and false", got, p.atMost(config.ViolationRatio))
@@ -55,7 +55,7 @@ func TestBurstsThatReturnEveryDayKeepThePromise(t *testing.T) {
 				burst++
 			}
 			o := &series.Observation{Interval: interval, ArrivalRecords: series.Of(1500), ConsumedRecords: series.Of(1500), LagRecords: series.Of(100 * age), LagSeconds: series.Of(age)}
-			p.observe(&config, o, series.Of(100), series.Of(100), 0)
+			p.observe(&config, o, series.Of(100), series.Of(100), 0, false)
 		}
 		if day > 0 {
 			late += burst
@@ -82,7 +82,7 @@ func TestPriceRisesOnTheFirstLateDayAfterACalm(t *testing.T) {
 				age = 4 * config.ObjectiveLag.Seconds()
 			}
 			o := &series.Observation{Interval: interval, ArrivalRecords: series.Of(1500), ConsumedRecords: series.Of(1500), LagRecords: series.Of(100 * age), LagSeconds: series.Of(age)}
-			p.observe(&config, o, series.Of(100), series.Of(100), 0)
+			p.observe(&config, o, series.Of(100), series.Of(100), 0, false)
 			if got := p.price(ratio); i == 14*ticksDay-1 && got > leastPrice*(1+1e-9) {
 				t.Errorf("%v late allowed, two calm weeks: got a price of %.2f, want the least, %g", ratio, got, leastPrice)
 			}
@@ -117,7 +117,7 @@ func TestATightPromiseRemembersABurst(t *testing.T) {
 		var p promise
 		p.LogPrice = maxRise
 		for range ticks {
-			p.observe(&config, tick(0), series.Of(100), series.Of(100), 0)
+			p.observe(&config, tick(0), series.Of(100), series.Of(100), 0, false)
 		}
 		if got := maxRise - p.LogPrice; math.Abs(got-tt.fall) > 0.01 {
 			t.Errorf("%v late allowed, an interval of %v: two calm days took back %.3f, want %.3f", tt.ratio, tt.interval, got, tt.fall)
@@ -144,7 +144,7 @@ func TestPriceIsNotMovedByAPromiseThatNoCountKeeps(t *testing.T) {
 				}
 			}
 			o := &series.Observation{Interval: interval, ArrivalRecords: series.Of(15 * arrivals), ConsumedRecords: series.Of(15 * arrivals), LagRecords: series.Of(arrivals * age), LagSeconds: series.Of(age)}
-			p.observe(&config, o, series.Of(arrivals), series.Of(arrivals), most)
+			p.observe(&config, o, series.Of(arrivals), series.Of(arrivals), most, false)
 		}
 		return p.LogPrice
 	}
@@ -175,7 +175,7 @@ func TestPriceOfALoosePromiseMayRiseFurther(t *testing.T) {
 		var p promise
 		for range 24 * int(time.Hour/interval) {
 			o := &series.Observation{Interval: interval, ArrivalRecords: series.Of(1500), ConsumedRecords: series.Of(1500), LagRecords: series.Of(12000), LagSeconds: series.Of(120)}
-			p.observe(&config, o, series.Of(100), series.Of(100), 0)
+			p.observe(&config, o, series.Of(100), series.Of(100), 0, false)
 		}
 		if got := p.price(tt.ratio); math.Abs(got/tt.want-1) > 0.001 || !p.atMost(tt.ratio) {
 			t.Errorf("%v late allowed, all are: got a price of %.1f, at most: %v; want %g, and true", tt.ratio, got, p.atMost(tt.ratio), tt.want)
@@ -241,7 +241,7 @@ func TestALongIntervalDoesNotSetThePriceForDays(t *testing.T) {
 	tick := func(interval time.Duration, age float64) {
 		records := series.Of(100 * interval.Seconds())
 		o := &series.Observation{Interval: interval, ArrivalRecords: records, ConsumedRecords: records, LagRecords: series.Of(100 * age), LagSeconds: series.Of(age)}
-		p.observe(&config, o, series.Of(100), series.Of(100), 0)
+		p.observe(&config, o, series.Of(100), series.Of(100), 0, false)
 	}
 	for range 2 * 24 * int(time.Hour/config.Interval) {
 		tick(config.Interval, 0)

@@ -62,6 +62,9 @@ const (
 	// VerdictUnschedulable: replicas that were asked for wait for a node with room. Other pools stand in for them where the
 	// policy has any with room; else more nodes are what is missing.
 	VerdictUnschedulable Verdict = "Unschedulable"
+	// VerdictStalled: replicas are ready and records wait, of which next to none is consumed. No count mends that; what is asked for
+	// is to drain them when it ends.
+	VerdictStalled Verdict = "Stalled"
 	// VerdictIneffective: replicas were added and the group did not get faster.
 	VerdictIneffective Verdict = "Ineffective"
 	// VerdictLeadTimeTooLong: replicas take longer to start than the objective allows to wait, and the forecast is not
@@ -85,7 +88,7 @@ const (
 func Verdicts() []Verdict {
 	return []Verdict{
 		VerdictPartitionBound, VerdictHotPartition, VerdictMaxBound, VerdictBudgetBound, VerdictUnschedulable,
-		VerdictIneffective, VerdictLeadTimeTooLong, VerdictLatencyUnreachable, VerdictBusyRatioContradicted,
+		VerdictStalled, VerdictIneffective, VerdictLeadTimeTooLong, VerdictLatencyUnreachable, VerdictBusyRatioContradicted,
 		VerdictForecastUntrusted, VerdictWarmingUp, VerdictStale,
 	}
 }

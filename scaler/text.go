@@ -50,6 +50,8 @@ func (v Verdict) Text() string {
 		return "the budget keeps the answer below what the promise needs, or will before midnight: raise budget.replicaHoursPerDay, or promise less"
 	case VerdictUnschedulable:
 		return "replicas wait for a node with room: more nodes would help"
+	case VerdictStalled:
+		return "replicas are ready and records wait, but next to none is consumed: look for what the consumers hang on, such as a database, a rebalance or a record"
 	case VerdictIneffective:
 		return "replicas were added and the group did not get faster: look for what its consumers wait for, such as a database"
 	case VerdictLeadTimeTooLong:

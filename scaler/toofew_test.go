@@ -1,6 +1,7 @@
 package scaler
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -190,6 +191,46 @@ func TestACountIsTooFewThoughNobodyTellsHowManyAreReady(t *testing.T) {
 		s.Record(&Decision{At: start, DesiredReplicas: 8, planned: 8, Reason: ReasonBacklog, LeadTimeSeconds: series.Of(60)}, &series.Observation{Interval: 15 * time.Second})
 		if got := s.tooFew(start); got != tt.few {
 			t.Errorf("%d replicas %v ago: %d are too few, want %d", tt.increase, tt.ago, got, tt.few)
+		}
+	}
+}
+
+// TestAGroupThatStoodStillHadNotTooFew: 6 replicas of 12 partitions consume nothing of 550 records/s, as when what they call is down. It is
+// said while it lasts, nothing is said of start-ups afterwards, and the 12 that drain what it left go when it is drained.
+func TestAGroupThatStoodStillHadNotTooFew(t *testing.T) {
+	for _, tt := range []struct {
+		interval   time.Duration
+		ticks      int
+		first      float64 // what is consumed of what comes in the tick in which it begins
+		least, max int     // how often it is said
+	}{
+		{15 * time.Second, 80, 0, 75, 78},
+		{15 * time.Second, 80, 0.6, 75, 77},
+		{15 * time.Second, 2, 0, 0, 0},
+		{time.Minute, 20, 0, 18, 18},
+		{time.Minute, 20, 0.6, 17, 17},
+	} {
+		config := testConfig()
+		config.Interval = tt.interval
+		w := &world{a: newTest(t, config), lead: int(time.Minute / tt.interval), partitions: 12, ready: 6}
+		w.load(2*time.Hour, 550)
+		said, most := 0, 0
+		for i := range tt.ticks + int(time.Hour/tt.interval) {
+			w.stalled, w.served = i < tt.ticks, 0
+			if i == 0 {
+				w.served = tt.first
+			}
+			d := w.step(550)
+			most = max(most, d.DesiredReplicas)
+			if slices.Contains(d.Verdicts, VerdictStalled) {
+				said++
+			}
+			if slices.Contains(d.Verdicts, VerdictLeadTimeTooLong) {
+				t.Errorf("%+v: tick %d: got %v, want nothing of start-ups", tt, i, d.Verdicts)
+			}
+		}
+		if last := w.counts[len(w.counts)-1]; said < tt.least || said > tt.max || most != 12 || last != 6 {
+			t.Errorf("%+v: said %d times, %d replicas at most, %d in the end with %+v too few; want 12 and 6", tt, said, most, last, w.a.state.TooFew)
 		}
 	}
 }
