@@ -98,14 +98,14 @@ func (c *calibration) observe(records, room float64) {
 
 // between returns how many records arrived between `older` and `newer` seconds before the latest tick, and false where that is
 // longer ago than is kept or some of it was not known.
-func (c *calibration) between(older, newer, interval float64) (float64, bool) {
-	if newer < 0 || c.Missing > 0 || older > interval*float64(min(c.Ticks, maxPathSteps)) {
+func (c *calibration) between(older, newer, tick float64) (float64, bool) {
+	if newer < 0 || c.Missing > 0 || older > tick*float64(min(c.Ticks, maxPathSteps)) {
 		return 0, false
 	}
 	sum := 0.0
-	for k := int(newer / interval); float64(k)*interval < older; k++ {
-		from, to := float64(k)*interval, float64(k+1)*interval
-		sum += c.Arrivals[(c.Ticks-1-k)%maxPathSteps] * (min(older, to) - max(newer, from)) / interval
+	for k := int(newer / tick); float64(k)*tick < older; k++ {
+		from, to := float64(k)*tick, float64(k+1)*tick
+		sum += c.Arrivals[(c.Ticks-1-k)%maxPathSteps] * (min(older, to) - max(newer, from)) / tick
 	}
 	return sum, true
 }

@@ -26,9 +26,9 @@ const (
 	paceStuck = 0.5
 )
 
-// observe learns from one interval: arrivals are those of the latest ticks, expected is the capacity of the group, in records
-// per second.
-func (p *pace) observe(age series.Value, interval float64, arrivals *calibration, expected, assumed float64, disturbed bool) {
+// observe learns from one interval, in seconds: arrivals are those of the latest ticks, kept as those of `tick` seconds however long each
+// was, expected is the capacity of the group, in records per second.
+func (p *pace) observe(age series.Value, interval, tick float64, arrivals *calibration, expected, assumed float64, disturbed bool) {
 	now := age.Or(0)
 	before := p.Age
 	p.Age = now
@@ -37,7 +37,7 @@ func (p *pace) observe(age series.Value, interval float64, arrivals *calibration
 	if disturbed || interval <= 0 || expected <= 0 || before < paceAge || now < paceAge {
 		return
 	}
-	served, ok := arrivals.between(before+interval, now, interval)
+	served, ok := arrivals.between(before+interval, now, tick)
 	if !ok {
 		return
 	}

@@ -32,7 +32,7 @@ func TestPaceIsWhatLiesBetweenTheOldestRecords(t *testing.T) {
 			}
 		}
 		c.observe(rate*interval, 1)
-		p.observe(series.Of(age), interval, &c, expected, 0.94, false)
+		p.observe(series.Of(age), interval, interval, &c, expected, 0.94, false)
 	}
 	// Each sample is the same: after n of them, beginning at 0.94 with the weight of 10, the factor is known.
 	want := 0.94
@@ -41,5 +41,28 @@ func TestPaceIsWhatLiesBetweenTheOldestRecords(t *testing.T) {
 	}
 	if p.Samples < 5 || math.Abs(p.Factor-want) > 1e-9 {
 		t.Errorf("after %d samples: got %.6f, want %.6f and 5 samples or more", p.Samples, p.Factor, want)
+	}
+}
+
+// TestALongTickDoesNotMakeTheSlowestLookSlow: what a group that keeps its oldest record at ten seconds gets through is what arrives,
+// whether the next look at it is after 15 s, as always, or after 45.
+func TestALongTickDoesNotMakeTheSlowestLookSlow(t *testing.T) {
+	config := testConfig()
+	s := State{Capacity: capacity{Mean: 100, Samples: 40}}
+	at := start
+	for i := range 40 {
+		interval := config.Interval
+		if i%4 == 3 {
+			interval *= 3
+		}
+		at = at.Add(interval)
+		records := series.Of(1000 * interval.Seconds())
+		s.Learn(&config, &series.Observation{
+			At: at, Interval: interval, ArrivalRecords: records, ConsumedRecords: records, LagRecords: series.Of(10000), LagSeconds: series.Of(10),
+			ReadyReplicas: series.Of(10), StartingReplicas: series.Of(0), Partitions: series.Of(10), BusyRatio: series.Of(1),
+		})
+	}
+	if s.Pace.Samples < 30 || math.Abs(s.Pace.Factor-1) > 0.03 {
+		t.Errorf("after %d samples: got %.3f of what one does on average, want 1", s.Pace.Samples, s.Pace.Factor)
 	}
 }
