@@ -157,6 +157,9 @@ func (d decider) present() int {
 	if s.Busy.contradicted() && o.BusyRatio.Known() {
 		d.verdict(VerdictBusyRatioContradicted)
 	}
+	if s.partitionStalled(config, o) {
+		d.verdict(VerdictPartitionStalled)
+	}
 	// What another pool stands in for is not on its way.
 	current = max(current-stuck(o), 0)
 	d.ArrivalRate, d.LagRecords, d.LagSeconds = o.ArrivalRate(), o.LagRecords, o.LagSeconds

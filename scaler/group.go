@@ -38,7 +38,7 @@ func (d decider) group(c *choice) {
 	reach := c.perReplica * d.config.ObjectiveLag.Seconds()
 	sc.backlog = parts.drainable(o.LagRecords, o.PartitionLagRecords, reach, s.Arrivals.Level, c.perReplica)
 	sc.backlog = max(sc.backlog, d.behind(reach))
-	if s.Ineffective {
+	if s.Ineffective || len(o.PartitionLagRecords) == 0 && s.partitionStalled(d.config, o) { // what waits is that one's, as far as is known
 		sc.backlog = 0
 	}
 	ahead := min(sc.leadSteps, p.steps-1)

@@ -65,6 +65,9 @@ const (
 	// VerdictStalled: replicas are ready and records wait, of which next to none is consumed. No count mends that; what is asked for
 	// is to drain them when it ends.
 	VerdictStalled Verdict = "Stalled"
+	// VerdictPartitionStalled: the oldest record has been the same for five minutes and the objective, while those of other partitions
+	// are consumed. No count mends that, and none is asked for.
+	VerdictPartitionStalled Verdict = "PartitionStalled"
 	// VerdictIneffective: replicas were added and the group did not get faster.
 	VerdictIneffective Verdict = "Ineffective"
 	// VerdictLeadTimeTooLong: replicas take longer to start than the objective allows to wait, and the forecast is not
@@ -88,7 +91,8 @@ const (
 func Verdicts() []Verdict {
 	return []Verdict{
 		VerdictPartitionBound, VerdictHotPartition, VerdictMaxBound, VerdictBudgetBound, VerdictUnschedulable,
-		VerdictStalled, VerdictIneffective, VerdictLeadTimeTooLong, VerdictLatencyUnreachable, VerdictBusyRatioContradicted,
+		VerdictStalled, VerdictPartitionStalled, VerdictIneffective, VerdictLeadTimeTooLong, VerdictLatencyUnreachable,
+		VerdictBusyRatioContradicted,
 		VerdictForecastUntrusted, VerdictWarmingUp, VerdictStale,
 	}
 }

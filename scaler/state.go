@@ -19,6 +19,7 @@ type State struct {
 	PoolNames   []string `json:",omitempty"` // whose Pools are; where it is not known they are in the policy's order
 	Sizes       []size
 	Pace        pace
+	Still       still `json:",omitzero"`
 	Lead        leadTimes
 	Partitions  partitions
 	Rebalance   rebalances

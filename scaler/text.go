@@ -52,6 +52,8 @@ func (v Verdict) Text() string {
 		return "replicas wait for a node with room: more nodes would help"
 	case VerdictStalled:
 		return "replicas are ready and records wait, but next to none is consumed: look for what the consumers hang on, such as a database, a rebalance or a record"
+	case VerdictPartitionStalled:
+		return "the oldest record has been the same for minutes while others are consumed: find its partition with prescale lag, and there a record that its consumer cannot get past, or a consumer that hangs"
 	case VerdictIneffective:
 		return "replicas were added and the group did not get faster: look for what its consumers wait for, such as a database"
 	case VerdictLeadTimeTooLong:

@@ -29,7 +29,8 @@ const (
 )
 
 // accept sorts policies into those to run, by name, and those to refuse. Where several claim one target the oldest wins,
-// and of two of one age the first by name: a new policy never takes a target from one that works. What is unreadable, by name, claims none.
+// and of two of one age the first by name: a new policy never takes a target from one that works. What is unreadable, by name, claims
+// none.
 func accept(policies []*v1alpha1.ScalePolicy, unreadable map[string]error) (accepted []*v1alpha1.ScalePolicy, refused map[string]refusal) {
 	refused = map[string]refusal{}
 	byAge := slices.Clone(policies)
@@ -73,8 +74,8 @@ func claim(p *v1alpha1.ScalePolicy, t v1alpha1.TargetRef) string {
 	return p.Namespace + "/" + t.Kind + "/" + t.Name
 }
 
-// fromUnstructured returns the typed policy; with an error that says why it cannot be read, one of which as much is known as whose it is
-// and what its status says.
+// fromUnstructured returns the typed policy; with an error that says why it cannot be read, one of which as much is known as whose it
+// is and what its status says.
 func fromUnstructured(u *unstructured.Unstructured) (*v1alpha1.ScalePolicy, error) {
 	var p v1alpha1.ScalePolicy
 	err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &p)
