@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/prescale/prescale/cmd/internal/config"
@@ -49,7 +50,7 @@ type inKubernetes struct {
 }
 
 // openKubernetes connects to the cluster that the configuration names, and fails when it does not answer.
-func openKubernetes(ctx context.Context, cfg config.Config, line *line, store *readmodel.Store, logger *slog.Logger) (*inKubernetes, error) {
+func openKubernetes(ctx context.Context, cfg config.Config, line *line, store *readmodel.Store, registry prometheus.Registerer, logger *slog.Logger) (*inKubernetes, error) {
 	clients, err := kube.Connect(cfg.MetricsAPI.Kubeconfig)
 	if err != nil {
 		return nil, err
@@ -63,7 +64,7 @@ func openKubernetes(ctx context.Context, cfg config.Config, line *line, store *r
 		}
 	}
 	c := kube.DefaultConfig()
-	c.Clients, c.Store, c.Logger = clients, store, logger
+	c.Clients, c.Store, c.Registerer, c.Logger = clients, store, registry, logger
 	c.Apply, c.Owns = k.apply, line.owns
 	if k.controller, err = kube.New(c); err != nil {
 		return nil, err

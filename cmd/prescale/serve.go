@@ -96,7 +96,7 @@ func serve(ctx context.Context, cfg config.Config, stderr io.Writer) error {
 	var cluster *inKubernetes
 	first := policies
 	if cfg.MetricsAPI.Kubeconfig != "" {
-		if cluster, err = openKubernetes(ctx, cfg, line, store, logger); err != nil {
+		if cluster, err = openKubernetes(ctx, cfg, line, store, registry, logger); err != nil {
 			return err
 		}
 		cluster.configure(&apiConfig)

@@ -55,6 +55,7 @@ func TestEveryAlertFiresAndStaysSilent(t *testing.T) {
 	verdict := func(v string) string {
 		return fmt.Sprintf(`prescale_policy_verdict{namespace="ai", policy="web", verdict=%q, instance="a"}`, v)
 	}
+	const refused = `prescale_policy_refused{namespace="ai", policy="new", reason="Invalid", instance="a"}`
 	const up = `up{namespace="prescale-system", service="prescale", instance="a"}`
 	sound := []string{
 		up + " 1x60", `up{namespace="prescale-system", service="prescale", instance="b"} 1x60`,
@@ -70,6 +71,8 @@ func TestEveryAlertFiresAndStaysSilent(t *testing.T) {
 	}{
 		"PrescaleDown":                 {[]string{up + " 1x4 0x56"}, 6 * time.Minute, 8 * time.Minute, "No replica", []string{up + " 1x4 0 1x55"}},
 		"PrescalePolicyNotAnswering":   {[]string{"prescale_policy_answering" + policy + " 1x4 0x56"}, 6 * time.Minute, 8 * time.Minute, "ai/web has no fresh value", []string{"prescale_policy_answering" + policy + " 1x4 0 1x55", "prescale_policy_answering{namespace=\"ai\", policy=\"web\", instance=\"b\"} 1x60"}},
+		"PrescalePolicyRefused":        {[]string{refused + " 1x60"}, time.Minute, 3 * time.Minute, "ai/new is not run (Invalid)", []string{refused + " 1 0x59"}},
+		"PrescalePolicyStalled":        {[]string{verdict("PartitionStalled") + " 1x60"}, 4 * time.Minute, 6 * time.Minute, "(PartitionStalled)", []string{verdict("Stalled") + " 1x3 0x57"}},
 		"PrescalePolicyPartitionBound": {[]string{verdict("PartitionBound") + " 1x60"}, 14 * time.Minute, 16 * time.Minute, "ai/web", []string{verdict("PartitionBound") + " 1x10 _x50"}},
 		"PrescalePolicyHotPartition":   {[]string{verdict("HotPartition") + " 1x60"}, 14 * time.Minute, 16 * time.Minute, "ai/web", []string{verdict("HotPartition") + " 1x10 _x50"}},
 		"PrescalePolicyMaxBound":       {[]string{verdict("MaxBound") + " 1x60"}, 14 * time.Minute, 16 * time.Minute, "ai/web", []string{verdict("MaxBound") + " 1x10 _x50"}},

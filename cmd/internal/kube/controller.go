@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -42,6 +44,8 @@ type Config struct {
 	// does. A policy without an answer has its status written by every replica, because it may have no owner.
 	Owns   func(policy string) bool
 	Logger *slog.Logger
+	// Registerer gets the controller's metrics.
+	Registerer prometheus.Registerer
 
 	// Interval is the time between two looks. Default 2s.
 	Interval time.Duration
@@ -60,7 +64,7 @@ type Config struct {
 	SizesEvery time.Duration
 }
 
-// DefaultConfig holds the defaults; Clients, Store, Apply and Logger are still to be set.
+// DefaultConfig holds the defaults; Clients, Store, Apply, Logger and Registerer are still to be set.
 func DefaultConfig() Config {
 	return Config{Interval: 2 * time.Second, NewsEvery: 5 * time.Second, NumbersEvery: time.Minute, WritesPerSecond: 20, WritesWithin: 10 * time.Second, ListsWithin: 10 * time.Second, SizesEvery: 30 * time.Second}
 }
@@ -78,6 +82,8 @@ type Controller struct {
 	limiter   *rate.Limiter
 	minor     int
 	sizer     *sizer
+	// refusals is 1 for each policy that is not run.
+	refusals *prometheus.GaugeVec
 
 	// Owned by tick.
 	current   []*v1alpha1.ScalePolicy
@@ -110,6 +116,12 @@ func New(cfg Config) (*Controller, error) {
 		limiter:   rate.NewLimiter(rate.Limit(cfg.WritesPerSecond), max(int(cfg.WritesPerSecond), 1)),
 		written:   map[object]time.Time{},
 		announced: map[object]v1alpha1.ScalePolicyStatus{},
+		refusals: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "prescale_policy_refused", Help: "1 for each policy that is not run, with the reason of its condition Accepted.",
+		}, []string{"namespace", "policy", "reason"}),
+	}
+	if err := cfg.Registerer.Register(c.refusals); err != nil {
+		return nil, err
 	}
 	c.recorder = c.sink.NewRecorder(scheme, "prescale")
 	c.policies = c.dynamic.ForResource(v1alpha1.Resource()).Informer()
@@ -284,6 +296,11 @@ func (c *Controller) apply(ctx context.Context, policies []*v1alpha1.ScalePolicy
 		refused[name] = refusal{reasonUnusable, err.Error()}
 	}
 	c.applied, c.current, c.refused = generations, accepted, refused
+	c.refusals.Reset()
+	for name, r := range refused {
+		namespace, policy, _ := strings.Cut(name, "/")
+		c.refusals.WithLabelValues(namespace, policy, r.reason).Set(1)
+	}
 	c.cfg.Logger.Info("policies changed", "accepted", len(accepted), "refused", len(refused))
 }
 

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -85,7 +87,7 @@ func newRig(t *testing.T, objects []runtime.Object, policies ...*unstructured.Un
 	kubernetes.PrependReactor("patch", "pods", func(clienttesting.Action) (bool, runtime.Object, error) { return r.fail != nil, nil, r.fail })
 	cfg.Clients = Clients{Kubernetes: kubernetes, Dynamic: fakeDynamic}
 	cfg.Store = readmodel.NewStore(func() time.Time { return r.now })
-	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.Logger, cfg.Registerer = slog.New(slog.DiscardHandler), prometheus.NewRegistry()
 	cfg.Apply = func(_ context.Context, accepted []*v1alpha1.ScalePolicy) map[string]error {
 		var names []string
 		for _, p := range accepted {
@@ -257,6 +259,9 @@ func TestConflictsAndInvalidPoliciesAreRefused(t *testing.T) {
 		policyObject(t, "elsewhere", time.Hour, goodSpec))
 	r.unusable["ai/elsewhere"] = errors.New(`kafka.cluster: "west": not among clusters: [main]`)
 	r.step(t, 0)
+	if n := testutil.CollectAndCount(r.refusals); n != 3 || testutil.ToFloat64(r.refusals.WithLabelValues("ai", "young", "Conflict")) != 1 {
+		t.Errorf("%d policies are told as refused, want 3, young for a conflict", n)
+	}
 	if want := [][]string{{"ai/elsewhere", "ai/old"}}; fmt.Sprint(r.applied) != fmt.Sprint(want) {
 		t.Errorf("applied %v, want %v", r.applied, want)
 	}
@@ -271,6 +276,9 @@ func TestConflictsAndInvalidPoliciesAreRefused(t *testing.T) {
 	}
 	r.eventually(t, func() bool { return len(r.policies.GetStore().List()) == 3 })
 	r.step(t, time.Minute)
+	if n := testutil.CollectAndCount(r.refusals); n != 2 {
+		t.Errorf("after the older was deleted %d policies are told as refused, want 2", n)
+	}
 	if got := fmt.Sprint(r.applied[len(r.applied)-1]); got != "[ai/elsewhere ai/young]" {
 		t.Errorf("after the older was deleted: applied %s", got)
 	}
@@ -365,7 +373,7 @@ func TestKindsThatAreNotListedAreNamed(t *testing.T) {
 	told := &firstWrite{done: cancel}
 	cfg := DefaultConfig()
 	cfg.ListsWithin = time.Millisecond
-	cfg.Logger = slog.New(slog.NewTextHandler(told, nil))
+	cfg.Logger, cfg.Registerer = slog.New(slog.NewTextHandler(told, nil)), prometheus.NewRegistry()
 	cfg.Store = readmodel.NewStore(time.Now)
 	cfg.Clients = Clients{Kubernetes: kubernetes, Dynamic: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(),
 		map[schema.GroupVersionResource]string{v1alpha1.Resource(): "ScalePolicyList"})}
