@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -207,7 +208,7 @@ func resolve(ctx context.Context, text string) []string {
 		return []string{text}
 	}
 	addresses, err := net.DefaultResolver.LookupHost(ctx, u.Hostname())
-	if err != nil || len(addresses) < 2 {
+	if addresses = replicas(addresses); err != nil || len(addresses) < 2 {
 		return []string{text}
 	}
 	var all []string
@@ -217,4 +218,14 @@ func resolve(ctx context.Context, text string) []string {
 		all = append(all, one.String())
 	}
 	return all
+}
+
+// replicas returns one address of each replica that a name stands for. With two families each has one of both: it would be read twice, and
+// be told as not read where it listens on one of them.
+func replicas(addresses []string) []string {
+	one := slices.DeleteFunc(slices.Clone(addresses), func(a string) bool { return strings.Contains(a, ":") })
+	if len(one) == 0 {
+		return addresses
+	}
+	return one
 }

@@ -29,3 +29,15 @@ func TestEndpointsAreThePodsOrTheURLs(t *testing.T) {
 		}
 	}
 }
+
+func TestAReplicaOfTwoFamiliesIsReadOnce(t *testing.T) {
+	for _, tt := range []struct{ addresses, want string }{
+		{"::1 127.0.0.1", "127.0.0.1"}, // localhost
+		{"10.0.0.7 10.0.0.9 fd00::7 fd00::9", "10.0.0.7 10.0.0.9"},
+		{"fd00::7 fd00::9", "fd00::7 fd00::9"},
+	} {
+		if got := strings.Join(replicas(strings.Fields(tt.addresses)), " "); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.addresses, got, tt.want)
+		}
+	}
+}
