@@ -20,6 +20,9 @@ const (
 	// the median so much that little more than the fixed share is left. Above it, where it is they who know of bursts, it is less by the
 	// square of τ(1-τ).
 	firstDoubt = 12
+	// youngRate is how many times as fast more the median's weights of a young series learn. It fades until there are startSamples values,
+	// and above the median as firstDoubt does.
+	youngRate = 2
 	// leastSquare is added to each square. Beside any other it is nothing; where an idle series adds none for days, squares and regrets
 	// would fade until they are denormal numbers, with which an update takes four times as long.
 	leastSquare = 1e-30
@@ -49,23 +52,23 @@ func (b *bank) believe(cell int, level float64, doubted []int) {
 }
 
 // weigh moves the weights of a cell's experts, whose quantiles are in quants: norm is the gradient of the pinball loss at their
-// mean in units of the usual loss.
+// mean in units of the usual loss. The next step's regrets count as well, by share.
 //
 // Its loop, those of regrets, combine's and track's are most of an update's time. They compute in float32, which is how their state is
 // kept, and bound what hardly ever needs it by branches, which cost less than the builtin min and max with their care for NaN.
-func (b *bank) weigh(cell, i int, norm, mean float32) {
+func (b *bank) weigh(cell, i int, norm, mean, share float32) {
 	k := b.k
-	regret, weight, raw := b.regret[cell*k:][:k], b.weight[cell*k:][:k], b.raw[:k]
+	regret, next, weight, raw := b.regret[cell*k:][:k], b.regret[i*k:][:k], b.weight[cell*k:][:k], b.raw[:k]
 	b.regrets(regret, b.square[cell*k:], i, norm, mean)
 	total := float32(0)
 	for e, rate := range raw {
-		w := rate * exp(rate*regret[e])
+		w := rate * exp(rate*(regret[e]+share*next[e]))
 		raw[e] = w
 		total += w
 	}
-	share, floor := (1-fixedShare)/total, fixedShare/float32(k)
+	part, floor := (1-fixedShare)/total, fixedShare/float32(k)
 	for e, w := range raw {
-		weight[e] = share*w + floor
+		weight[e] = part*w + floor
 	}
 }
 

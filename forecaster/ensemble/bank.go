@@ -242,6 +242,7 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 	if t == b.targets-1 {
 		b.watch.peaks++
 	}
+	young := max(0, 1-float64(s.Known())/startSamples)
 	disputed := b.disputed(at, t)
 	for i, tau := range b.levels {
 		cell := t*q + i
@@ -254,8 +255,13 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 		loss += rate * (g*float32(float64(mean)-y) - loss)
 		b.loss[cell] = loss
 		if b.k > 1 {
+			// Of the next step most outcomes are known, and after a jump the first: they tell who is not to be believed further ahead.
+			eager, share := float32(young*middle(tau)), float32(0)
+			if t > 0 && t < b.reach {
+				share = eager
+			}
 			norm := g / (lossUnit*loss + 1e-9)
-			b.weigh(cell, i, norm, mean)
+			b.weigh(cell, i, norm*(1+youngRate*eager), mean, share)
 			if disputed {
 				b.judge(at, t, i, norm, mean)
 			}

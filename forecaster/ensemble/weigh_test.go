@@ -25,7 +25,7 @@ func TestARareMissCounts(t *testing.T) {
 			g = 1 - tau
 		}
 		const loss = 0.04
-		b.weigh(0, 0, float32(g/(lossUnit*loss)), mean)
+		b.weigh(0, 0, float32(g/(lossUnit*loss)), mean, 0)
 		if i >= 2500 {
 			mass += float64(b.weight[1])
 			n++
@@ -49,7 +49,7 @@ func TestIdleLeavesNoDenormalNumbers(t *testing.T) {
 		}
 		for cell := range b.loss {
 			b.quants[0], b.quants[1], b.quants[2] = 1, 2, 4
-			b.weigh(cell, cell%2, norm, 2.5)
+			b.weigh(cell, cell%2, norm, 2.5, 0)
 		}
 	}
 	for e := range b.square {
