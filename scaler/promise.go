@@ -20,7 +20,7 @@ type promise struct {
 	Hopeless float64 `json:",omitempty"`
 	// HopelessRatio is the share of records that would have been late then as well, over about hopelessDays.
 	HopelessRatio float64 `json:",omitempty"`
-	// Stalled says that the group stood still, and that what waited meanwhile still comes late: no count prevents that.
+	// Stalled says that the group stood still, and that what waited meanwhile still comes late.
 	Stalled bool `json:",omitzero"`
 	// LateAt is the last tick of which more was late than is promised.
 	LateAt time.Time `json:",omitzero"`
@@ -92,10 +92,8 @@ func (p *promise) observe(config *Config, o *series.Observation, consumedRate, a
 	late, known := p.lateShare(config, o, consumedRate)
 	interval := o.Interval.Seconds()
 	hopeless := min(p.hopelessShare(config, interval, arrivalRate, most), late)
-	if stalled || p.Stalled {
-		hopeless = late
-		p.Stalled = stalled || p.Age > config.ObjectiveLag.Seconds()
-	}
+	before := p.Stalled
+	p.Stalled = stalled || before && p.Age > config.ObjectiveLag.Seconds()
 	if !known || interval <= 0 {
 		return
 	}
@@ -111,7 +109,7 @@ func (p *promise) observe(config *Config, o *series.Observation, consumedRate, a
 		weight = min(records/p.Rate, maxWeight)
 	}
 	ratio := config.ViolationRatio
-	if late-hopeless > ratio {
+	if late-hopeless > ratio && !before && !stalled {
 		p.LateAt = o.At.Round(0).UTC()
 	}
 	// A promise that can be kept is one of all records. Where it cannot be, what no count prevents would keep the price at its highest

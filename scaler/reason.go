@@ -62,8 +62,8 @@ const (
 	// VerdictUnschedulable: replicas that were asked for wait for a node with room. Other pools stand in for them where the
 	// policy has any with room; else more nodes are what is missing.
 	VerdictUnschedulable Verdict = "Unschedulable"
-	// VerdictStalled: replicas are ready and records wait, of which next to none is consumed. No count mends that; what is asked for
-	// is to drain them when it ends.
+	// VerdictStalled: replicas are ready and records wait, of which next to none is consumed, on all partitions or on some. No count
+	// mends that; what is asked for is to drain them when it ends.
 	VerdictStalled Verdict = "Stalled"
 	// VerdictPartitionStalled: the oldest record has been the same for five minutes and the objective, while those of other partitions
 	// are consumed. No count mends that, and none is asked for.

@@ -21,7 +21,7 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 	if !currentKnown {
 		current, currentKnown = there.Get()
 	}
-	if currentKnown {
+	if currentKnown && !s.Promise.Stalled { // then it is not chance that takes a decrease back
 		s.noteChange(d, int(current))
 	}
 	s.TriedTicks = max(0, s.TriedTicks-1)
@@ -93,7 +93,7 @@ func (s *State) recordTried(d *Decision, n int, known bool, there float64) {
 		// A backlog from before they were ready says nothing of whether they are enough, unless more were there before or it does not shrink.
 		settled := s.Settled || s.Tried == n || s.Pace.Grows && s.thought(s.Arrivals.Last) <= s.Partitions.work(n)
 		own := settled && s.Partitions.hot == 0 && d.Reason == ReasonBacklog && there >= float64(n) && s.thought(s.Arrivals.Level) <= s.Partitions.work(n)
-		if (guess || own) && s.StalledTicks == 0 {
+		if (guess || own) && !s.Promise.Stalled {
 			s.TooFew = tooFew{n, s.Arrivals.Level, s.load(), d.At.Round(0).UTC()}
 		}
 		s.Tried = 0

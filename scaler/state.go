@@ -59,7 +59,7 @@ type State struct {
 	LagSeen           bool
 	// IdleTicks counts ticks in a row without arrivals and without a backlog.
 	IdleTicks int
-	// StalledTicks counts ticks in a row in which replicas were ready and next to nothing was consumed of what waited.
+	// StalledTicks counts ticks in a row in which replicas were ready and next to nothing was consumed of what waited, or of its oldest.
 	StalledTicks int `json:",omitzero"`
 	// QuietTicks counts ticks in a row in which the same replicas left no backlog worth the name.
 	QuietTicks int

@@ -51,7 +51,7 @@ func (v Verdict) Text() string {
 	case VerdictUnschedulable:
 		return "replicas wait for a node with room: more nodes would help"
 	case VerdictStalled:
-		return "replicas are ready and records wait, but next to none is consumed: look for what the consumers hang on, such as a database, a rebalance or a record"
+		return "replicas are ready, but of what waits, or of some partitions, next to none is consumed: look for what the consumers hang on, such as a database, a rebalance or a record"
 	case VerdictPartitionStalled:
 		return "the oldest record has been the same for minutes while others are consumed: find its partition with prescale lag, and there a record that its consumer cannot get past, or a consumer that hangs"
 	case VerdictIneffective:
