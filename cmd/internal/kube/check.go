@@ -133,7 +133,8 @@ func metricsAPIs(ctx context.Context, clients Clients, hpas []*autoscalingv2.Hor
 	return found
 }
 
-// listPolicies returns the cluster's policies, and by name what is wrong with those that cannot be read. Where the cluster does not know the type that is an error, if it is wanted.
+// listPolicies returns the cluster's policies, and by name what is wrong with those that cannot be read. Where the cluster does not know
+// the type that is an error, if it is wanted.
 func listPolicies(ctx context.Context, clients Clients, namespace string, wanted bool) (policies []*v1alpha1.ScalePolicy, unreadable map[string]error, err error) {
 	list, err := clients.Dynamic.Resource(v1alpha1.Resource()).Namespace(namespace).List(ctx, metav1.ListOptions{})
 	switch {
