@@ -25,6 +25,15 @@ type tick struct {
 	easy float64
 }
 
+// worthTheName is up to how many records no backlog is one worth the name: what arrives in a second waits for its commit.
+func (t *tick) worthTheName() float64 { return max(t.arrivals.Or(0), 1) }
+
+// kept reports whether the replicas are known to have left no backlog worth the name.
+func (t *tick) kept() bool {
+	lag, ok := t.o.LagRecords.Get()
+	return ok && lag <= t.worthTheName()
+}
+
 // Learn updates s with one observation. It must be called once a tick, before Decide. The observation is not kept.
 func (s *State) Learn(config *Config, o *series.Observation) {
 	s.Ticks++
@@ -122,7 +131,7 @@ func (s *State) judge(t *tick) {
 	if a, ok := t.arrivals.Get(); ok && t.consumed.Or(0) > a {
 		t.easy = a / t.consumed.Or(0)
 	}
-	left, before, least := o.LagRecords, t.lagBefore, max(t.arrivals.Or(0), 1)
+	left, before, least := o.LagRecords, t.lagBefore, t.worthTheName()
 	if !left.Known() {
 		left, before, least = o.LagSeconds, series.Of(s.Pace.Age), paceAge
 	}
@@ -148,9 +157,8 @@ func (s *State) learnSkew(t *tick) {
 func (s *State) learnCapacity(config *Config, t *tick, tune *Tuning) {
 	o, busy := t.o, t.o.BusyRatio
 	if !t.partial && !t.disturbed && t.ready >= 1 {
-		lag, known := o.LagRecords.Get()
 		was := s.Busy.contradicted()
-		s.Busy.observe(busy, t.consumed.Or(0)/t.ready, known && lag <= max(t.arrivals.Or(0), 1), t.saturated && t.effective >= fullWork*t.ready)
+		s.Busy.observe(busy, t.consumed.Or(0)/t.ready, t.kept(), t.saturated && t.effective >= fullWork*t.ready)
 		if !was && s.Busy.contradicted() {
 			s.Capacity = capacity{LowerBound: s.Busy.Most, Shown: s.Busy.Most} // what was learned of it
 		}
@@ -195,7 +203,7 @@ func (s *State) countQuiet(t *tick) {
 	} else {
 		s.IdleTicks = 0
 	}
-	if lag, ok := o.LagRecords.Get(); ok && o.ReadyReplicas.Known() && !t.disturbed && lag <= max(t.arrivals.Or(0), 1) {
+	if t.kept() && o.ReadyReplicas.Known() && !t.disturbed {
 		s.QuietTicks++
 		s.Settled = true
 		s.Tried = 0

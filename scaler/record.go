@@ -36,7 +36,7 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 	if ready := o.ReadyReplicas.Or(0); ready >= 1 && float64(d.planned) >= panicRatio*ready {
 		s.PanicUntil = at.Add(panicSpan)
 	}
-	s.recordTried(d, int(current), currentKnown, there.Or(0))
+	s.recordTried(d, at, int(current), currentKnown, there.Or(0))
 	if expected, ok := d.expected.Get(); ok {
 		s.Silence.expect(expected, s.At, d.expectSpan)
 	}
@@ -86,7 +86,7 @@ func (s *State) recordChange(d *Decision, o *series.Observation, at time.Time) {
 }
 
 // recordTried notes what an increase says of the n replicas before it, and which count a decrease tries.
-func (s *State) recordTried(d *Decision, n int, known bool, there float64) {
+func (s *State) recordTried(d *Decision, at time.Time, n int, known bool, there float64) {
 	switch {
 	case known && d.DesiredReplicas > n:
 		guess := s.Capacity.guessed() && s.Tried == n && d.planned > n // a schedule says nothing of what was tried
@@ -94,7 +94,7 @@ func (s *State) recordTried(d *Decision, n int, known bool, there float64) {
 		settled := s.Settled || s.Tried == n || s.Pace.Grows && s.thought(s.Arrivals.Last) <= s.Partitions.work(n)
 		own := settled && s.Partitions.hot == 0 && d.Reason == ReasonBacklog && there >= float64(n) && s.thought(s.Arrivals.Level) <= s.Partitions.work(n)
 		if (guess || own) && !s.Promise.Stalled {
-			s.TooFew = tooFew{n, s.Arrivals.Level, s.load(), d.At.Round(0).UTC()}
+			s.TooFew = tooFew{n, s.Arrivals.Level, s.load(), at}
 		}
 		s.Tried = 0
 		if guess {
