@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/prescale/prescale/hack/cache"
 )
 
 // pom names Kafka's version and what it needs to run.
@@ -42,8 +42,7 @@ func (e *MissingError) Error() string {
 	return fmt.Sprintf("%s is not installed: %s", e.Program, e.Install)
 }
 
-// install returns the prepared installation, fetching and preparing it first where the cache has none. Several processes
-// may call it at once: a lock lets one work and the others wait.
+// install returns the prepared installation, fetching and preparing it first where the cache has none.
 func install(ctx context.Context, log io.Writer) (*installation, error) {
 	java, err := exec.LookPath("java")
 	if err != nil {
@@ -53,16 +52,8 @@ func install(ctx context.Context, log io.Writer) (*installation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("run java -version: %w: %s", err, version)
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return nil, fmt.Errorf("find the cache directory: %w", err)
-	}
 	sum := sha256.Sum256(slices.Concat(pom, version, []byte(layoutVersion), []byte(strings.Join(jvmFlags, " "))))
-	dir := filepath.Join(cache, "prescale", "kafka-"+hex.EncodeToString(sum[:6]))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the cache directory: %w", err)
-	}
-	unlock, err := lock(filepath.Join(dir, "lock"))
+	dir, unlock, err := cache.Lock("kafka", sum[:])
 	if err != nil {
 		return nil, err
 	}
@@ -91,25 +82,6 @@ func install(ctx context.Context, log io.Writer) (*installation, error) {
 		}
 	}
 	return in, nil
-}
-
-// lock takes the file lock at path, waiting for it, and returns what releases it.
-func lock(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("open the lock: %w", err)
-	}
-	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		if !errors.Is(err, syscall.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	return func() { f.Close() }, nil
 }
 
 // fetch has Maven copy the jars to libs. They appear there all at once or not at all.

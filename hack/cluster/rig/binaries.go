@@ -3,7 +3,6 @@ package rig
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -11,8 +10,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/prescale/prescale/hack/cache"
 )
 
 // Version is the Kubernetes that Up runs. It follows hack/cluster/kubernetes/go.mod.
@@ -43,8 +43,7 @@ func repository(ctx context.Context) (string, error) {
 	return dir, nil
 }
 
-// build returns the programs from the cache, building them first where they are not there. Several processes may call it at
-// once: a lock lets one work and the others wait.
+// build returns the programs from the cache, building them first where they are not there.
 func build(ctx context.Context, log io.Writer) (*binaries, error) {
 	root, err := repository(ctx)
 	if err != nil {
@@ -60,15 +59,7 @@ func build(ctx context.Context, log io.Writer) (*binaries, error) {
 		}
 		hash.Write(content)
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return nil, fmt.Errorf("find the cache directory: %w", err)
-	}
-	dir := filepath.Join(cache, "prescale", "kubernetes-"+hex.EncodeToString(hash.Sum(nil)[:6]))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("make the cache directory: %w", err)
-	}
-	unlock, err := lock(filepath.Join(dir, "lock"))
+	dir, unlock, err := cache.Lock("kubernetes", hash.Sum(nil))
 	if err != nil {
 		return nil, err
 	}
@@ -139,22 +130,4 @@ func stderrOf(err error) string {
 		return ": " + strings.TrimSpace(string(exit.Stderr))
 	}
 	return ""
-}
-
-// lock takes the file lock at path, waiting for it, and returns what releases it.
-func lock(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("open the lock: %w", err)
-	}
-	for {
-		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX); !errors.Is(err, syscall.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	return func() { f.Close() }, nil
 }

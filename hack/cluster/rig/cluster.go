@@ -34,7 +34,8 @@ type Options struct {
 // other things.
 const readyTimeout = 5 * time.Minute
 
-// Cluster is a running cluster. Its methods may be called from several goroutines, Down only once.
+// Cluster is a running cluster. Its methods may be called from several goroutines, but Kill, Restart and Down from one at a
+// time, and Down only once.
 type Cluster struct {
 	state
 	bin     *binaries
