@@ -234,19 +234,30 @@ func (g *group) settle() {
 func (g *group) step(dt float64) {
 	end := g.now + dt
 	arrived := g.trace.Arrived(end)
-	due := g.trace.Arrived(g.now + dt/2 - g.objective)
+	g.share(arrived, g.working(dt))
+	waiting := g.serve(arrived, g.trace.Arrived(g.now+dt/2-g.objective))
+	if g.counting {
+		g.sample()
+	}
+	g.now = end
+	if !waiting && g.now >= g.allStop {
+		g.clear = true
+	}
+}
+
+// working returns for how many of the next dt seconds the group does not stand still as a whole.
+func (g *group) working(dt float64) float64 {
+	if g.now >= g.allStop-1e-9 {
+		return dt
+	}
+	return max(0, g.now+dt-g.allStop)
+}
+
+// share finds what share of its backlog each member gets through in so many seconds, and how long it works for it.
+func (g *group) share(arrived, working float64) {
 	for i := range g.members {
 		m := &g.members[i]
 		m.backlog, m.sampled, m.sample = 0, 0, -1
-	}
-	stop := g.now < g.allStop-1e-9
-	working := dt
-	if stop {
-		if g.allStop < end {
-			working = end - g.allStop
-		} else {
-			working = 0
-		}
 	}
 	for i := range g.classes {
 		if c := &g.classes[i]; c.owner >= 0 && c.stopped <= g.now {
@@ -267,7 +278,10 @@ func (g *group) step(dt float64) {
 			m.worked += working
 		}
 	}
-	waiting := false
+}
+
+// serve lets every class progress by its member's share, counts as late what arrived before due, and reports whether any still waits.
+func (g *group) serve(arrived, due float64) (waiting bool) {
 	for i := range g.classes {
 		c := &g.classes[i]
 		backlog := c.weight * (arrived - c.progress)
@@ -276,41 +290,39 @@ func (g *group) step(dt float64) {
 			continue
 		}
 		m := &g.members[c.owner]
+		from, served := c.progress, backlog*m.served
 		if m.served < 1 {
 			waiting = waiting || backlog > 1e-9
-		}
-		from := c.progress
-		d := backlog * m.served
-		if m.served < 1 {
 			c.progress += (arrived - from) * m.served
 		} else {
 			c.progress = arrived
 		}
-		g.consumedN += d
-		if g.counting && d > 0 {
-			g.total += d
-			if due > from {
-				g.late += min(d, c.weight*(due-from))
-			}
-			// The wait of one class stands for all of its consumer.
-			if m.sample < 0 {
-				m.sample, m.sampleAt = i, (from+c.progress)/2
-			}
-			m.sampled += d
+		g.consumedN += served
+		if !g.counting || served <= 0 {
+			continue
 		}
-	}
-	if g.counting {
-		for i := range g.members {
-			if m := &g.members[i]; m.sampled > 0 {
-				at, c := 0.0, &g.classes[m.sample]
-				at, c.hint = g.trace.arrivalTime(m.sampleAt, c.hint)
-				g.waits.add(max(0, g.now-at), m.sampled)
-			}
+		g.total += served
+		if due > from {
+			g.late += min(served, c.weight*(due-from))
 		}
+		if m.sample < 0 {
+			m.sample, m.sampleAt = i, (from+c.progress)/2
+		}
+		m.sampled += served
 	}
-	g.now = end
-	if !waiting && g.now >= g.allStop {
-		g.clear = true
+	return waiting
+}
+
+// sample adds to the waits what every member served: the wait of one of its classes stands for all of them.
+func (g *group) sample() {
+	for i := range g.members {
+		m := &g.members[i]
+		if m.sampled <= 0 {
+			continue
+		}
+		at, c := 0.0, &g.classes[m.sample]
+		at, c.hint = g.trace.arrivalTime(m.sampleAt, c.hint)
+		g.waits.add(max(0, g.now-at), m.sampled)
 	}
 }
 

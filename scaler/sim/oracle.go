@@ -39,6 +39,32 @@ func ClairvoyantCost(s Scenario) (Oracle, error) {
 }
 
 func (s *Scenario) clairvoyant(round func(float64) float64) float64 {
+	p := s.newPlanner(round)
+	first := int(math.Ceil(s.CountFrom / s.Tick))
+	last := int(s.Trace.Duration() / s.Tick)
+	for t := last; t > first; t-- {
+		p.tick(s.Trace.Arrived(float64(t)*s.Tick) - s.Trace.Arrived(float64(t-1)*s.Tick))
+	}
+	bound := max((s.Trace.Arrived(float64(last)*s.Tick)-s.Trace.Arrived(float64(first)*s.Tick))/s.Capacity, float64(s.Min)*float64(last-first)*s.Tick)
+	return p.cost() * s.Tick / bound
+}
+
+// planner goes through the ticks from the last to the first. Of each count and backlog, count by count, it knows what follows.
+type planner struct {
+	counts               []int
+	capacity             []float64 // of each count, in records a tick
+	leadTicks            float64
+	pause, objective     float64 // in ticks
+	unit, highest        float64 // a step of the grid of backlogs, and the most that it knows, in records
+	perRecord, latePrice float64 // what a record takes at least, and a late one weighs, in replica-ticks
+	round                func(float64) float64
+
+	total, costs, nextTotal, nextCosts []float64
+	// What follows a tick with a count and a backlog depends on the count before only in whether it changed.
+	kept, changed []after
+}
+
+func (s *Scenario) newPlanner(round func(float64) float64) *planner {
 	perTick := func(n int) float64 { // records
 		if n == 0 {
 			return 0
@@ -49,79 +75,88 @@ func (s *Scenario) clairvoyant(round func(float64) float64) float64 {
 	for _, rate := range s.Trace.Rates {
 		most = max(most, rate*s.Tick)
 	}
-	counts := oracleChoices(usefulCounts(s.Partitions), s.Min, s.Max, func(n int) bool { return perTick(n) >= 2*most })
-	k := len(counts)
-	capacity := make([]float64, k)
-	for i, n := range counts {
-		capacity[i] = perTick(n)
+	p := &planner{
+		counts:    oracleChoices(usefulCounts(s.Partitions), s.Min, s.Max, func(n int) bool { return perTick(n) >= 2*most }),
+		leadTicks: s.Lead / s.Tick, pause: s.Pause / s.Tick, objective: s.Objective / s.Tick,
+		perRecord: 1 / (s.Capacity * s.Tick),
+		latePrice: 1e3 / (s.Capacity * s.Tick), // more than any replica could cost
+		round:     round,
 	}
-	highest := capacity[k-1] * s.Objective / s.Tick
-	unit := highest / (oracleGrid - 1)
-	first := int(math.Ceil(s.CountFrom / s.Tick))
-	last := int(s.Trace.Duration() / s.Tick)
-	leadTicks, pause := s.Lead/s.Tick, s.Pause/s.Tick
-	// A late record weighs more than any replica could.
-	latePrice := 1e3 / (s.Capacity * s.Tick)
-
-	size := k * oracleGrid
-	total, cost := make([]float64, size), make([]float64, size)
-	nextTotal, nextCost := make([]float64, size), make([]float64, size)
-	// What follows a tick with count j and a backlog depends on the count before only in whether it changed.
-	kept, changed := make([]after, size), make([]after, size)
+	for _, n := range p.counts {
+		p.capacity = append(p.capacity, perTick(n))
+	}
+	p.highest = p.capacity[len(p.capacity)-1] * s.Objective / s.Tick
+	p.unit = p.highest / (oracleGrid - 1)
+	size := len(p.counts) * oracleGrid
+	for _, scratch := range []*[]float64{&p.total, &p.costs, &p.nextTotal, &p.nextCosts} {
+		*scratch = make([]float64, size)
+	}
+	p.kept, p.changed = make([]after, size), make([]after, size)
 	// What is left at the end, or is more than the grid knows, is served for the least that it takes, and not for nothing.
-	perRecord := 1 / (s.Capacity * s.Tick)
 	for i := range size {
-		cost[i] = float64(i%oracleGrid) * unit * perRecord
+		p.costs[i] = float64(i%oracleGrid) * p.unit * p.perRecord
 	}
-	copy(total, cost)
-	for t := last; t > first; t-- {
-		arrivals := s.Trace.Arrived(float64(t)*s.Tick) - s.Trace.Arrived(float64(t-1)*s.Tick)
-		for j := range k {
-			for _, to := range []struct {
-				after  []after
-				served float64
-			}{{kept, capacity[j]}, {changed, capacity[j] * max(0, 1-pause)}} {
-				for q := range oracleGrid {
-					left := max(0, float64(q)*unit+arrivals-to.served)
-					late := max(0, left-capacity[j]*s.Objective/s.Tick)
-					at := j*oracleGrid + int(min(round(left/unit), oracleGrid-1))
-					beyond := max(0, left-highest) * perRecord
-					to.after[j*oracleGrid+q] = after{late*latePrice + beyond + total[at], beyond + cost[at], left == 0}
-				}
+	copy(p.total, p.costs)
+	return p
+}
+
+// tick goes a tick back, in which so many records arrive.
+func (p *planner) tick(arrivals float64) {
+	for j, capacity := range p.capacity {
+		p.follow(p.kept, j, arrivals, capacity)
+		p.follow(p.changed, j, arrivals, capacity*max(0, 1-p.pause))
+	}
+	for i := range p.counts {
+		for q := range oracleGrid {
+			best, cost := p.choose(i, q)
+			p.nextTotal[i*oracleGrid+q], p.nextCosts[i*oracleGrid+q] = best, cost
+		}
+	}
+	p.total, p.nextTotal = p.nextTotal, p.total
+	p.costs, p.nextCosts = p.nextCosts, p.costs
+}
+
+// follow fills in what follows a tick with count j, of each backlog before it.
+func (p *planner) follow(dst []after, j int, arrivals, served float64) {
+	for q := range oracleGrid {
+		left := max(0, float64(q)*p.unit+arrivals-served)
+		late := max(0, left-p.capacity[j]*p.objective)
+		at := j*oracleGrid + int(min(p.round(left/p.unit), oracleGrid-1))
+		beyond := max(0, left-p.highest) * p.perRecord
+		dst[j*oracleGrid+q] = after{late*p.latePrice + beyond + p.total[at], beyond + p.costs[at], left == 0}
+	}
+}
+
+// choose returns the least of what count i and backlog q lead to, and its cost without the lateness.
+func (p *planner) choose(i, q int) (best, cost float64) {
+	best = math.Inf(1)
+	for j := range p.counts {
+		price, then := float64(p.counts[j]), &p.kept[j*oracleGrid+q]
+		if i != j {
+			then = &p.changed[j*oracleGrid+q]
+			if j > i {
+				price += p.leadTicks * float64(p.counts[j]-p.counts[i])
 			}
 		}
-		for i := range k {
-			for q := range oracleGrid {
-				best, bestCost := math.Inf(1), 0.0
-				for j := range k {
-					price, then := float64(counts[j]), &kept[j*oracleGrid+q]
-					if i != j {
-						then = &changed[j*oracleGrid+q]
-						if j > i {
-							price += leadTicks * float64(counts[j]-counts[i])
-						}
-					}
-					if sum := price + then.total; sum < best {
-						best, bestCost = sum, price+then.cost
-					}
-					if then.empty && j > i {
-						break // still more replicas only cost more
-					}
-				}
-				nextTotal[i*oracleGrid+q], nextCost[i*oracleGrid+q] = best, bestCost
-			}
+		if sum := price + then.total; sum < best {
+			best, cost = sum, price+then.cost
 		}
-		total, nextTotal = nextTotal, total
-		cost, nextCost = nextCost, cost
-	}
-	bestTotal, bestCost := math.Inf(1), 0.0
-	for i := range k {
-		if total[i*oracleGrid] < bestTotal {
-			bestTotal, bestCost = total[i*oracleGrid], cost[i*oracleGrid]
+		if then.empty && j > i {
+			break // still more replicas only cost more
 		}
 	}
-	bound := max((s.Trace.Arrived(float64(last)*s.Tick)-s.Trace.Arrived(float64(first)*s.Tick))/s.Capacity, float64(s.Min)*float64(last-first)*s.Tick)
-	return bestCost * s.Tick / bound
+	return best, cost
+}
+
+// cost returns what the best plan that begins without a backlog costs, in replica-ticks.
+func (p *planner) cost() float64 {
+	best, cost := math.Inf(1), 0.0
+	for i := range p.counts {
+		if total := p.total[i*oracleGrid]; total < best {
+			best, cost = total, p.costs[i*oracleGrid]
+		}
+	}
+	return cost
 }
 
 // oracleChoices thins the useful counts between the bounds out to at most oracleCounts, keeping both ends. Where there are more,

@@ -359,12 +359,7 @@ func (r *runner) run(policy Policy) Result {
 	s, g := &r.s, r.g
 	var result Result
 	ticks := int(s.Trace.Duration() / s.Tick)
-	o := series.Observation{Policy: "default/simulated", Interval: time.Duration(s.Tick * float64(time.Second)), Partitions: series.OfInt(s.Partitions)}
-	if s.ShowPartitions {
-		r.lagAt = make([]float64, s.Partitions)
-		o.PartitionLagRecords = make([]series.Value, s.Partitions)
-		o.PartitionArrivalRecords = make([]series.Value, s.Partitions)
-	}
+	o := r.observation()
 	var demandTicks float64
 	for i := 1; i <= ticks; i++ {
 		from, to := float64(i-1)*s.Tick, float64(i)*s.Tick
@@ -372,7 +367,7 @@ func (r *runner) run(policy Policy) Result {
 			r.counting, g.counting = true, true
 		}
 		r.started, r.provisioned = r.started[:0], r.provisioned[:0]
-		readyBefore := float64(len(g.members))
+		readyBefore := len(g.members)
 		g.consumedN = 0
 		for m := range g.members {
 			g.members[m].worked = 0
@@ -381,49 +376,73 @@ func (r *runner) run(policy Policy) Result {
 		r.advance(to)
 		arrived := s.Trace.Arrived(to) - s.Trace.Arrived(from)
 		lag, age := g.lag(r.lagAt)
-		now := r.start.Add(time.Duration(to * float64(time.Second)))
-		o.At = now
-		o.ArrivalRecords, o.ConsumedRecords = series.Of(arrived), series.Of(g.consumedN)
-		o.LagRecords, o.LagSeconds = series.Of(lag), series.Of(age)
-		o.ReadyReplicas, o.StartingReplicas = series.OfInt(len(g.members)), series.OfInt(len(r.pending))
-		o.StartupSeconds = append(o.StartupSeconds[:0], r.started...)
-		o.ProvisionedStartupSeconds = append(o.ProvisionedStartupSeconds[:0], r.provisioned...)
-		o.Rebalancing = g.now < g.allStop
-		o.BusyRatio = series.Missing
-		if n := max(readyBefore, float64(len(g.members))); !s.HideBusy && n > 0 {
-			worked := 0.0
-			for m := range g.members {
-				worked += g.members[m].worked
-			}
-			o.BusyRatio = series.Of(min(1, worked/(float64(len(g.members))*s.Tick)))
-		}
-		for p := range o.PartitionLagRecords {
-			o.PartitionLagRecords[p] = series.Of(r.lagAt[p])
-			o.PartitionArrivalRecords[p] = series.Of(g.weights[p] * arrived)
-		}
-		if len(s.Pools) > 0 {
-			r.observePools(&o)
-			o.UnschedulableReplicas = series.Of(0)
-			for i := range o.Pools {
-				o.UnschedulableReplicas = o.UnschedulableReplicas.Plus(o.Pools[i].UnschedulableReplicas)
-			}
-		}
-		desired := min(max(policy.Decide(now, &o), s.Min), s.Max)
+		o.At = r.start.Add(time.Duration(to * float64(time.Second)))
+		o.ArrivalRecords, o.LagRecords, o.LagSeconds = series.Of(arrived), series.Of(lag), series.Of(age)
+		r.observe(&o, readyBefore)
+		desired := min(max(policy.Decide(o.At, &o), s.Min), s.Max)
 		r.want(policy, desired)
 		if s.Keep {
 			result.Points = append(result.Points, Point{to, arrived / s.Tick, lag, age, len(g.members), len(r.pending), desired})
 		}
 		if r.counting {
 			result.MaxLag = max(result.MaxLag, age)
-			demand, supply := math.Ceil(arrived/s.Tick/s.Capacity), float64(len(g.members))
 			demandTicks++
-			result.Elasticity.add(demand, supply)
+			result.Elasticity.add(math.Ceil(arrived/s.Tick/s.Capacity), float64(len(g.members)))
 		}
 		r.scale()
 	}
 	result.Elasticity.divide(demandTicks)
 	g.end()
-	end := float64(ticks) * s.Tick
+	r.sum(&result, float64(ticks)*s.Tick)
+	return result
+}
+
+// observation returns what every tick's observation has in common.
+func (r *runner) observation() series.Observation {
+	s := &r.s
+	o := series.Observation{
+		Policy: "default/simulated", Interval: time.Duration(s.Tick * float64(time.Second)), Partitions: series.OfInt(s.Partitions),
+	}
+	if s.ShowPartitions {
+		r.lagAt = make([]float64, s.Partitions)
+		o.PartitionLagRecords = make([]series.Value, s.Partitions)
+		o.PartitionArrivalRecords = make([]series.Value, s.Partitions)
+	}
+	return o
+}
+
+// observe fills in what a tick saw of the group and of each partition; o knows what arrived and waits in all.
+func (r *runner) observe(o *series.Observation, readyBefore int) {
+	s, g := &r.s, r.g
+	o.ConsumedRecords = series.Of(g.consumedN)
+	o.ReadyReplicas, o.StartingReplicas = series.OfInt(len(g.members)), series.OfInt(len(r.pending))
+	o.StartupSeconds = append(o.StartupSeconds[:0], r.started...)
+	o.ProvisionedStartupSeconds = append(o.ProvisionedStartupSeconds[:0], r.provisioned...)
+	o.Rebalancing = g.now < g.allStop
+	o.BusyRatio = series.Missing
+	if !s.HideBusy && max(readyBefore, len(g.members)) > 0 {
+		worked := 0.0
+		for m := range g.members {
+			worked += g.members[m].worked
+		}
+		o.BusyRatio = series.Of(min(1, worked/(float64(len(g.members))*s.Tick)))
+	}
+	for p := range o.PartitionLagRecords {
+		o.PartitionLagRecords[p] = series.Of(r.lagAt[p])
+		o.PartitionArrivalRecords[p] = series.Of(g.weights[p] * o.ArrivalRecords.Or(0))
+	}
+	if len(s.Pools) > 0 {
+		r.observePools(o)
+		o.UnschedulableReplicas = series.Of(0)
+		for i := range o.Pools {
+			o.UnschedulableReplicas = o.UnschedulableReplicas.Plus(o.Pools[i].UnschedulableReplicas)
+		}
+	}
+}
+
+// sum fills in what a run that ended at `end` cost, and what became of the records.
+func (r *runner) sum(result *Result, end float64) {
+	s, g := &r.s, r.g
 	from := math.Ceil(s.CountFrom/s.Tick) * s.Tick
 	result.ReplicaSeconds, result.Price, result.Reclaimed = r.paid, r.spent, r.reclaimed
 	result.LowerBound = max((s.Trace.Arrived(end)-s.Trace.Arrived(from))/s.Capacity, float64(s.Min)*(end-from))
@@ -434,7 +453,6 @@ func (r *runner) run(policy Policy) Result {
 	}
 	result.WaitP50, result.WaitP99 = g.waits.quantile(0.5), g.waits.quantile(0.99)
 	result.Changes, result.Moves, result.Days = r.changes, r.moves, (end-from)/86400
-	return result
 }
 
 func (e *Elasticity) add(demand, supply float64) {
