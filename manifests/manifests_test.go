@@ -319,6 +319,11 @@ func TestPodsAreRestricted(t *testing.T) {
 				if c.Resources.Requests.Cpu().IsZero() || c.Resources.Limits.Memory().IsZero() {
 					t.Errorf("%s: %s: %s: no requests or limits", r.dir, d.Name, c.Name)
 				}
+				if !slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool {
+					return e.Name == "MEMORY_LIMIT_BYTES" && e.ValueFrom != nil && e.ValueFrom.ResourceFieldRef != nil && e.ValueFrom.ResourceFieldRef.Resource == "limits.memory"
+				}) {
+					t.Errorf("%s: %s: %s: it is not told of its memory limit", r.dir, d.Name, c.Name)
+				}
 				if i >= len(spec.Containers) {
 					if c.RestartPolicy == nil || *c.RestartPolicy != corev1.ContainerRestartPolicyAlways || c.LivenessProbe == nil || c.ReadinessProbe != nil || c.StartupProbe != nil {
 						t.Errorf("%s: %s: %s: want a sidecar that the pod's readiness does not wait for", r.dir, d.Name, c.Name)
