@@ -344,11 +344,11 @@ func verdict(g *kafka.GroupLag) string {
 		return "nobody consumes"
 	case consumed == 0:
 		return "not committing"
+	case lag <= arrival*2: // what is on its way, whichever of the two rates was the higher by chance
+		return "keeping up"
 	case consumed > arrival:
 		left := time.Duration(lag / (consumed - arrival) * float64(time.Second))
 		return "caught up in " + left.Round(time.Second).String()
-	case lag <= arrival*2:
-		return "keeping up"
 	default:
 		return "falling behind"
 	}

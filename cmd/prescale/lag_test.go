@@ -278,6 +278,7 @@ func TestVerdict(t *testing.T) {
 		{series.Of(9), series.Of(5), series.Of(0), series.Of(0), "nobody consumes"},
 		{series.Of(9), series.Of(5), series.Of(0), series.Of(1), "not committing"},
 		{series.Of(90), series.Of(5), series.Of(8), series.Of(1), "caught up in 30s"},
+		{series.Of(10), series.Of(5), series.Of(6), series.Of(1), "keeping up"},
 		{series.Of(10), series.Of(5), series.Of(5), series.Of(1), "keeping up"}, // the records of two seconds
 		{series.Of(11), series.Of(5), series.Of(5), series.Of(1), "falling behind"},
 	} {

@@ -213,7 +213,11 @@ func TestScrapeOfWork(t *testing.T) {
 
 func TestScrapeRefuses(t *testing.T) {
 	for _, tt := range []struct{ name, body, want string }{
-		{"no such histogram", "up 1\n", "no histogram latency_seconds"},
+		{"no such histogram", "latency_seconds_other 1\n", "no histogram latency_seconds"},
+		{"no such counter", "# TYPE busy_seconds_total counter\nbusy_seconds_total{topic=\"other\"} 1\n", "no counter busy_seconds_total with labels map[topic:requests]"},
+		{"a counter without a number", "# TYPE busy_seconds_total counter\nbusy_seconds_total{topic=\"requests\"} NaN\n", "busy_seconds_total is NaN: want a number from 0"},
+		{"one without end", "# TYPE busy_seconds_total counter\nbusy_seconds_total{topic=\"requests\"} +Inf\n", "busy_seconds_total is +Inf"},
+		{"one below zero", "# TYPE busy_seconds_total counter\nbusy_seconds_total{topic=\"requests\"} -5\n", "busy_seconds_total is -5"},
 		{"a gauge", "# TYPE latency_seconds gauge\nlatency_seconds{topic=\"requests\"} 1\n", "not a histogram"},
 		{"not metrics", "<html>\n", "read its answer"},
 		{"buckets that fall", "# TYPE latency_seconds histogram\nlatency_seconds_bucket{topic=\"requests\",le=\"1\"} 5\n" +
@@ -224,7 +228,11 @@ func TestScrapeRefuses(t *testing.T) {
 			w.Header().Set("Content-Type", "text/plain; version=0.0.4")
 			fmt.Fprint(w, tt.body)
 		}))
-		err := newTestScraper(t).Scrape(t.Context(), time.Unix(0, 0), []string{s.URL})
+		scraper := newTestScraper(t)
+		if !strings.Contains(tt.body, "latency_seconds") {
+			scraper.config.Histogram = ""
+		}
+		err := scraper.Scrape(t.Context(), time.Unix(0, 0), []string{s.URL})
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"slices"
 	"sync"
@@ -245,6 +246,9 @@ func (s *Scraper) read(ctx context.Context, endpoint string) (scraped, error) {
 	if s.config.Histogram != "" && !found {
 		return scraped{}, fmt.Errorf("it has no histogram %s with labels %v", s.config.Histogram, s.config.Labels)
 	}
+	if s.config.Busy != "" && !got.hasBusy {
+		return scraped{}, fmt.Errorf("it has no counter %s with labels %v", s.config.Busy, s.config.Labels)
+	}
 	if s.config.Work != "" && !(got.hasWork && got.hasRecords) {
 		return scraped{}, fmt.Errorf("it has not both counters %s and %s with labels %v", s.config.Work, s.config.Records, s.config.Labels)
 	}
@@ -280,7 +284,11 @@ func (s *Scraper) takeFamily(family *dto.MetricFamily, got *scraped, found *bool
 			if metric.GetCounter() == nil {
 				return fmt.Errorf("%s is a %s, not a counter", c.name, family.GetType())
 			}
-			*c.sum += metric.GetCounter().GetValue()
+			value := metric.GetCounter().GetValue()
+			if !(value >= 0 && value <= math.MaxFloat64) { // NaN too
+				return fmt.Errorf("%s is %v: want a number from 0", c.name, value)
+			}
+			*c.sum += value
 			*c.has = true
 		}
 	}
