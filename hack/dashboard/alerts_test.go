@@ -61,6 +61,7 @@ func TestEveryAlertFiresAndStaysSilent(t *testing.T) {
 		up + " 1x60", `up{namespace="prescale-system", service="prescale", instance="b"} 1x60`,
 		`up{namespace="other", service="web", instance="a"} 0x60`,
 		"prescale_policy_answering" + policy + " 1x60", verdict("WarmingUp") + " 1x60",
+		"prescale_kafka_lag_seconds" + policy + " 3x60", "prescale_objective_lag_seconds" + policy + " 30x60",
 	}
 	tests := map[string]struct {
 		bad    []string // instead of the sound series of the same metric
@@ -71,6 +72,7 @@ func TestEveryAlertFiresAndStaysSilent(t *testing.T) {
 	}{
 		"PrescaleDown":                 {[]string{up + " 1x4 0x56"}, 6 * time.Minute, 8 * time.Minute, "No replica", []string{up + " 1x4 0 1x55"}},
 		"PrescalePolicyNotAnswering":   {[]string{"prescale_policy_answering" + policy + " 1x4 0x56"}, 6 * time.Minute, 8 * time.Minute, "ai/web has no fresh value", []string{"prescale_policy_answering" + policy + " 1x4 0 1x55", "prescale_policy_answering{namespace=\"ai\", policy=\"web\", instance=\"b\"} 1x60"}},
+		"PrescalePolicyBehind":         {[]string{"prescale_kafka_lag_seconds" + policy + " 3x4 90x56"}, 13 * time.Minute, 15 * time.Minute, "ai/web has broken its promise for ten minutes: its oldest record has waited 1m 30s", []string{"prescale_kafka_lag_seconds" + policy + " 3x4 90x8 3x48"}},
 		"PrescalePolicyRefused":        {[]string{refused + " 1x60"}, time.Minute, 3 * time.Minute, "ai/new is not run (Invalid)", []string{refused + " 1 0x59"}},
 		"PrescalePolicyStalled":        {[]string{verdict("PartitionStalled") + " 1x60"}, 4 * time.Minute, 6 * time.Minute, "(PartitionStalled)", []string{verdict("Stalled") + " 1x3 0x57"}},
 		"PrescalePolicyPartitionBound": {[]string{verdict("PartitionBound") + " 1x60"}, 14 * time.Minute, 16 * time.Minute, "ai/web", []string{verdict("PartitionBound") + " 1x10 _x50"}},

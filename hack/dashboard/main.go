@@ -43,6 +43,11 @@ const (
 // all say the same.
 const chosen = `{namespace=~"$namespace", policy=~"$policy"}`
 
+// dashed is how a bound is drawn, beside what it bounds.
+var dashed = []dashboard.DynamicConfigValue{
+	{Id: "custom.lineStyle", Value: map[string]any{"fill": "dash", "dash": []int{8, 8}}}, {Id: "custom.fillOpacity", Value: 0},
+}
+
 type query struct{ expr, legend string }
 
 // generate returns the dashboard's JSON, the same bytes each time.
@@ -91,17 +96,21 @@ func generate() ([]byte, error) {
 		WithPanel(plot("Replicas", "Wanted and ready.", count, 12,
 			query{"max by (namespace, policy) (prescale_desired_replicas" + chosen + ")", "{{policy}} wanted"},
 			query{"max by (namespace, policy) (prescale_ready_replicas" + chosen + ")", "{{policy}} ready"})).
-		WithPanel(plot("Seconds behind", "Age of the oldest record not committed. Compare with the promise in the policy.", seconds, 12,
-			query{"max by (namespace, policy) (prescale_kafka_lag_seconds" + chosen + ")", "{{policy}}"})).
+		WithPanel(plot("Seconds behind", "Age of the oldest record not committed, and the promise: how old it may be.", seconds, 12,
+			query{"max by (namespace, policy) (prescale_kafka_lag_seconds" + chosen + ")", "{{policy}}"},
+			query{"max by (namespace, policy) (prescale_objective_lag_seconds" + chosen + ")", "{{policy}} promise"}).
+			OverrideByRegexp("/ promise$/", dashed)).
 		WithPanel(plot("Lag", "Records that the group is behind.", "short", 12,
 			query{"max by (namespace, policy) (prescale_kafka_lag_records" + chosen + ")", "{{policy}}"})).
 		WithPanel(plot("Learned: capacity of a replica", "Records per second.", rate, 12,
 			query{"max by (namespace, policy) (prescale_capacity_records_per_second" + chosen + ")", "{{policy}}"})).
 		WithPanel(plot("Learned: lead time", "From a scale request to a replica's first record.", seconds, 12,
 			query{"max by (namespace, policy) (prescale_lead_time_seconds" + chosen + ")", "{{policy}}"})).
+		WithPanel(plot("Forecasts kept", "Share of recent horizons whose highest rate was at or under the quantile forecast of it. The 0.9 quantile should keep 0.9.", ratio, 12,
+			query{`max by (namespace, policy, quantile) (prescale_forecast_coverage_ratio{namespace=~"$namespace", policy=~"$policy", quantile=~"0.5|0.9|0.99"})`, "{{policy}} q{{quantile}}"})).
 		WithPanel(plot("Decisions", "By the rule that bound them, per second.", rate, 12,
 			query{`sum by (reason) (rate(prescale_decisions_total[$__rate_interval]))`, "{{reason}}"})).
-		WithPanel(plot("Verdicts", "What an operator should know: PartitionBound and HotPartition are not mended by replicas.", count, 12,
+		WithPanel(plot("Verdicts", "What an operator should know: PartitionBound and HotPartition are not mended by replicas.", count, 24,
 			query{"max by (namespace, policy, verdict) (prescale_policy_verdict" + chosen + ")", "{{policy}} {{verdict}}"}))
 
 	b.WithRow(dashboard.NewRowBuilder("Inference")).

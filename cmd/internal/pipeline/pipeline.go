@@ -385,15 +385,16 @@ func entry(p Policy, observation series.Observation, decision scaler.Decision, e
 		err = noAnswer(&observation, &decision)
 	}
 	e := readmodel.Entry{
-		Policy:          p.Name(),
-		At:              observation.At,
-		Interval:        p.Scaler.Interval,
-		ObjectiveLag:    p.Scaler.ObjectiveLag,
-		Labels:          p.Labels(),
-		LatencyQuantile: p.Sources.Quantile,
-		Observation:     observation,
-		Decision:        decision,
-		Usable:          err == nil,
+		Policy:           p.Name(),
+		At:               observation.At,
+		Interval:         p.Scaler.Interval,
+		ObjectiveLag:     p.Scaler.ObjectiveLag,
+		ObjectiveLatency: p.Scaler.ObjectiveLatency,
+		Labels:           p.Labels(),
+		LatencyQuantile:  p.Sources.Quantile,
+		Observation:      observation,
+		Decision:         decision,
+		Usable:           err == nil,
 	}
 	if err != nil {
 		e.Cause = err.Error()

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -40,6 +41,8 @@ func (c Collector) Collect(out chan<- prometheus.Metric) {
 			gauge(out, m.Name, help(m.Name), labels, series.Of(m.Value))
 		}
 		d := &e.Decision
+		objective(out, "prescale_objective_lag_seconds", "How long a record may wait: the promise that the lag in seconds is held against.", base, e.ObjectiveLag)
+		objective(out, "prescale_objective_latency_seconds", "What the latency may be at most.", base, e.ObjectiveLatency)
 		gauge(out, "prescale_ready_replicas", "Replicas that work.", base, e.Observation.ReadyReplicas)
 		gauge(out, "prescale_capacity_records_per_second", "Records per second that one replica is estimated to do.", base, d.CapacityPerReplica)
 		gauge(out, "prescale_work_per_record", "Recent mean work of a record, where the policy reckons in work: tokens, say.", base, d.WorkPerRecord)
@@ -72,6 +75,13 @@ func accuracy(out chan<- prometheus.Metric, a *scaler.ForecastAccuracy, base map
 	gauge(out, "prescale_forecast_bias_ratio", "How much too much is forecast, of the mean arrival rate.", base, a.BiasRatio)
 	gauge(out, "prescale_forecast_drifted", "1 while forecast errors lean one way for longer than chance allows.", base, oneIf(a.Drifted))
 	gauge(out, "prescale_forecast_trusted", "0 while the forecast has left its band.", base, oneIf(a.Distrust == ""))
+}
+
+// objective sends what is promised; 0 is no promise.
+func objective(out chan<- prometheus.Metric, name, help string, base map[string]string, bound time.Duration) {
+	if bound > 0 {
+		gauge(out, name, help, base, series.Of(bound.Seconds()))
+	}
 }
 
 func oneIf(b bool) series.Value {

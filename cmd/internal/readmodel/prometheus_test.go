@@ -37,3 +37,26 @@ prescale_forecast_trusted{namespace="ns",policy="judged"} 0
 		t.Error(err)
 	}
 }
+
+func TestThePromiseIsExported(t *testing.T) {
+	s := NewStore(func() time.Time { return start })
+	s.Expect("ns/lag", tick)
+	s.Expect("ns/both", tick)
+	lag, both := entryAt("ns/lag", start, 0, 1), entryAt("ns/both", start, 0, 1)
+	lag.ObjectiveLag = 30 * time.Second
+	both.ObjectiveLag, both.ObjectiveLatency = time.Minute, 250*time.Millisecond
+	s.Publish(lag)
+	s.Publish(both)
+	want := `
+# HELP prescale_objective_lag_seconds How long a record may wait: the promise that the lag in seconds is held against.
+# TYPE prescale_objective_lag_seconds gauge
+prescale_objective_lag_seconds{namespace="ns",policy="both"} 60
+prescale_objective_lag_seconds{namespace="ns",policy="lag"} 30
+# HELP prescale_objective_latency_seconds What the latency may be at most.
+# TYPE prescale_objective_latency_seconds gauge
+prescale_objective_latency_seconds{namespace="ns",policy="both"} 0.25
+`
+	if err := testutil.CollectAndCompare(Collector{s}, strings.NewReader(want), "prescale_objective_lag_seconds", "prescale_objective_latency_seconds"); err != nil {
+		t.Error(err)
+	}
+}

@@ -21,10 +21,12 @@ const StaleAfterTicks = 3
 type Entry struct {
 	// Policy is "namespace/name".
 	Policy string `json:"policy"`
-	// At is when the observation behind the entry was taken; Interval is the policy's tick and ObjectiveLag how long a record may wait.
-	At           time.Time     `json:"at"`
-	Interval     time.Duration `json:"interval"`
-	ObjectiveLag time.Duration `json:"-"`
+	// At is when the observation behind the entry was taken; Interval is the policy's tick, ObjectiveLag how long a record may wait and
+	// ObjectiveLatency what bounds the latency, 0 where nothing does.
+	At               time.Time     `json:"at"`
+	Interval         time.Duration `json:"interval"`
+	ObjectiveLag     time.Duration `json:"-"`
+	ObjectiveLatency time.Duration `json:"-"`
 	// Labels are added to every metric of the policy: cluster, group and, where there is just one, topic.
 	Labels map[string]string `json:"labels,omitempty"`
 	// LatencyQuantile is the quantile that the observation's latency is of; 0 where none is measured.
