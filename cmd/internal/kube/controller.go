@@ -27,6 +27,7 @@ import (
 
 	"github.com/prescale/prescale/cmd/internal/hpacheck"
 	"github.com/prescale/prescale/cmd/internal/readmodel"
+	"github.com/prescale/prescale/scaler"
 	"github.com/prescale/prescale/scaler/v1alpha1"
 )
 
@@ -358,7 +359,7 @@ func (c *Controller) announce(p *v1alpha1.ScalePolicy, status v1alpha1.ScalePoli
 	// Reference resolution needs the kind, which the converter leaves to the object.
 	p.SetGroupVersionKind(v1alpha1.GroupVersion().WithKind(v1alpha1.Kind))
 	for _, change := range changes(last, status) {
-		c.recorder.Eventf(p, nil, change.kind, change.reason, "Decide", "%s", change.message)
+		c.recorder.Eventf(p, nil, change.kind, change.reason, "Decide", "%s", cut(change.message, mostNote))
 	}
 }
 
@@ -376,7 +377,7 @@ func changes(last, next v1alpha1.ScalePolicyStatus) []change {
 	for _, v := range next.Verdicts {
 		has[v] = true
 		if !had[v] {
-			out = append(out, change{corev1.EventTypeWarning, v, "verdict " + v + " holds now: " + next.Message})
+			out = append(out, change{corev1.EventTypeWarning, v, "verdict " + v + " holds now: " + scaler.Verdict(v).Text()})
 		}
 	}
 	for _, v := range last.Verdicts {

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -210,6 +211,9 @@ func TestStatusFollowsTheDecision(t *testing.T) {
 	r.step(t, 10*time.Second)
 	var short []string
 	for _, e := range r.said() {
+		if strings.HasPrefix(e, "Warning HotPartition ") && !strings.Contains(e, "larger replicas, more partitions or other keys") {
+			t.Errorf("the event does not say what to do: %s", e)
+		}
 		short = append(short, strings.Join(strings.Fields(e)[:2], " "))
 	}
 	want := []string{
@@ -317,6 +321,25 @@ func TestAPolicyThatCannotBeReadIsRefused(t *testing.T) {
 	listed, unreadable, err := listPolicies(t.Context(), r.cfg.Clients, "", true)
 	if err != nil || len(listed) != 2 || len(unreadable) != 1 || unreadable["ai/strange"] == nil {
 		t.Errorf("prescale check lists %d policies, cannot read %v, %v", len(listed), unreadable, err)
+	}
+}
+
+// A refusal may be long, as with hundreds of schedules that are wrong: the condition has all of it, the event what fits, which ends with a
+// whole character.
+func TestLongMessagesAreCut(t *testing.T) {
+	r := newRig(t, nil, policyObject(t, "a", time.Hour, goodSpec))
+	r.unusable["ai/a"] = errors.New(strings.Repeat("é", 1500))
+	r.step(t, 0)
+	if c := fmt.Sprint(r.status(t, "a").Conditions); !strings.Contains(c, strings.Repeat("é", 1500)) {
+		t.Errorf("the condition lacks a part: %s", c)
+	}
+	for _, e := range r.said() {
+		if note := strings.Join(strings.Fields(e)[2:], " "); len(note) > 1024 || !utf8.ValidString(note) || strings.HasPrefix(note, "é") && !strings.HasSuffix(note, "é...") {
+			t.Errorf("an event of %d bytes: %q", len(note), note)
+		}
+	}
+	if got := cut(strings.Repeat("é", 20000), mostMessage); len(got) > mostMessage || !utf8.ValidString(got) {
+		t.Errorf("%d bytes, of at most %d", len(got), mostMessage)
 	}
 }
 

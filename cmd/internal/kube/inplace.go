@@ -81,7 +81,7 @@ func (s *sizer) inPlace(ctx context.Context, p *v1alpha1.ScalePolicy, found sizi
 		err = fmt.Errorf("resize %s: %w", what, err)
 	}
 	if err != nil {
-		s.recorder.Eventf(p, chosen.pod, corev1.EventTypeWarning, "ResizeFailed", "Resize", "%s", err)
+		s.recorder.Eventf(p, chosen.pod, corev1.EventTypeWarning, "ResizeFailed", "Resize", "%s", cut(err.Error(), mostNote))
 		found.ok, found.reason, found.message = false, reasonFailed, err.Error()
 		return found
 	}

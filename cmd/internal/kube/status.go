@@ -53,12 +53,8 @@ func newStatus(f facts, now time.Time) v1alpha1.ScalePolicyStatus {
 		if ok {
 			status = metav1.ConditionTrue
 		}
-		// The API server refuses longer messages.
-		if len(message) > 1024 {
-			message = message[:1021] + "..."
-		}
 		meta.SetStatusCondition(&s.Conditions, metav1.Condition{
-			Type: kind, Status: status, Reason: reason, Message: message,
+			Type: kind, Status: status, Reason: reason, Message: cut(message, mostMessage),
 			ObservedGeneration: f.policy.Generation, LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
 		})
 	}
@@ -116,6 +112,17 @@ func newStatus(f facts, now time.Time) v1alpha1.ScalePolicyStatus {
 		decisionStatus(&s, f.answer.Entry)
 	}
 	return s
+}
+
+// The API server refuses conditions with longer messages and events with longer notes.
+const mostMessage, mostNote = 32 << 10, 1 << 10
+
+// cut shortens a text to at most so many bytes, at the end of a character.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most-3], "") + "..."
 }
 
 // The reasons of the History condition.
