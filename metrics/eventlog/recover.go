@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -12,99 +13,126 @@ import (
 
 // recover implements backend. The producer is initialised already: what its predecessor had open is ended, so the stable
 // ends that the brokers name now are the ends of all that was ever written.
-func (k *kafkaBackend) recover(ctx context.Context, s *Shard, r Recovery) (err error) {
-	n := s.Number
+func (k *kafkaBackend) recover(ctx context.Context, s *Shard, r Recovery) error {
 	ctx, cancel := context.WithTimeout(ctx, takeOverTimeout)
 	defer cancel()
 	if err := k.takeOvers.Acquire(ctx, 1); err != nil {
-		return fmt.Errorf("shard %d: wait for other take-overs: %w", n, err)
+		return fmt.Errorf("shard %d: wait for other take-overs: %w", s.Number, err)
 	}
 	defer k.takeOvers.Release(1)
 	start := wall()
-	defer func() {
-		if err == nil {
-			k.metrics.takeOver.Observe(time.Since(start).Seconds())
-		}
-	}()
-	checkpoints, err := k.readCheckpoints(ctx, n)
+	if err := k.takeOver(ctx, s, r); err != nil {
+		return fmt.Errorf("shard %d: %w", s.Number, err)
+	}
+	k.metrics.takeOver.Observe(time.Since(start).Seconds())
+	return nil
+}
+
+// takeOver reads the checkpoints and the ticks after them.
+func (k *kafkaBackend) takeOver(ctx context.Context, s *Shard, r Recovery) error {
+	checkpoints, err := k.readCheckpoints(ctx, s.Number)
 	if err != nil {
-		return fmt.Errorf("shard %d: %w", n, err)
+		return err
 	}
 	ends, err := retry(ctx, func() (map[int32]int64, error) {
-		return stableEnds(ctx, k.producer, s.cfg.observations(), []int32{n})
+		return stableEnds(ctx, k.producer, s.cfg.observations(), []int32{s.Number})
 	})
 	if err != nil {
-		return fmt.Errorf("shard %d: %w", n, err)
+		return err
 	}
-	from := ends[n]
+	t := takeOver{shard: s, to: r, checkpoints: checkpoints, rebuild: map[string]bool{}}
+	from := t.restore(k.log, ends[s.Number])
+	tail := newFetcher(k.producer, s.cfg.observations(), map[int32]int64{s.Number: from})
+	t.reading = tail.cursors[s.Number]
+	if err := tail.readTo(ctx, ends, t.tick); err != nil {
+		return err
+	}
+	t.finish()
+	s.Term++
+	s.end = ends[s.Number]
+	return nil
+}
+
+// takeOver is how far one has come.
+type takeOver struct {
+	shard       *Shard
+	to          Recovery
+	checkpoints map[string]Checkpoint // the newest of each policy
+	rebuild     map[string]bool       // policies whose checkpoint cannot be used, until their first tick is read
+	reading     *cursor
+}
+
+// restore hands over the checkpoints and returns from where the ticks are read, which is `end` where none is needed.
+func (t *takeOver) restore(log *slog.Logger, end int64) (from int64) {
+	s := t.shard
+	from = end
 	clear(s.last)
-	rebuild := map[string]bool{}
-	for policy, c := range checkpoints {
+	for policy, c := range t.checkpoints {
 		s.Term = max(s.Term, c.Term)
 		if len(c.State) == 0 {
 			s.last[policy] = position{seq: c.Seq - 1, origin: c.Origin}
 			from = min(from, c.ReplayFrom)
 			continue
 		}
-		if err := r.Restore(c); err != nil {
+		if err := t.to.Restore(c); err != nil {
 			// Every observation that is left is better than none: read on from the start of the log.
-			k.log.Warn("a checkpoint cannot be used; the state is rebuilt from the observations", "policy", policy, "error", err)
-			rebuild[policy] = true
+			log.Warn("a checkpoint cannot be used; the state is rebuilt from the observations", "policy", policy, "error", err)
+			t.rebuild[policy] = true
 			from, c.ReplayFrom = 0, 0
-			checkpoints[policy] = c
+			t.checkpoints[policy] = c
 			continue
 		}
 		s.last[policy] = position{c.Seq, c.At, c.Origin, c.Spec}
 		from = min(from, c.ReplayFrom)
 	}
-	tail := newFetcher(k.producer, s.cfg.observations(), map[int32]int64{n: from})
-	reading := tail.cursors[n]
-	err = tail.readTo(ctx, ends, func(record *kgo.Record) error {
-		t, err := DecodeTick(record.Key, record.Value)
-		if err != nil {
-			return err
-		}
-		s.Term = max(s.Term, t.Term)
-		last, known := s.last[t.Policy]
-		switch {
-		case record.Offset < checkpoints[t.Policy].ReplayFrom:
-			return nil // Read for another policy's sake.
-		case rebuild[t.Policy]:
-			delete(rebuild, t.Policy)
-			r.Observe(t, true)
-			t.Origin = t.Seq
-		case !known && t.Seq == 1:
-			r.Observe(t, true)
-		case !known:
-			return nil // A policy whose checkpoint was removed: forgotten.
-		case t.Seq <= last.seq:
-			return nil // The checkpoint knows it already.
-		case t.Seq != last.seq+1 && reading.skippedTo > checkpoints[t.Policy].ReplayFrom:
-			// Nobody owned the shard for so long that retention took ticks after the checkpoint.
-			r.Observe(t, true)
-			t.Origin = t.Seq
-		case t.Seq != last.seq+1:
-			return fmt.Errorf("policy %s: tick %d follows tick %d at offset %d: the log has a gap", t.Policy, t.Seq, last.seq, record.Offset)
-		default:
-			r.Observe(t, t.Origin == t.Seq)
-			if t.Origin != t.Seq {
-				t.Origin = last.origin
-			}
-		}
-		s.last[t.Policy] = position{t.Seq, t.At, t.Origin, t.Spec}
-		return nil
-	})
+	return from
+}
+
+// tick hands over one tick of the log, where it is one that its policy's checkpoint does not know.
+func (t *takeOver) tick(record *kgo.Record) error {
+	s := t.shard
+	tick, err := DecodeTick(record.Key, record.Value)
 	if err != nil {
-		return fmt.Errorf("shard %d: %w", n, err)
+		return err
 	}
-	for policy := range rebuild {
-		// Not one observation is left, but the numbers go on.
-		c := checkpoints[policy]
-		s.last[policy] = position{c.Seq, c.At, c.Seq + 1, c.Spec}
+	s.Term = max(s.Term, tick.Term)
+	last, known := s.last[tick.Policy]
+	replayFrom := t.checkpoints[tick.Policy].ReplayFrom
+	switch {
+	case record.Offset < replayFrom:
+		return nil // Read for another policy's sake.
+	case t.rebuild[tick.Policy]:
+		delete(t.rebuild, tick.Policy)
+		t.to.Observe(tick, true)
+		tick.Origin = tick.Seq
+	case !known && tick.Seq == 1:
+		t.to.Observe(tick, true)
+	case !known:
+		return nil // A policy whose checkpoint was removed: forgotten.
+	case tick.Seq <= last.seq:
+		return nil // The checkpoint knows it already.
+	case tick.Seq != last.seq+1 && t.reading.skippedTo > replayFrom:
+		// Nobody owned the shard for so long that retention took ticks after the checkpoint.
+		t.to.Observe(tick, true)
+		tick.Origin = tick.Seq
+	case tick.Seq != last.seq+1:
+		return fmt.Errorf("policy %s: tick %d follows tick %d at offset %d: the log has a gap", tick.Policy, tick.Seq, last.seq, record.Offset)
+	default:
+		t.to.Observe(tick, tick.Origin == tick.Seq)
+		if tick.Origin != tick.Seq {
+			tick.Origin = last.origin
+		}
 	}
-	s.Term++
-	s.end = ends[n]
+	s.last[tick.Policy] = position{tick.Seq, tick.At, tick.Origin, tick.Spec}
 	return nil
+}
+
+// finish has the numbers go on of policies of which neither a usable checkpoint nor one observation is left.
+func (t *takeOver) finish() {
+	for policy := range t.rebuild {
+		c := t.checkpoints[policy]
+		t.shard.last[policy] = position{c.Seq, c.At, c.Seq + 1, c.Spec}
+	}
 }
 
 // readCheckpoints returns the newest checkpoint of each of the shard's policies.
