@@ -2,29 +2,20 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-	"golang.org/x/sync/errgroup"
-	"k8s.io/metrics/pkg/client/external_metrics"
 
 	"github.com/prescale/prescale/cmd/internal/command"
 	"github.com/prescale/prescale/cmd/internal/console"
-	"github.com/prescale/prescale/cmd/internal/metricsapi"
 	"github.com/prescale/prescale/cmd/internal/pipeline"
 	"github.com/prescale/prescale/cmd/internal/readmodel"
 	"github.com/prescale/prescale/cmd/internal/telemetry"
 	"github.com/prescale/prescale/cmd/internal/trace"
 	"github.com/prescale/prescale/inference/event"
 	"github.com/prescale/prescale/metrics/collector"
-	"github.com/prescale/prescale/metrics/collector/kafka"
-	"github.com/prescale/prescale/metrics/external"
-	"github.com/prescale/prescale/metrics/series"
 	"github.com/prescale/prescale/scaler"
 	"github.com/prescale/prescale/scaler/hpa"
 )
@@ -45,7 +36,7 @@ const (
 	settle = time.Second
 )
 
-// run is one run of the demo with all its parts, made by newRun and started by its Run.
+// demo is one run, made by newDemo and started by its Run.
 type demo struct {
 	config Config
 	trace  *trace.Trace
@@ -111,132 +102,27 @@ func (d *demo) Run(ctx context.Context) error {
 
 // play builds every part in the order of the data flow and runs them in one group.
 func (d *demo) play(ctx context.Context, client *kgo.Client, examples *stream, opts func(string) []kgo.Opt, clock trace.Clock) error {
-	c := d.config
-	registry := telemetry.NewRegistry()
-	now := func() time.Time { return clock.At(time.Now()) }
-
-	// Traffic, and the workloads on both sides.
-	ours, plain := newMeter(clock), newMeter(clock)
-	load := &traffic{clock: clock, trace: d.trace, stream: examples, client: client, meters: []*meter{ours, plain}, seed: c.Seed}
-	ourFleet := newFleet(inferenceGroup, clock, c.StartUp, rand.New(rand.NewPCG(c.Seed, 4)), ours,
-		inferenceReplica(opts, clock, c.Service, registry, d.logger), d.logger)
-	plainFleet := newFleet(plainGroup, clock, c.StartUp, rand.New(rand.NewPCG(c.Seed, 4)), plain,
-		plainReplica(opts, clock, c.Service, plain), d.logger)
-	trainer, err := newTrainer(c.Seed, registry, d.logger, opts("feedback"))
-	if err != nil {
+	s := stage{
+		demo: d, clock: clock, opts: opts, registry: telemetry.NewRegistry(),
+		store: readmodel.NewStore(func() time.Time { return clock.At(time.Now()) }),
+	}
+	if err := s.workloads(client, examples); err != nil {
 		return err
 	}
-
-	// The control plane: collector, forecaster, scaler, read model.
-	store := readmodel.NewStore(now)
-	registry.MustRegister(readmodel.Collector{Store: store})
 	watchClient, err := kgo.NewClient(opts("prescale")...)
 	if err != nil {
 		return err
 	}
 	defer watchClient.Close()
-	line, err := pipeline.New(pipeline.Config{
-		Policies: []pipeline.Policy{
-			c.policy(ourPolicy, inferenceGroup, true),
-			c.policy(plainPolicy, plainGroup, false),
-		},
-		CollectorFor: func(cluster string, interval time.Duration) (pipeline.Collector, error) {
-			cfg := kafka.DefaultConfig()
-			cfg.Cluster, cfg.Clock = cluster, clock
-			return kafka.New(cfg, watchClient, registry, d.logger)
-		},
-		Replicas: fleets{namespace + "/" + ourPolicy: ourFleet, namespace + "/" + plainPolicy: plainFleet},
-		Store:    store,
-		Metrics:  pipeline.NewMetrics(registry),
-		Logger:   d.logger,
-		Clock:    clock,
-	})
-	if err != nil {
+	if err := s.controlPlane(watchClient); err != nil {
 		return err
 	}
-
-	// The metrics API, and the HPAs that read it.
-	external.BridgeKlog(d.logger)
-	api, err := external.New(external.DefaultConfig(), wallSource{metricsapi.Source{Store: store}, clock}, d.logger)
-	if err != nil {
+	if err := s.autoscalers(); err != nil {
 		return err
 	}
-	metrics, err := external_metrics.NewForConfig(api.ClientConfig())
-	if err != nil {
-		return err
-	}
-	ourHPA, err := newHPA(ourRules(c), hpaController{clock: clock, metrics: metrics, policy: ourPolicy,
-		metric: readmodel.DesiredReplicas, averageValue: 1, fleet: ourFleet, logger: d.logger})
-	if err != nil {
-		return err
-	}
-	plainHPA, err := newHPA(plainRules(c), hpaController{clock: clock, metrics: metrics, policy: plainPolicy,
-		metric: readmodel.LagRecords, averageValue: c.plainLagRecords(), fleet: plainFleet, logger: d.logger})
-	if err != nil {
-		return err
-	}
-
-	// What people see.
-	page := console.New(c.hello(d.trace))
-	r := newRecorder(d, clock, page, store, examples, []contestant{{ourSideName, ourFleet, ours}, {plainName, plainFleet, plain}})
-	watch := &probe{opts: opts("probe"), clock: clock, service: c.Service, meter: ours, accuracy: r.accuracy, swapped: r.swapped, logger: d.logger}
-	var pages *telemetry.Server
-	url := ""
-	if d.page != nil {
-		url = "http://" + d.page.Addr().String()
-		pages = telemetry.New(telemetry.Config{
-			Listener: d.page, Gatherer: registry, Pages: page, OnShutdown: page.Close, Logger: d.logger,
-			Ready: func() error { _, err := store.Get(namespace + "/" + ourPolicy); return err },
-		})
-	}
-	r.start(url)
-
-	// Everything runs until the last answer, a failure or ctx's end, and is then stopped in the reverse of this order.
-	running, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	group, running := errgroup.WithContext(running)
-	run := func(what string, f func(context.Context) error) {
-		group.Go(func() error {
-			if err := f(running); err != nil && running.Err() == nil {
-				return fmt.Errorf("%s: %w", what, err)
-			}
-			return nil
-		})
-	}
-	if pages != nil {
-		run("page", pages.Run)
-	}
-	run("metrics API", api.Run)
-	run("inference", func(ctx context.Context) error { return ourFleet.Run(ctx, c.Replicas) })
-	run("plain HPA's group", func(ctx context.Context) error { return plainFleet.Run(ctx, c.Replicas) })
-	run("trainer", trainer.Run)
-	run("probe", watch.Run)
-	run("pipeline", func(ctx context.Context) error {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(time.Until(clock.Wall(clock.Start()))):
-			return line.Run(ctx)
-		}
-	})
-	run("HPA", ourHPA.Run)
-	run("plain HPA", plainHPA.Run)
-	run("outcomes", load.sendOutcomes)
-	run("report", r.Run)
-	run("requests", func(ctx context.Context) error {
-		if err := load.sendRequests(ctx); err != nil {
-			return err
-		}
-		r.drain(ctx)
-		stop(errFinished)
-		return nil
-	})
-	err = group.Wait()
-	r.finish()
-	return err
+	s.views(examples)
+	return s.run(ctx)
 }
-
-var errFinished = errors.New("the trace is over")
 
 // policy returns the policy for one consumer group.
 func (c Config) policy(name, group string, readCommitted bool) pipeline.Policy {
@@ -295,13 +181,4 @@ func newHPA(rules hpa.Config, c hpaController) (*hpaController, error) {
 	}
 	c.rules, c.period, c.namespace = controller, rules.SyncPeriod, namespace
 	return &c, nil
-}
-
-// fleets tells the pipeline about each policy's replicas.
-type fleets map[string]*fleet
-
-func (f fleets) Annotate(now time.Time, o *series.Observation) {
-	if fleet, ok := f[o.Policy]; ok {
-		fleet.Annotate(now, o)
-	}
 }
