@@ -74,7 +74,7 @@ func TestEveryAlertFiresAndStaysSilent(t *testing.T) {
 		"PrescalePolicyNotAnswering":   {[]string{"prescale_policy_answering" + policy + " 1x4 0x56"}, 6 * time.Minute, 8 * time.Minute, "ai/web has no fresh value", []string{"prescale_policy_answering" + policy + " 1x4 0 1x55", "prescale_policy_answering{namespace=\"ai\", policy=\"web\", instance=\"b\"} 1x60"}},
 		"PrescalePolicyBehind":         {[]string{"prescale_kafka_lag_seconds" + policy + " 3x4 90x56"}, 13 * time.Minute, 15 * time.Minute, "ai/web has broken its promise for ten minutes: its oldest record has waited 1m 30s", []string{"prescale_kafka_lag_seconds" + policy + " 3x4 90x8 3x48"}},
 		"PrescalePolicyRefused":        {[]string{refused + " 1x60"}, time.Minute, 3 * time.Minute, "ai/new is not run (Invalid)", []string{refused + " 1 0x59"}},
-		"PrescalePolicyStalled":        {[]string{verdict("PartitionStalled") + " 1x60"}, 4 * time.Minute, 6 * time.Minute, "(PartitionStalled)", []string{verdict("Stalled") + " 1x3 0x57"}},
+		"PrescalePolicyStalled":        {[]string{verdict("Stalled") + " 1x60", verdict("PartitionStalled") + " _x5 1x55"}, 4 * time.Minute, 6 * time.Minute, "nobody consumes", []string{verdict("Stalled") + " 1x3 0x57"}},
 		"PrescalePolicyPartitionBound": {[]string{verdict("PartitionBound") + " 1x60"}, 14 * time.Minute, 16 * time.Minute, "ai/web", []string{verdict("PartitionBound") + " 1x10 _x50"}},
 		"PrescalePolicyHotPartition":   {[]string{verdict("HotPartition") + " 1x60"}, 14 * time.Minute, 16 * time.Minute, "ai/web", []string{verdict("HotPartition") + " 1x10 _x50"}},
 		"PrescalePolicyMaxBound":       {[]string{verdict("MaxBound") + " 1x60"}, 14 * time.Minute, 16 * time.Minute, "ai/web", []string{verdict("MaxBound") + " 1x10 _x50"}},
@@ -99,6 +99,9 @@ func TestEveryAlertFiresAndStaysSilent(t *testing.T) {
 		if len(got) == 0 {
 			t.Errorf("%s never fires", rule.Alert)
 			continue
+		}
+		if got[len(got)-1].after-got[0].after != time.Duration(len(got)-1)*time.Minute {
+			t.Errorf("%s fires several times at once, or stops between: %v", rule.Alert, got)
 		}
 		if first := got[0].after; first <= test.silent || first > test.fires {
 			t.Errorf("%s fires after %s, want after more than %s and at most %s", rule.Alert, first, test.silent, test.fires)
