@@ -229,14 +229,15 @@ func (p *partitions) within(work float64) int {
 }
 
 // drainable returns the backlog that more consumers can help with: a partition has one consumer at a time, so what it holds
-// beyond the reach of one within `seconds` is left out. A poison partition must not drive the count to its bound.
+// beyond `reach`, what one can do in time, is left out, unless half of the partitions hold as much: then the group is behind as a
+// whole. A poison partition must not drive the count to its bound.
 // What hot partitions hold is left out altogether, for no count changes it.
 func (p *partitions) drainable(total series.Value, perPartition []series.Value, reach, arrivalRate, perReplica float64) float64 {
 	lag := max(0, total.Or(0))
 	if len(perPartition) == 0 || !(reach > 0) {
 		return lag
 	}
-	sum := 0.0
+	var held []float64
 	for i, v := range perPartition {
 		if p.hot > 0 && p.isHot(i, arrivalRate, perReplica) {
 			continue
@@ -245,7 +246,15 @@ func (p *partitions) drainable(total series.Value, perPartition []series.Value, 
 		if !ok {
 			return lag
 		}
-		sum += min(max(0, x), reach)
+		held = append(held, max(0, x))
+	}
+	if len(held) == 0 {
+		return 0
+	}
+	slices.Sort(held)
+	most, sum := max(reach, held[(len(held)-1)/2]), 0.0
+	for _, x := range held {
+		sum += min(x, most)
 	}
 	if !total.Known() {
 		return sum

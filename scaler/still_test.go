@@ -50,3 +50,29 @@ func TestAPartitionThatStandsStill(t *testing.T) {
 		}
 	}
 }
+
+// A group of 8 partitions, in which 5 to 7 consumers do no more than 4, stands still for a while. What waits then is drained by 8, whether
+// or not it is told what waits where, and then there are 4 again.
+func TestFewPartitionsCatchUpAfterAnOutage(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		for _, outage := range []int{10, 28, 100} {
+			w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 8, ready: 4}
+			w.hide = func(o *series.Observation) {
+				for range 8 {
+					if told {
+						o.PartitionLagRecords = append(o.PartitionLagRecords, series.Of(w.lag/8))
+					}
+				}
+			}
+			for tick := range 800 {
+				w.stalled = tick >= 300 && tick < 300+outage
+				w.step(335)
+			}
+			// Eight drain 465 a second, and four lead times are for the start and what is learned of it.
+			drained := 300 + outage + int(float64(outage)*335/465) + 16
+			if most := slices.Max(w.counts[300 : 300+outage+8]); most != 8 || w.lags[drained] > 30 || w.counts[799] != 4 {
+				t.Errorf("%d ticks, by partition: %v: up to %d replicas, %.0f s late after %d ticks, %d replicas at the end", outage, told, most, w.lags[drained], drained-300-outage, w.counts[799])
+			}
+		}
+	}
+}
