@@ -610,6 +610,8 @@ func TestDecideAllocatesNothing(t *testing.T) {
 		o := series.Observation{
 			At: start.Add(101 * 15 * time.Second), Interval: 15 * time.Second, ArrivalRecords: series.Of(arrivals), LagRecords: series.Of(arrivals / 21),
 			ReadyReplicas: series.Of(8), Partitions: series.Of(48),
+			PartitionArrivalRecords: slices.Repeat([]series.Value{series.Of(arrivals / 48)}, 48),
+			PartitionLagRecords:     slices.Repeat([]series.Value{series.Of(arrivals / 21 / 48)}, 48),
 		}
 		if n := testing.AllocsPerRun(100, func() { w.a.TickInto(&d, o.At, &o) }); n > 0 {
 			t.Errorf("%v records: %v allocations a tick, want 0", arrivals, n)

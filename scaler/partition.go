@@ -229,15 +229,15 @@ func (p *partitions) within(work float64) int {
 }
 
 // drainable returns the backlog that more consumers can help with: a partition has one consumer at a time, so what it holds
-// beyond `reach`, what one can do in time, is left out, unless half of the partitions hold as much: then the group is behind as a
-// whole. A poison partition must not drive the count to its bound.
+// beyond `reach`, what one can do in time, is left out, unless more than half of the partitions hold as much: then the group is behind
+// as a whole. A poison partition must not drive the count to its bound.
 // What hot partitions hold is left out altogether, for no count changes it.
 func (p *partitions) drainable(total series.Value, perPartition []series.Value, reach, arrivalRate, perReplica float64) float64 {
 	lag := max(0, total.Or(0))
 	if len(perPartition) == 0 || !(reach > 0) {
 		return lag
 	}
-	var held []float64
+	sum, known, beyond := 0.0, 0, 0
 	for i, v := range perPartition {
 		if p.hot > 0 && p.isHot(i, arrivalRate, perReplica) {
 			continue
@@ -246,20 +246,35 @@ func (p *partitions) drainable(total series.Value, perPartition []series.Value, 
 		if !ok {
 			return lag
 		}
-		held = append(held, max(0, x))
+		known++
+		if x > reach {
+			beyond++
+		}
+		sum += min(max(0, x), reach)
 	}
-	if len(held) == 0 {
-		return 0
-	}
-	slices.Sort(held)
-	most, sum := max(reach, held[(len(held)-1)/2]), 0.0
-	for _, x := range held {
-		sum += min(x, most)
+	if beyond > known/2 {
+		sum = p.behind(perPartition, arrivalRate, perReplica)
 	}
 	if !total.Known() {
 		return sum
 	}
 	return min(lag, sum)
+}
+
+// behind returns the backlog of a group that is behind as a whole: what a partition holds beyond their median is left out.
+func (p *partitions) behind(perPartition []series.Value, arrivalRate, perReplica float64) float64 {
+	var held []float64
+	for i, v := range perPartition {
+		if p.hot == 0 || !p.isHot(i, arrivalRate, perReplica) {
+			held = append(held, v.Or(0))
+		}
+	}
+	slices.Sort(held)
+	most, sum := held[(len(held)-1)/2], 0.0
+	for _, x := range held {
+		sum += min(max(0, x), most)
+	}
+	return sum
 }
 
 const (
