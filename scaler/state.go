@@ -81,6 +81,8 @@ type State struct {
 	TooFew tooFew `json:",omitzero"`
 	// Down is the last decrease and TakenBack the last that was taken back, with what was then forecast.
 	Down, TakenBack tooFew `json:",omitzero"`
+	// Habit counts the decreases in a row that were taken back soon.
+	Habit int `json:",omitzero"`
 }
 
 const wantedKept = 64

@@ -46,6 +46,38 @@ func TestADecreaseThatIsTakenBackIsNotMadeAgain(t *testing.T) {
 	}
 }
 
+// TestADecreaseThatIsTakenBackByHabitIsNotMadeAgain: from 8 to 3 replicas and back whenever twice as much is forecast.
+func TestADecreaseThatIsTakenBackByHabitIsNotMadeAgain(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		times int
+		stay  time.Duration // of the decreases
+		last  time.Duration // of the one before the last
+		want  int
+	}{
+		{"every five minutes", 11, 4 * time.Minute, 4 * time.Minute, 3},
+		{"not yet a habit", 10, 4 * time.Minute, 4 * time.Minute, 0},
+		{"one stayed", 11, 4 * time.Minute, 20 * time.Minute, 0},
+		{"every half hour", 11, 29 * time.Minute, 29 * time.Minute, 0},
+	} {
+		s := State{Capacity: capacity{Mean: 100, Samples: 40}, Partitions: partitions{Count: 48}}
+		s.Arrivals = recent{Level: 300, Noise: 10}
+		s.Partitions.derive(96, 300, 100)
+		at := start
+		for i := range tt.times {
+			s.noteChange(&Decision{At: at, CurrentReplicas: series.Of(8), DesiredReplicas: 3, planned: 3, sustained: 300}, 8)
+			at = at.Add(tt.stay)
+			if i == tt.times-2 {
+				at = at.Add(tt.last - tt.stay)
+			}
+			s.noteChange(&Decision{At: at, CurrentReplicas: series.Of(3), DesiredReplicas: 8, planned: 8, sustained: 600}, 3)
+		}
+		if got := s.takenBack(300, at.Add(time.Minute)); got != tt.want {
+			t.Errorf("%s: %d was taken back, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
 // TestACountThatABacklogOfItsOwnLeavesIsTooFew: from 6 to 12 of 12 partitions for a backlog, at 595 records/s.
 func TestACountThatABacklogOfItsOwnLeavesIsTooFew(t *testing.T) {
 	measured, guessed := capacity{Mean: 100, Samples: 40}, capacity{LowerBound: 99}

@@ -26,13 +26,20 @@ func changesPerHour(t testing.TB, records, need, lead float64, partitions int, s
 	s := sim.DefaultScenario(trace)
 	s.Capacity, s.Lead, s.Partitions, s.Initial, s.Keep, s.Max = capacity, lead, partitions, int(need)+2, true, min(96, partitions)
 	result := runStandard(t, s)
-	settled, n := int(3*lead/interval)+20, 0
-	for i := settled + 1; i < len(result.Points); i++ {
-		if result.Points[i].Desired != result.Points[i-1].Desired {
+	settled := int(3*lead/interval) + 20
+	n := changesFrom(result.Points, settled+1)
+	return float64(n) / (float64(len(result.Points)-settled) * interval / 3600), result.LateRatio
+}
+
+// changesFrom returns how often the count that is asked for changes, from the point `from` on.
+func changesFrom(points []sim.Point, from int) int {
+	n := 0
+	for i := from; i < len(points); i++ {
+		if points[i].Desired != points[i-1].Desired {
 			n++
 		}
 	}
-	return float64(n) / (float64(len(result.Points)-settled) * interval / 3600), result.LateRatio
+	return n
 }
 
 // TestNoiseChangesTheCountSeldom runs rates that lie where two counts cost about the same, and noise of 6 to 20 % tips the scales: a
@@ -99,15 +106,40 @@ func TestNoiseAfterAStepChangesTheCountSeldom(t *testing.T) {
 				s := sim.DefaultScenario(trace)
 				s.Capacity, s.Lead, s.Partitions, s.Max, s.Initial, s.Keep = capacity, c.lead, c.partitions, c.partitions, 7, true
 				points := runStandard(t, s).Points
-				changes := 0
-				for i := settled * int(hour); i < len(points); i++ {
-					if points[i].Desired != points[i-1].Desired {
-						changes++
-					}
-				}
+				changes := changesFrom(points, settled*int(hour))
 				if most := 2 * (hours - settled); changes > most {
 					t.Errorf("seed %d: %d changes in %d hours, want %d at most: down once an hour, and back", seed, changes, hours-settled, most)
 				}
+			}
+		})
+	}
+}
+
+// TestBatchesDoNotChangeTheCountForEver: four times as much arrives for 30 s every five minutes. Followed up and down each time the count
+// changes some fifty times an hour for ever.
+func TestBatchesDoNotChangeTheCountForEver(t *testing.T) {
+	const interval, hours, settled, period, length = 15.0, 12, 6, 20, 2
+	const hour = 3600 / interval
+	for _, lead := range []float64{30, 60} {
+		t.Run(fmt.Sprintf("lead=%gs", lead), func(t *testing.T) {
+			t.Parallel()
+			rates := make([]float64, hours*hour)
+			for i := range rates {
+				rates[i] = 300
+				if i%period < length {
+					rates[i] = 1200
+				}
+			}
+			trace, err := sim.NewTrace("batches", interval, rates)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := sim.DefaultScenario(trace)
+			s.Capacity, s.Lead, s.Partitions, s.Max, s.Initial, s.Keep = 100, lead, 48, 48, 5, true
+			points := runStandard(t, s).Points
+			changes := changesFrom(points, settled*int(hour))
+			if most := 15 * (hours - settled); changes > most {
+				t.Errorf("%d changes in %d hours, want %d at most", changes, hours-settled, most)
 			}
 		})
 	}
