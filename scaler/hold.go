@@ -34,6 +34,10 @@ func (d decider) keep(c *choice, want int) (keep int, panicking bool) {
 		d.term("hold", held, float64(few))
 		want = held
 	}
+	if n := min(d.hushed(c.scene.perReplica), c.current); n > want && d.config.MinReplicas > 0 {
+		d.term("hush", n, 0)
+		want = n
+	}
 	if d.At.Before(d.state.PanicUntil) && c.current > want {
 		d.term("panic", c.current, 0)
 		return c.current, true

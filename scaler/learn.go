@@ -105,6 +105,9 @@ func (s *State) learnArrivals(config *Config, t *tick, tune *Tuning) {
 	if t.broken {
 		s.Rivals.Next[0] = 0 // that was of another tick
 	}
+	if rate, ok := t.arrivals.Get(); ok {
+		s.Hush.observe(rate, &s.Rivals.Next, t.at, config.Interval)
+	}
 	s.Rivals.observe(t.arrivals.NaN())
 	s.Arrivals.observe(t.arrivals)
 	if config.MinReplicas == 0 {

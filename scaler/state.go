@@ -27,6 +27,7 @@ type State struct {
 	Arrivals    recent
 	Calibration calibration
 	Rivals      rivals `json:",omitzero"`
+	Hush        hush   `json:",omitzero"`
 	Spending    spending
 	Work        work `json:",omitzero"`
 	// Silence is learned where zero is allowed.
