@@ -4,7 +4,7 @@ package scaler
 // the window that the HPA's default down-stabilization looks back over.
 const idleSeconds = 300
 
-// coldStart keeps the present count until enough is known, except where records are visibly waiting too long.
+// coldStart keeps the present count until enough is known, except where records are visibly waiting too long, or will be.
 func (d decider) coldStart(current, lowest, highest int) (int, Reason) {
 	s, o := d.state, d.o
 	_, settled := s.readyReplicas(d.config, o)
@@ -16,11 +16,19 @@ func (d decider) coldStart(current, lowest, highest int) (int, Reason) {
 	if rate := d.ArrivalRate.Or(0); !waiting && rate > 0 {
 		waiting = o.LagRecords.Or(0) > rate*d.config.ObjectiveLag.Seconds()
 	}
+	work, short := s.Partitions.work(current)*1.5, false
+	if perReplica := d.CapacityPerReplica.Or(0); s.Capacity.Samples > 0 {
+		// What a replica does was measured, and so is what they are short of. What waits is to be gone within a lead time and the
+		// objective.
+		rate := d.ArrivalRate.Or(0)
+		short = rate > s.Partitions.work(current)*perReplica && o.LagRecords.Or(0) > rate*paceAge
+		work = (rate + o.LagRecords.Or(0)/(d.LeadTimeSeconds.Or(0)+d.config.ObjectiveLag.Seconds())) / perReplica
+	}
 	switch {
 	case current == 0 && (o.LagRecords.Or(0) > 0 || o.ArrivalRecords.Or(0) > 0):
 		return max(1, lowest), ReasonReactive
-	case waiting && settled && !s.unseen(d.config, o) && o.StartingReplicas.Or(0) == 0 && current > 0:
-		n, _ := s.Partitions.snap(s.Partitions.work(current) * 1.5)
+	case (waiting || short) && settled && !s.unseen(d.config, o) && o.StartingReplicas.Or(0) == 0 && current > 0:
+		n, _ := s.Partitions.snap(work)
 		return min(max(n, current), highest), ReasonBacklog
 	case float64(s.IdleTicks)*d.config.Interval.Seconds() >= max(idleSeconds, 2*d.LeadTimeSeconds.Or(0)):
 		return lowest, ReasonReactive

@@ -325,3 +325,17 @@ func TestAColdStartOrdersWhatItNeeds(t *testing.T) {
 		}
 	}
 }
+
+// Eight replicas where twelve are needed: how busy they are tells what one does, so that the first tick tells what is missing.
+func TestAColdStartWaitsForNoLateRecord(t *testing.T) {
+	w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 48, ready: 8}
+	for range 40 {
+		w.step(1190)
+	}
+	if n := w.counts[0]; n < 12 || n > 16 {
+		t.Errorf("the first tick asks for %d replicas, want the 12 that do 1,190 records/s, or 16: %v", n, w.counts)
+	}
+	if n := w.counts[39]; n > 16 {
+		t.Errorf("ten minutes later: %d replicas, want 16 at most: %v", n, w.counts)
+	}
+}
