@@ -269,6 +269,9 @@ func lagTable(out io.Writer, report []kafka.GroupLag) error {
 		if g.Reason != "" {
 			notes = append(notes, fmt.Sprintf("%s %s: %s", g.Group, g.Topic, g.Reason))
 		}
+		if note := standsOut(g.Partitions); note != "" {
+			notes = append(notes, fmt.Sprintf("%s %s: %s", g.Group, g.Topic, note))
+		}
 		states := map[kafka.State]int{}
 		for _, p := range g.Partitions {
 			states[p.State]++
@@ -286,6 +289,34 @@ func lagTable(out io.Writer, report []kafka.GroupLag) error {
 		fmt.Fprintln(out, "  "+note)
 	}
 	return nil
+}
+
+// standsOutSeconds and standsOutTimes are how far behind a partition is that stands out, in seconds and beside the median of them all.
+const standsOutSeconds, standsOutTimes = 10, 2
+
+// standsOut says which partition is much further behind than the others, from where on and whose it is; empty where none is.
+func standsOut(partitions []kafka.PartitionLag) string {
+	var waits []float64
+	var worst kafka.PartitionLag
+	for _, p := range partitions {
+		seconds, ok := p.LagSeconds.Get()
+		if !ok {
+			continue
+		}
+		if waits = append(waits, seconds); seconds > worst.LagSeconds.Or(-1) {
+			worst = p
+		}
+	}
+	if len(waits) < 2 {
+		return ""
+	}
+	slices.Sort(waits)
+	median, most := waits[(len(waits)-1)/2], worst.LagSeconds.Or(0)
+	if most < standsOutSeconds || most < standsOutTimes*median {
+		return ""
+	}
+	return fmt.Sprintf("partition %d is %s behind, half of them at most %s: it waits from offset %s on, for %s", worst.Partition, behind(worst.LagSeconds, worst.LagSecondsError),
+		spoken(median), number(worst.Committed, "%.0f"), cmp.Or(worst.Owner, "nobody"))
 }
 
 // ofOwners reports whether the group is that by which daemons share the shards of an event log. It reads nothing, so its lag says nothing.

@@ -266,6 +266,43 @@ func TestOwnersOfALogAreNotBehind(t *testing.T) {
 	}
 }
 
+func TestThePartitionThatStandsOutIsNamed(t *testing.T) {
+	at := func(seconds ...float64) []kafka.PartitionLag {
+		var out []kafka.PartitionLag
+		for i, x := range seconds {
+			p := kafka.PartitionLag{Partition: int32(i), Committed: series.OfInt(100 + i), Owner: "consumer-7"}
+			if x >= 0 {
+				p.LagSeconds = series.Of(x)
+			}
+			out = append(out, p)
+		}
+		return out
+	}
+	free := at(1, 600)
+	free[1].Owner = ""
+	for _, tt := range []struct {
+		partitions []kafka.PartitionLag
+		want       string
+	}{
+		{at(0, 1, 749, 2), "partition 2 is 12m29s behind, half of them at most 1.0s: it waits from offset 102 on, for consumer-7"},
+		{at(-1, 200, 749, 200), "partition 2 is 12m29s behind, half of them at most 3m20s: it waits from offset 102 on, for consumer-7"},
+		{free, "partition 1 is 10m0s behind, half of them at most 1.0s: it waits from offset 101 on, for nobody"},
+		{at(400, 749, 500), ""},
+		{at(0, 9, 0), ""},
+		{at(749), ""}, // the group's own line says it
+		{at(-1, 749), ""},
+		{nil, ""},
+	} {
+		if got := standsOut(tt.partitions); got != tt.want {
+			t.Errorf("%v: got %q, want %q", tt.partitions, got, tt.want)
+		}
+	}
+	var out bytes.Buffer
+	if err := lagTable(&out, []kafka.GroupLag{{Group: "g", Topic: "orders", Partitions: at(0, 1, 749)}}); err != nil || !strings.Contains(out.String(), "\n  g orders: partition 2 is 12m29s behind") {
+		t.Errorf("%v, got\n%s", err, out.String())
+	}
+}
+
 func TestVerdict(t *testing.T) {
 	for _, tt := range []struct {
 		lag, arrival, consumed, members series.Value
