@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,13 +45,19 @@ type Config struct {
 	Pages http.Handler
 	// OnShutdown is called when Run begins to stop, so that streams can end.
 	OnShutdown func()
-	Logger     *slog.Logger
+	// Drain is for how long at most clients are then asked to close their connections, each with the answer to its next request:
+	// one that is closed by the server while a request is on its way loses that request. It ends when no connection is left.
+	// 0 closes those that are idle at once.
+	Drain  time.Duration
+	Logger *slog.Logger
 }
 
 // Server serves over HTTP. Make it with New.
 type Server struct {
-	config Config
-	http   *http.Server
+	config   Config
+	http     *http.Server
+	stopping atomic.Bool
+	open     atomic.Int64 // connections
 }
 
 // New returns a Server that does not serve yet.
@@ -65,11 +72,27 @@ func New(config Config) *Server {
 	if config.Pages != nil {
 		mux.Handle("/", config.Pages)
 	}
-	return &Server{config: config, http: &http.Server{
-		Handler:           mux,
+	s := &Server{config: config}
+	s.http = &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if s.stopping.Load() {
+				w.Header().Set("Connection", "close")
+			}
+			mux.ServeHTTP(w, r)
+		}),
 		ReadHeaderTimeout: 5 * time.Second,
 		ErrorLog:          slog.NewLogLogger(config.Logger.Handler(), slog.LevelWarn),
-	}}
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				s.open.Add(1)
+			case http.StateClosed, http.StateHijacked:
+				s.open.Add(-1)
+			default:
+			}
+		},
+	}
+	return s
 }
 
 func probe(well func() error) http.HandlerFunc {
@@ -84,7 +107,7 @@ func probe(well func() error) http.HandlerFunc {
 	}
 }
 
-// Run serves until the context ends and returns nil after a clean shutdown. Requests that are then still open have
+// Run serves until the context ends and returns nil after a clean shutdown. Requests that are still open after Config.Drain have
 // shutdownGrace to finish before their connections are cut.
 func (s *Server) Run(ctx context.Context) error {
 	failed := make(chan error, 1)
@@ -94,9 +117,11 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("serve HTTP on %s: %w", s.config.Listener.Addr(), err)
 	case <-ctx.Done():
 	}
+	s.stopping.Store(true)
 	if s.config.OnShutdown != nil {
 		s.config.OnShutdown()
 	}
+	s.drain()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 	defer cancel()
 	err := s.http.Shutdown(grace)
@@ -107,4 +132,18 @@ func (s *Server) Run(ctx context.Context) error {
 		err = errors.Join(err, served)
 	}
 	return err
+}
+
+// drain waits until clients have closed their connections, Config.Drain at most.
+func (s *Server) drain() {
+	end := time.After(s.config.Drain)
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for s.config.Drain > 0 && s.open.Load() > 0 {
+		select {
+		case <-end:
+			return
+		case <-look.C:
+		}
+	}
 }

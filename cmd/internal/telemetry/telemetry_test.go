@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -53,6 +54,42 @@ func TestServesAndStops(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil || !ended {
 		t.Errorf("Run returned %v and told of the shutdown: %t; want nil and true", err, ended)
+	}
+}
+
+// A client that keeps its connection is told to close it by the answer to its next request, and loses none; the end waits no longer
+// than for that.
+func TestCallersAreAskedToClose(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopping := make(chan struct{})
+	s := New(Config{
+		Listener: listener, Gatherer: NewRegistry(), Logger: slog.New(slog.DiscardHandler),
+		OnShutdown: func() { close(stopping) }, Drain: time.Hour,
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	client := &http.Client{Transport: &http.Transport{}}
+	get := func(closes bool) {
+		response, err := client.Get("http://" + listener.Addr().String() + "/livez")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		response.Body.Close()
+		if response.Close != closes {
+			t.Errorf("told to close: %v, want %v", response.Close, closes)
+		}
+	}
+	get(false)
+	cancel()
+	<-stopping
+	get(true)
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -95,6 +95,10 @@ func (f *Flags) Kafka() (kafkaclient.Config, []kgo.Opt, error) {
 	return cluster, append(cluster.Options(), kgo.ClientID("prescale-"+f.Name), kgo.WithHooks(f.reach)), nil
 }
 
+// drain is for how long callers may go on that keep their connections, as those of inference do in a rolling update: several of
+// their calls, each of which tells them to close.
+const drain = 2 * time.Second
+
 // Service is a workload's inner part.
 type Service interface {
 	// Run works until the context ends, and then returns nil.
@@ -114,7 +118,7 @@ func (f *Flags) Serve(ctx context.Context, logger *slog.Logger, metrics promethe
 	}
 	var creating atomic.Pointer[error]
 	web := telemetry.New(telemetry.Config{
-		Listener: listener, Gatherer: metrics, Pages: pages, Logger: logger,
+		Listener: listener, Gatherer: metrics, Pages: pages, Logger: logger, Drain: drain,
 		Live: func() error { return service.Live(time.Now()) },
 		Ready: func() error {
 			if err := creating.Load(); err != nil && *err != nil {
