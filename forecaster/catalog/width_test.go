@@ -3,11 +3,13 @@ package catalog_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/prescale/prescale/forecaster"
 	"github.com/prescale/prescale/forecaster/catalog"
+	"github.com/prescale/prescale/forecaster/score"
 )
 
 // TestNarrowAgainSoonAfterAStorm: how far the 0.99 quantile is above the median two hours after one of two hours, in deviations of the
@@ -69,5 +71,56 @@ func TestFirstQuantilesOfAHeavyTail(t *testing.T) {
 	}
 	if got := float64(covered) / starts; got < 0.977 || got > 0.995 {
 		t.Errorf("the 0.99 quantile covers %.3f, want 0.977 to 0.995", got)
+	}
+}
+
+// TestMaximaOfAYoungSeries: of independent noise, how often the maximum of the next steps is at or under its 0.9 quantile, and by how much
+// its quantiles lose more than exact ones. 87 % were covered over ten steps while few outcomes were tracked as many are, and over thirty
+// the loss was 1.31 of the least while windows that share steps were judged as if they did not.
+func TestMaximaOfAYoungSeries(t *testing.T) {
+	const level, noise, seeds = 1000.0, 30.0, 60
+	for _, tt := range []struct {
+		steps, from, to int
+		covered, loss   float64 // at least, at most
+	}{
+		{10, 100, 200, 0.88, 1.19},
+		{30, 200, 300, 0.87, 1.27},
+	} {
+		config := forecaster.Config{Step: time.Minute, MaxSteps: tt.steps, Quantiles: []float64{0.5, 0.9}}
+		var f forecaster.Forecast
+		covered, n, loss, least := 0.0, 0.0, 0.0, 0.0
+		for seed := range uint64(seeds) {
+			random := rand.New(rand.NewPCG(seed, 3))
+			m, err := catalog.New(config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			values := make([]float64, tt.to+tt.steps)
+			for i := range values {
+				values[i] = level + noise*random.NormFloat64()
+			}
+			for i := range tt.to {
+				m.Observe(time.Unix(0, 0).Add(time.Duration(i)*config.Step), values[i])
+				if i < tt.from {
+					continue
+				}
+				m.Forecast(&f, tt.steps)
+				peak := slices.Max(values[i+1:][:tt.steps])
+				if n++; peak <= f.Max[1] {
+					covered++
+				}
+				for l, tau := range config.Quantiles {
+					exact := level + noise*math.Sqrt2*math.Erfinv(2*math.Pow(tau, 1/float64(tt.steps))-1)
+					loss += score.Pinball(f.Max[l], peak, tau)
+					least += score.Pinball(exact, peak, tau)
+				}
+			}
+		}
+		if got := covered / n; got < tt.covered || got > 0.92 {
+			t.Errorf("%d steps: the 0.9 quantile covers %.3f, want %g to 0.92", tt.steps, got, tt.covered)
+		}
+		if got := loss / least; got > tt.loss {
+			t.Errorf("%d steps: the quantiles lose %.3f of what exact ones do, want %g at most", tt.steps, got, tt.loss)
+		}
 	}
 }

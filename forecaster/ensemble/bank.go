@@ -243,10 +243,12 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 		b.watch.peaks++
 	}
 	young := max(0, 1-float64(s.Known())/startSamples)
+	fresh := max(0, 1-float64(s.Known())/freshSamples)
 	disputed := b.disputed(at, t)
 	for i, tau := range b.levels {
 		cell := t*q + i
-		mean := b.track(cell, b.weights(at, t, i, disputed), float32(z), float32(tau), float32(b.density[i]/memory))
+		aim := b.aim(t, tau, fresh)
+		mean := b.track(cell, b.weights(at, t, i, disputed), float32(z), float32(aim), float32(b.density[i]/memory))
 		g := float32(-tau)
 		if y <= float64(mean) {
 			g++
@@ -279,7 +281,7 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 		if y == 0 && said == 0 {
 			continue
 		}
-		b.correct(at, t, i, y <= said)
+		b.correct(at, t, i, y <= said, fresh)
 	}
 }
 

@@ -10,9 +10,9 @@ import (
 // conformal PID control). It judges what was told at the time, not what would be told now: its offset has since learned from
 // outcomes that overlap with the one that it judges. A gain that is always high enough to hold the coverage of a day costs
 // much pinball loss, so the gain grows where coverage is off: by the square of how many standard errors of finalMisses
-// outcomes it is. Far steps, whose outcomes come late, move less, by the fourth root of the span. A young series' quantiles
-// are left to the experts' own trackers, whose gains are large at first. The numbers were chosen on parts of the public traces
-// that the benchmark does not score, and on traces that it leaves out.
+// outcomes it is. While a series is fresh those that overlap count as one for that. Far steps, whose outcomes come late, move less,
+// by the fourth root of the span. A young series' quantiles are left to the experts' own trackers, whose gains are large at first.
+// The numbers were chosen on parts of the public traces that the benchmark does not score, and on traces that it leaves out.
 const (
 	finalMemory = 300 // outcomes, the inverse of the gain
 	finalMisses = 200 // outcomes over which coverage is watched
@@ -63,7 +63,7 @@ func (b *bank) lacking(at, t, i int) float64 {
 	return float64(sum)
 }
 
-func (b *bank) correct(at, t, i int, covered bool) {
+func (b *bank) correct(at, t, i int, covered bool, fresh float64) {
 	tau, cell := b.levels[i], t*len(b.levels)+i
 	miss := tau
 	if covered {
@@ -72,9 +72,9 @@ func (b *bank) correct(at, t, i int, covered bool) {
 	drift := float64(b.drift[cell])
 	drift += (miss - drift) / finalMisses
 	b.drift[cell] = float32(drift)
-	boost := 1.0
-	if b := drift * drift * 2 * finalMisses / (tau * (1 - tau)); b > 1 {
-		boost = min(finalBoost, b)
+	boost, overlap := 1.0, 1+fresh*float64(b.span(t)-1)
+	if off := drift * drift * 2 * finalMisses / (tau * (1 - tau) * overlap); off > 1 {
+		boost = min(finalBoost, off)
 	}
 	ramp := min(1, float64(b.count[t])/finalRamp)
 	step := b.gain[cell] * float32(miss*ramp)

@@ -12,6 +12,24 @@ var zeroZ = float32(signal.Forward(0) + 1e-6)
 // widePace is from which offset on a step grows with the offset.
 const widePace = 2.5
 
+// The largest of n outcomes is passed by the next one with a chance of 1/(n+1), though none of the n passed it: quantiles of few outcomes
+// are passed more often than their level says (which conformal prediction's rank of τ(n+1) makes good). Windows that share steps are
+// passed together, so that of thirty steps three hundred outcomes are few.
+const (
+	freshSamples = 400 // values until that no longer counts
+	freshSpans   = 8   // spans of outcomes beside which half as many may pass as the level says
+)
+
+// aim returns the level that a quantile of target t is tracked at: above the median of a window more than its own while the series is
+// fresh. fresh is 1 at first and 0 in the end.
+func (b *bank) aim(t int, level, fresh float64) float64 {
+	if t < b.reach || level <= 0.5 {
+		return level
+	}
+	n := float64(b.count[t])
+	return 1 - (1-level)*n/(n+freshSpans*fresh*float64(b.span(t)))
+}
+
 // ready lays out target t's points that were made at `at`, and their units, one for every quantile of a cell.
 func (b *bank) ready(at, t int) {
 	copy(b.point, b.points[(at*b.targets+t)*b.experts:][:b.experts])
