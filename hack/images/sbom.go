@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"net/url"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -54,6 +55,12 @@ type spdxRelationship struct {
 	To   string `json:"relatedSpdxElement"`
 }
 
+// purl names a Go module as package URLs do: in lower case, its version percent-encoded (github.com/package-url/purl-spec). A scanner may
+// take the plus of +incompatible for a blank, and not find the module.
+func purl(path, version string) string {
+	return "pkg:golang/" + strings.ToLower(path) + "@" + url.QueryEscape(version)
+}
+
 // writeSBOM writes what the program was linked from, as the Go linker recorded it in the program itself.
 func writeSBOM(path, program, tag, digest string, info *debug.BuildInfo, date time.Time) error {
 	imageID := "SPDXRef-image"
@@ -77,7 +84,7 @@ func writeSBOM(path, program, tag, digest string, info *debug.BuildInfo, date ti
 		}, path)
 		p := spdxPackage{
 			ID: id, Name: path, Version: version, Download: "NOASSERTION",
-			References: []spdxExternal{{"PACKAGE-MANAGER", "purl", "pkg:golang/" + path + "@" + version}},
+			References: []spdxExternal{{"PACKAGE-MANAGER", "purl", purl(path, version)}},
 		}
 		// "h1:" is SHA-256 over the list of the module's files and their hashes (golang.org/x/mod/sumdb/dirhash).
 		if raw, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(sum, "h1:")); err == nil && len(raw) == 32 {
