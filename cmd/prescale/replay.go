@@ -199,8 +199,17 @@ func checkLog(ctx context.Context, r *recorded, replayer *pipeline.Replayer, out
 			fmt.Fprintln(stdout, v)
 		}
 	}
-	if report.ViolationCount > 0 {
-		return fmt.Errorf("the log is broken: %d violations", report.ViolationCount)
+	return broken(report)
+}
+
+// broken returns what is wrong with a log as an error; nil where nothing is.
+func broken(report *eventlog.Report) error {
+	switch other := report.DerivedOtherwise; {
+	case report.ViolationCount > other:
+		return fmt.Errorf("the log is broken: %s", howMany(report.ViolationCount, "violation", "violations"))
+	case other > 0:
+		return fmt.Errorf("nothing is lost or written twice, but %d of %d decisions are not what this program makes of the observations before them: "+
+			"another version of it made them, as before an upgrade, or the log was changed", other, report.Derived)
 	}
 	return nil
 }

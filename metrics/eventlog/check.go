@@ -11,11 +11,12 @@ import (
 // Report is what Check found.
 type Report struct {
 	// Policies, Ticks, TakeOvers and Derived count what was looked at; Derived are the decisions that were made again from
-	// the observations before them.
-	Policies  int `json:"policies"`
-	Ticks     int `json:"ticks"`
-	TakeOvers int `json:"takeOvers"`
-	Derived   int `json:"derived"`
+	// the observations before them, and DerivedOtherwise those of them that were not the same, which are violations too.
+	Policies         int `json:"policies"`
+	Ticks            int `json:"ticks"`
+	TakeOvers        int `json:"takeOvers"`
+	Derived          int `json:"derived"`
+	DerivedOtherwise int `json:"derivedOtherwise"`
 	// Writers counts the ticks that each process wrote.
 	Writers map[string]int `json:"writers"`
 	// LongestGap is the longest time between two ticks of one policy, and GapPolicy whose.
@@ -118,6 +119,7 @@ func (c *shardCheck) take(e *Event) {
 	if difference, ok := c.deriver.Derive(e); ok {
 		c.report.Derived++
 		if difference != "" {
+			c.report.DerivedOtherwise++
 			c.report.violate("%s: the decision does not follow from the observations: %s", where, difference)
 		}
 	}

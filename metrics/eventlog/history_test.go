@@ -48,6 +48,30 @@ func TestAReadingCutsNoTickInTwo(t *testing.T) {
 	}
 }
 
+// deriver finds every other decision to be another one.
+type deriver struct{ asked int }
+
+func (d *deriver) Derive(*Event) (string, bool) {
+	if d.asked++; d.asked%2 == 0 {
+		return "now 8", true
+	}
+	return "", true
+}
+
+func TestDecisionsThatAreDerivedOtherwiseAreCounted(t *testing.T) {
+	_, opts, cfg := fakeLog(t)
+	s, ms := openShard(t, cfg, opts, 1)
+	for i := range 6 {
+		if err := s.Append(t.Context(), ms.tick(s, t0.Add(time.Duration(i)*time.Second), policies(1, cfg.Shards, 1)...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	report, err := Check(t.Context(), newClient(t, opts), cfg, &deriver{})
+	if err != nil || report.Derived != 6 || report.DerivedOtherwise != 3 || report.ViolationCount != 3 {
+		t.Errorf("%v, %+v; want 3 of 6 derived otherwise, and no other violation", err, report)
+	}
+}
+
 func TestObservationsBetweenTwoTimes(t *testing.T) {
 	_, opts, cfg := fakeLog(t)
 	names := policies(1, cfg.Shards, 2)
