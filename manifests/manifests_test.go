@@ -4,7 +4,9 @@ package manifests
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +28,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
 
+	"github.com/prescale/prescale/scaler"
 	"github.com/prescale/prescale/scaler/v1alpha1"
 )
 
@@ -341,5 +344,24 @@ func TestPodsAreRestricted(t *testing.T) {
 	}
 	if seen == 0 {
 		t.Error("no Deployment seen")
+	}
+}
+
+// TestAlertsNameVerdictsThatThereAre: a rule on any other would never fire.
+func TestAlertsNameVerdictsThatThereAre(t *testing.T) {
+	rules, err := os.ReadFile("components/monitoring/prometheusrule.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile(`verdict=~?"([^"]*)"`).FindAllSubmatch(rules, -1)
+	if len(named) < 5 {
+		t.Errorf("only %d rules name verdicts", len(named))
+	}
+	for _, match := range named {
+		for name := range strings.SplitSeq(string(match[1]), "|") {
+			if !slices.Contains(scaler.Verdicts(), scaler.Verdict(name)) {
+				t.Errorf("%s: there is no verdict %q", match[0], name)
+			}
+		}
 	}
 }

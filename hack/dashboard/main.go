@@ -134,7 +134,7 @@ func generate() ([]byte, error) {
 		WithPanel(plot("Failed ticks", "Ticks in which nothing could be collected, per second.", rate, 12,
 			query{"sum by (cluster) (rate(prescale_tick_errors_total[$__rate_interval]))", "{{cluster}}"})).
 		WithPanel(plot("Memory", "Of the Go runtime.", "bytes", 12, query{`sum by (instance) (go_memstats_heap_inuse_bytes)`, "{{instance}}"})).
-		WithPanel(plot("Goroutines", "", count, 12, query{"sum by (instance) (go_goroutines)", "{{instance}}"}))
+		WithPanel(plot("Goroutines", "If only ever more, something leaks.", count, 12, query{"sum by (instance) (go_goroutines)", "{{instance}}"}))
 
 	built, err := b.Build()
 	if err != nil {
