@@ -28,6 +28,8 @@ const (
 	imageTag = "dev" // as in manifests/base
 	// speed is how many seconds of the trace pass in one: fifty requests a second on average, and bursts of twice that.
 	speed = 10
+	// fadeSpan is for how long a quarter of it comes at the end: five of the policy's ticks.
+	fadeSpan = 10 * time.Second
 	// objective is the policy's in manifests/overlays/e2e.
 	objective = 15 * time.Second
 )
@@ -92,6 +94,11 @@ func TestTheWholeSystem(t *testing.T) {
 	}
 	stopLoad()
 	loading.Wait()
+	if pass {
+		// It ends as demand does: of one that stops at once the replicas are kept for ten minutes, as of a producer that is down.
+		w.note("load fades")
+		s.load.play(t.Context(), offsets, 10*time.Minute, 10*time.Minute+fadeSpan*speed/4, speed/4.0)
+	}
 	w.note("load ends")
 	if pass {
 		t.Run("ScalesDownAndAnswersEveryRequestOnce", func(t *testing.T) { w.explain(t); s.scalesDown(t) })
@@ -127,9 +134,11 @@ func (s *system) scalesUp(t *testing.T) {
 	s.checkLag(t, began)
 }
 
-// rolls replaces every pod of Prescale, and gives inference an image of another name, as a deployment of users does.
+// rolls replaces every pod of Prescale, and gives inference an image of another name, as a deployment of users does. No query of the
+// metric fails meanwhile, and no call of inference's clients, who keep their connections.
 func (s *system) rolls(t *testing.T) {
 	began := s.since()
+	stopCalls := startCalls(t, s.cluster)
 	if _, err := s.cluster.Exec(t.Context(), "ctr", "--address", "/run/containerd/containerd.sock", "--namespace", "k8s.io", "images", "tag",
 		"docker.io/prescale/inference:"+imageTag, "docker.io/prescale/inference:next"); err != nil {
 		t.Fatal(err)
@@ -141,6 +150,7 @@ func (s *system) rolls(t *testing.T) {
 	s.rolledOut(t, "ai", "inference")
 	s.watch.note("rolled")
 	hold(t, 5*time.Second)
+	stopCalls()
 	if _, refused := s.watch.between(began, s.since()); len(refused) > 0 {
 		t.Errorf("%d queries of the metric failed while Prescale rolled, the first %s after the start: %s", len(refused), refused[0].asked-began, refused[0].problem)
 	}
