@@ -38,7 +38,7 @@ func describe(d *Decision) {
 				t.Detail = fmt.Sprintf("with as much arriving, %.0f were too few lately, or were gone down to and left again: %d are kept", t.Amount, t.Replicas)
 			}
 		case "hush":
-			t.Detail = fmt.Sprintf("nothing comes any more of what came steadily, as when a producer is down: %d are kept for a while, which serve what came before", t.Replicas)
+			t.Detail = fmt.Sprintf("nothing comes any more of what came steadily, and the last time all of it was back within ten minutes: %d are kept for as long, which serve what came before", t.Replicas)
 		case "silence":
 			t.Detail = "nothing has come for long enough, and the forecast expects no more than it did meanwhile: none are kept"
 			if t.Amount > 0 {

@@ -2,9 +2,9 @@ package scaler
 
 import "time"
 
-// hush is when from one tick to the next nothing comes any more of what came steadily. It is more often a producer that is down, or
-// the way from it, than an end: all of it comes back at once, and until the replicas that were given up meanwhile are there again
-// records are late. So as many are kept as serve what came before (hack/designs/scaler-hush.md).
+// hush is when from one tick to the next nothing comes any more of what came steadily. Where the last one was a producer that was down,
+// or the way from it, this one may be as well: all of it comes back at once, and until the replicas that were given up meanwhile are
+// there again records are late. So as many are kept as serve what came before (hack/designs/scaler-hush.md).
 type hush struct {
 	// Usual is the median that was forecast for the latest tick that brought as much as usual, in records per second, and At when
 	// that was.
@@ -12,8 +12,8 @@ type hush struct {
 	At    time.Time
 	// Since is when it began, zero when there is none.
 	Since time.Time `json:",omitzero"`
-	// Lasts says that the last one was an end, and so may the next be.
-	Lasts bool
+	// Returned says that the last one was over in time, and so may the next be.
+	Returned bool
 }
 
 const (
@@ -30,7 +30,7 @@ const (
 func (h *hush) observe(rate float64, next *[pathCount]float64, at time.Time, interval time.Duration) {
 	if !h.Since.IsZero() {
 		if over := at.Sub(h.Since) > hushSpan; over || rate >= usualShare*h.Usual {
-			*h = hush{Lasts: over}
+			*h = hush{Returned: !over}
 		}
 		return
 	}
@@ -43,10 +43,10 @@ func (h *hush) observe(rate float64, next *[pathCount]float64, at time.Time, int
 	}
 }
 
-// hushed returns how many replicas serve what came before a hush, 0 where there is none or it is taken for an end.
+// hushed returns how many replicas serve what came before a hush, 0 where there is none or it is taken for an end, as the first is.
 func (d decider) hushed(perReplica float64) int {
 	h := &d.state.Hush
-	if h.Since.IsZero() || h.Lasts {
+	if h.Since.IsZero() || !h.Returned {
 		return 0
 	}
 	n, _ := d.state.Partitions.snap(h.Usual * d.config.Interval.Seconds() / perReplica)

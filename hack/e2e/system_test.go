@@ -28,8 +28,6 @@ const (
 	imageTag = "dev" // as in manifests/base
 	// speed is how many seconds of the trace pass in one: fifty requests a second on average, and bursts of twice that.
 	speed = 10
-	// fadeSpan is for how long a quarter of it comes at the end: five of the policy's ticks.
-	fadeSpan = 10 * time.Second
 	// objective is the policy's in manifests/overlays/e2e.
 	objective = 15 * time.Second
 )
@@ -94,11 +92,6 @@ func TestTheWholeSystem(t *testing.T) {
 	}
 	stopLoad()
 	loading.Wait()
-	if pass {
-		// It ends as demand does: of one that stops at once the replicas are kept for ten minutes, as of a producer that is down.
-		w.note("load fades")
-		s.load.play(t.Context(), offsets, 10*time.Minute, 10*time.Minute+fadeSpan*speed/4, speed/4.0)
-	}
 	w.note("load ends")
 	if pass {
 		t.Run("ScalesDownAndAnswersEveryRequestOnce", func(t *testing.T) { w.explain(t); s.scalesDown(t) })
