@@ -1,7 +1,5 @@
 package scaler
 
-// What waits, and on how many partitions.
-
 import (
 	"slices"
 
