@@ -9,7 +9,6 @@ import (
 // drainable returns the backlog that more consumers can help with: a partition has one consumer at a time, so what it holds
 // beyond `reach`, what one can do in time, is left out, unless more than half of the partitions hold as much: then the group is behind
 // as a whole. A poison partition must not drive the count to its bound.
-// What hot partitions hold is left out altogether, for no count changes it.
 func (p *partitions) drainable(total series.Value, perPartition []series.Value, reach, arrivalRate, perReplica float64) float64 {
 	lag := max(0, total.Or(0))
 	if len(perPartition) == 0 || !(reach > 0) {
@@ -17,7 +16,7 @@ func (p *partitions) drainable(total series.Value, perPartition []series.Value, 
 	}
 	sum, known, beyond := 0.0, 0, 0
 	for i, v := range perPartition {
-		if p.hot > 0 && p.isHot(i, arrivalRate, perReplica) {
+		if !p.helped(i, arrivalRate, perReplica) {
 			continue
 		}
 		x, ok := v.Get()
@@ -39,11 +38,16 @@ func (p *partitions) drainable(total series.Value, perPartition []series.Value, 
 	return min(lag, sum)
 }
 
+// helped reports whether more consumers can help with what partition i holds: with that of a hot one no count can.
+func (p *partitions) helped(i int, arrivalRate, perReplica float64) bool {
+	return p.hot == 0 || !p.isHot(i, arrivalRate, perReplica)
+}
+
 // behind returns the backlog of a group that is behind as a whole: what a partition holds beyond their median is left out.
 func (p *partitions) behind(perPartition []series.Value, arrivalRate, perReplica float64) float64 {
 	var held []float64
 	for i, v := range perPartition {
-		if p.hot == 0 || !p.isHot(i, arrivalRate, perReplica) {
+		if p.helped(i, arrivalRate, perReplica) {
 			held = append(held, v.Or(0))
 		}
 	}

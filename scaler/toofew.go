@@ -80,7 +80,8 @@ const (
 	habitTimes = 10
 )
 
-// takesBack reports whether the decrease `down`, which d's increase undoes, is to be held back from now on: chance or habit made it.
+// takesBack counts that d's increase undoes the decrease `down`, and reports whether that one is to be held back from now on: chance or
+// habit made it.
 func (s *State) takesBack(d *Decision, down *tooFew) bool {
 	lasted := d.At.Sub(down.At)
 	s.Habit++

@@ -176,3 +176,12 @@ func (f *fleet) Annotate(now time.Time, o *series.Observation) {
 	o.StartupSeconds, f.startups = f.startups, nil
 	o.BusyRatio = f.meter.busyRatio(now, ready)
 }
+
+// fleets tells the pipeline about each policy's replicas.
+type fleets map[string]*fleet
+
+func (f fleets) Annotate(now time.Time, o *series.Observation) {
+	if fleet, ok := f[o.Policy]; ok {
+		fleet.Annotate(now, o)
+	}
+}

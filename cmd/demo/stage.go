@@ -21,7 +21,6 @@ import (
 	"github.com/prescale/prescale/feedback"
 	"github.com/prescale/prescale/metrics/collector/kafka"
 	"github.com/prescale/prescale/metrics/external"
-	"github.com/prescale/prescale/metrics/series"
 )
 
 // stage holds the parts of a demo that plays, in the order of the data flow: each method makes those of one step from the ones before.
@@ -169,12 +168,3 @@ func (s *stage) run(ctx context.Context) error {
 }
 
 var errFinished = errors.New("the trace is over")
-
-// fleets tells the pipeline about each policy's replicas.
-type fleets map[string]*fleet
-
-func (f fleets) Annotate(now time.Time, o *series.Observation) {
-	if fleet, ok := f[o.Policy]; ok {
-		fleet.Annotate(now, o)
-	}
-}
