@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"regexp"
 	"slices"
@@ -20,19 +21,28 @@ import (
 // problem is reported, each a *KeyError: unknown keys, wrong types, values that a type refuses. Keys that are absent or null
 // leave the default. More than one document is an error: the others would be passed over.
 func Decode(data []byte, into any) error {
-	if n := documents(data); n > 1 {
-		return fmt.Errorf("%d documents: want one to a file, without a line ---", n)
-	}
-	asJSON, err := yaml.YAMLToJSONStrict(data)
+	asJSON, err := toJSON(data)
 	if err != nil {
-		if line := notFinite.FindIndex(data); line != nil {
-			return fmt.Errorf("read YAML: line %d: %s: want a finite number", 1+bytes.Count(data[:line[0]], []byte("\n")), data[line[0]+1:line[1]])
-		}
-		return fmt.Errorf("read YAML: %w", err)
+		return err
 	}
 	d := decoder{}
 	d.value(asJSON, reflect.ValueOf(into).Elem(), "")
 	return errors.Join(d.problems...)
+}
+
+// toJSON turns the one YAML document that data may be into JSON.
+func toJSON(data []byte) ([]byte, error) {
+	if n := documents(data); n > 1 {
+		return nil, fmt.Errorf("%d documents: want one to a file, without a line ---", n)
+	}
+	asJSON, err := yaml.YAMLToJSONStrict(data)
+	if err != nil {
+		if line := notFinite.FindIndex(data); line != nil {
+			return nil, fmt.Errorf("read YAML: line %d: %s: want a finite number", 1+bytes.Count(data[:line[0]], []byte("\n")), data[line[0]+1:line[1]])
+		}
+		return nil, fmt.Errorf("read YAML: %w", err)
+	}
+	return asJSON, nil
 }
 
 // notFinite finds a number that YAML has and JSON has not, whose converter does not say where.
@@ -132,7 +142,9 @@ func kindInWords(t reflect.Type) string {
 		return "a text"
 	case reflect.Bool:
 		return "true or false"
-	case reflect.Int, reflect.Int32, reflect.Int64, reflect.Uint16:
+	case reflect.Int32:
+		return fmt.Sprintf("a whole number, at most %d", math.MaxInt32)
+	case reflect.Int, reflect.Int64, reflect.Uint16:
 		return "a whole number"
 	case reflect.Float64:
 		return "a number"

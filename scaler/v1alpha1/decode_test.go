@@ -13,6 +13,8 @@ func TestEveryMistakeIsReportedWithItsKeyPath(t *testing.T) {
 		{"unknown key", "spec: {replicas: {maks: 4}}", []string{"spec.replicas.maks: unknown key; known here: max, min"}},
 		{"text for a number", "spec: {replicas: {max: many}}", []string{`spec.replicas.max: "many": want a whole number`}},
 		{"fraction for a whole number", "spec: {replicas: {max: 4.5}}", []string{"spec.replicas.max: 4.5: want a whole number"}},
+		{"more than it holds", "spec: {replicas: {max: 99999999999}}", []string{"spec.replicas.max: 99999999999: want a whole number, at most 2147483647"}},
+		{"no finite number", "spec:\n  objective: {lagSeconds: .inf}", []string{"line 2: .inf: want a finite number"}},
 		{"duration", "spec: {leadTime: {initial: soon}}", []string{"spec.leadTime.initial: \"soon\": want a duration such as"}},
 		{"list", "spec: {kafka: {topics: a}}", []string{`spec.kafka.topics: "a": want a list`}},
 		{"mapping", "spec: {kafka: 3}", []string{"spec.kafka: 3: want keys and values"}},
@@ -88,5 +90,17 @@ func TestParseSaysWhatItWasGiven(t *testing.T) {
 		if _, err := Parse([]byte(tt.file)); err == nil || !strings.HasPrefix(err.Error(), tt.want) {
 			t.Errorf("%s: got %v, want %s", tt.file, err, tt.want)
 		}
+	}
+}
+
+// TestAPromiseIsNotRoundedAway: 0 seconds of latency are no promise, and the shortest that there can be are one.
+func TestAPromiseIsNotRoundedAway(t *testing.T) {
+	p, err := Parse([]byte("objective: {lagSeconds: 1e-12, latencySeconds: 1e-12}\nreplicas: {max: 4}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := p.ScalerConfig()
+	if err != nil || c.ObjectiveLag != 1 || c.ObjectiveLatency != 1 {
+		t.Errorf("got %v and %v (%v), want a nanosecond for both", c.ObjectiveLag, c.ObjectiveLatency, err)
 	}
 }

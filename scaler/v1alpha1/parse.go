@@ -2,11 +2,13 @@ package v1alpha1
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"time"
 
-	"sigs.k8s.io/yaml"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/prescale/prescale/forecaster"
 	"github.com/prescale/prescale/scaler"
@@ -24,12 +26,12 @@ func Parse(data []byte) (*ScalePolicy, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, errors.New("the policy is empty: want a ScalePolicy or its spec")
 	}
-	var content any
-	if err := yaml.Unmarshal(data, &content); err != nil {
-		return nil, fmt.Errorf("read YAML: %w", err)
+	asJSON, err := toJSON(data)
+	if err != nil {
+		return nil, err
 	}
-	keys, ok := content.(map[string]any)
-	if !ok {
+	var keys map[string]any
+	if err := json.Unmarshal(asJSON, &keys); err != nil || keys == nil {
 		return nil, errors.New("it has no keys: want a ScalePolicy or its spec, in YAML or JSON")
 	}
 	if _, ok := keys["clusters"]; ok {
@@ -111,10 +113,16 @@ func (p *ScalePolicy) ScalerConfig() (scaler.Config, error) {
 			one.Price = *pool.Price
 		}
 		if pool.Speed != nil {
-			if one.Speed = *pool.Speed; one.Speed == 0 {
-				errs = append(errs, fmt.Errorf("pools[%d].speed: 0: want more than 0, such as 10, or leave it out", i))
+			if speed := *pool.Speed; speed >= minSpeed && speed <= maxSpeed {
+				one.Speed = speed
+			} else {
+				errs = append(errs, fmt.Errorf("pools[%d].speed: %v: want %g to %g, such as 10, or leave it out", i, speed, minSpeed, maxSpeed))
 			}
 		}
+		if pool.Name != "" && len(validation.IsValidLabelValue(pool.Name)) > 0 {
+			errs = append(errs, fmt.Errorf("pools[%d].name: %q: want the value of a label, such as gpu: at most 63 letters, digits, ., _ and -", i, pool.Name))
+		}
+		errs = append(errs, pool.ScaleTargetRef.validate(fmt.Sprintf("pools[%d].scaleTargetRef", i)))
 		c.Pools = append(c.Pools, one)
 	}
 	for _, schedule := range s.Schedules {
@@ -144,11 +152,38 @@ func (p *ScalePolicy) ScalerConfig() (scaler.Config, error) {
 			errs = append(errs, fmt.Errorf("verticalMax.memory: %s: want more than 0, such as 2Gi", m.Memory))
 		}
 	}
-	errs = append(errs, forecaster.ValidateSeasons(p.Seasons(), c.Interval), forecaster.ValidateEvents(p.Events()), s.Sources.validate(), s.History.validate(&s.Kafka), c.Validate())
+	for i, topic := range s.Kafka.Topics {
+		if !topicName.MatchString(topic) {
+			errs = append(errs, fmt.Errorf("kafka.topics[%d]: %q: %s", i, topic, topicWanted))
+		}
+	}
+	errs = append(errs, s.ScaleTargetRef.validate("scaleTargetRef"), forecaster.ValidateSeasons(p.Seasons(), c.Interval), forecaster.ValidateEvents(p.Events()), s.Sources.validate(), s.History.validate(&s.Kafka), c.Validate())
 	if err := errors.Join(errs...); err != nil {
 		return scaler.Config{}, err
 	}
 	return c, nil
+}
+
+// The speeds of pools that are within reason. With smaller ones the count that a load needs is more than a number holds.
+const (
+	minSpeed = 0.001
+	maxSpeed = 1000.0
+)
+
+// topicName matches what Kafka allows (org.apache.kafka.common.internals.Topic).
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
+const topicWanted = "want a topic's name: 1 to 249 letters, digits, ., _ and -"
+
+func (r *TargetRef) validate(at string) error {
+	var errs []error
+	if r != nil && r.Kind == "" {
+		errs = append(errs, fmt.Errorf("%s.kind: missing: want one that can be scaled, such as Deployment", at))
+	}
+	if r != nil && r.Name == "" {
+		errs = append(errs, fmt.Errorf("%s.name: missing: name what the HPA scales", at))
+	}
+	return errors.Join(errs...)
 }
 
 // Seasons returns the season lengths that the policy states, for the forecaster.
@@ -178,9 +213,14 @@ func (p *ScalePolicy) Events() []forecaster.Event {
 // maxSeconds keeps a promise within what a time.Duration can hold.
 const maxSeconds = 1e9
 
+// seconds is x as a duration. What is promised does not become 0, which is no promise.
 func seconds(x float64) time.Duration {
 	if !(x < maxSeconds) {
 		x = maxSeconds
 	}
-	return time.Duration(x * float64(time.Second))
+	d := time.Duration(x * float64(time.Second))
+	if d == 0 && x > 0 {
+		d = 1
+	}
+	return d
 }

@@ -138,9 +138,10 @@ type ResourceMax struct {
 
 // Pool is one target among several: GPU, CPU or spot nodes.
 type Pool struct {
-	// Name tells the pools apart in metrics.
+	// Name tells the pools apart in metrics. It is the value of a label, by which an HPA selects its own.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`
 	Name string `json:"name"`
 	// ScaleTargetRef is what this pool's HPA scales.
 	// +optional
@@ -155,8 +156,7 @@ type Pool struct {
 	Price *float64 `json:"price,omitempty"`
 	// Speed is how many times as much a replica of this pool does as one of a pool with 1. It is relied on until what the pool's
 	// replicas do has been measured. Default 1.
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:ExclusiveMinimum=true
+	// +kubebuilder:validation:XValidation:rule="self >= 0.001 && self <= 1000.0",message="want 0.001 to 1000, such as 10"
 	// +optional
 	Speed *float64 `json:"speed,omitempty"`
 }
@@ -260,8 +260,8 @@ type KafkaSource struct {
 	Group string `json:"group"`
 	// Topics are the topics counted; empty means all that the group has committed or is assigned.
 	// +kubebuilder:validation:MaxItems=1000
-	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=249
+	// +kubebuilder:validation:items:Pattern=`^[a-zA-Z0-9._-]+$`
 	// +listType=set
 	// +optional
 	Topics []string `json:"topics,omitempty"`
