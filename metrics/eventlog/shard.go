@@ -240,12 +240,14 @@ func (s *Shard) stamp(e *Entry) (Stamp, error) {
 		return Stamp{}, fmt.Errorf("shard %d: policy %s belongs to shard %d", s.Number, e.Policy, n)
 	}
 	last, known := s.last[e.Policy]
-	if known && !e.At.After(last.at) {
+	// Only the wall's time is read again: a monotonic reading would go on where the clock is set back, and the log's time would not.
+	at := e.At.Round(0)
+	if known && !at.After(last.at) {
 		return Stamp{}, fmt.Errorf("shard %d: policy %s: tick at %s is not after the last, at %s: is this clock behind?",
-			s.Number, e.Policy, e.At.Format(time.RFC3339Nano), last.at.Format(time.RFC3339Nano))
+			s.Number, e.Policy, at.Format(time.RFC3339Nano), last.at.Format(time.RFC3339Nano))
 	}
 	stamp := Stamp{
-		Policy: e.Policy, Seq: last.seq + 1, At: e.At, Origin: last.origin, Spec: e.Spec,
+		Policy: e.Policy, Seq: last.seq + 1, At: at, Origin: last.origin, Spec: e.Spec,
 		Term: s.Term, Writer: s.cfg.Instance,
 	}
 	if e.Fresh || !known {

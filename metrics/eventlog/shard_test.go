@@ -41,6 +41,19 @@ func TestAfterAFailureAShardWritesNoMore(t *testing.T) {
 	}
 }
 
+// TestTheLogKeepsTheWallsTime: a time with a monotonic reading would seem later than the last where the clock was set back meanwhile.
+func TestTheLogKeepsTheWallsTime(t *testing.T) {
+	cfg := testConfig("a")
+	s := &Shard{cfg: cfg, backend: &failing{}, last: map[string]position{}}
+	name := policies(0, cfg.Shards, 1)[0]
+	if err := s.Append(t.Context(), []Entry{{Policy: name, At: time.Now()}}); err != nil {
+		t.Fatal(err)
+	}
+	if last, _ := s.Known(name); last != last.Round(0) {
+		t.Errorf("the last tick: got %v, want no monotonic reading", last)
+	}
+}
+
 // TestForgettable: a policy is forgotten a day after the last of its observations has gone.
 func TestForgettable(t *testing.T) {
 	cfg := testConfig("a")
