@@ -157,8 +157,8 @@ func (d decider) present() int {
 	if s.Busy.contradicted() && o.BusyRatio.Known() {
 		d.verdict(VerdictBusyRatioContradicted)
 	}
-	if s.partitionStalled(config, o) {
-		d.verdict(VerdictPartitionStalled)
+	if v := s.standing(config, o); v == VerdictPartitionStalled {
+		d.verdict(v)
 	}
 	// What another pool stands in for is not on its way.
 	current = max(current-stuck(o), 0)
@@ -231,8 +231,8 @@ func (d decider) findings(c *choice, verdicts int) {
 	if s.Ineffective {
 		d.verdict(VerdictIneffective)
 	}
-	if waits := o.LagSeconds.Or(o.LagRecords.Or(0) / max(s.Arrivals.Level, 1e-12)); s.StalledTicks >= staleTicks && waits > config.ObjectiveLag.Seconds() {
-		d.verdict(VerdictStalled)
+	if v := s.standing(config, o); v == VerdictStalled {
+		d.verdict(v)
 	}
 	// Where something else keeps the count down or from helping, a sooner start would not keep the promise either.
 	free := len(d.Verdicts) == verdicts && !config.Paused && !config.Observe

@@ -37,6 +37,22 @@ func (s *State) partitionStalled(config *Config, o *series.Observation) bool {
 	return !s.Still.Since.IsZero() && o.At.Sub(s.Still.Since) >= max(stillLeast, config.ObjectiveLag) && onFew(o, s.Arrivals.Level)
 }
 
+// standing returns what tells of records that stand still: PartitionStalled of one that others get past, Stalled where next to nothing of
+// all of them is consumed or where some have stood still for a shorter time, and nothing where none do.
+func (s *State) standing(config *Config, o *series.Observation) Verdict {
+	waits := o.LagSeconds.Or(o.LagRecords.Or(0) / max(s.Arrivals.Level, 1e-12))
+	stalled := s.StalledTicks >= staleTicks && waits > config.ObjectiveLag.Seconds()
+	consumed, known := o.ConsumedRecords.Get()
+	others := !known || consumed >= stalledShare*s.Arrivals.Level*o.Interval.Seconds()
+	switch {
+	case s.partitionStalled(config, o) && (others || !stalled):
+		return VerdictPartitionStalled
+	case stalled:
+		return VerdictStalled
+	}
+	return ""
+}
+
 // stalledShare is the share of what the replicas can do, or of what waits where that is less, below which they stand still.
 // workShare is the share of it above which all of them work.
 const stalledShare, workShare = 0.1, 0.9

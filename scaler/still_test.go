@@ -51,6 +51,33 @@ func TestAPartitionThatStandsStill(t *testing.T) {
 	}
 }
 
+// A partition stands still, and later the group as a whole: one verdict tells of it, whichever holds of more.
+func TestOneVerdictTellsOfWhatStandsStill(t *testing.T) {
+	w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 8, ready: 4}
+	const rate, from, hangs, to = 300.0, 300, 400, 440
+	stuck := 0.0
+	w.hide = func(o *series.Observation) {
+		if w.tick > from {
+			stuck += rate / 8 * 15
+			o.ConsumedRecords = series.Of(max(o.ConsumedRecords.Or(0)-rate/8*15, 0))
+			o.LagRecords, o.LagSeconds = series.Of(w.lag+stuck), series.Of(float64(w.tick-from)*15)
+		}
+	}
+	for range to {
+		w.stalled = w.tick >= hangs
+		d := w.step(rate)
+		says := slices.DeleteFunc(slices.Clone(d.Verdicts), func(v Verdict) bool { return v != VerdictStalled && v != VerdictPartitionStalled })
+		switch {
+		case w.tick > from+22 && w.tick <= hangs && !slices.Equal(says, []Verdict{VerdictPartitionStalled}):
+			t.Fatalf("tick %d, a partition stands still: %v", w.tick, says)
+		case w.tick > hangs+2 && !slices.Equal(says, []Verdict{VerdictStalled}):
+			t.Fatalf("tick %d, the group stands still: %v", w.tick, says)
+		case len(says) > 1:
+			t.Fatalf("tick %d: %v, want one", w.tick, says)
+		}
+	}
+}
+
 // A group of 8 partitions, in which 5 to 7 consumers do no more than 4, stands still for a while. What waits then is drained by 8, whether
 // or not it is told what waits where, and then there are 4 again.
 func TestFewPartitionsCatchUpAfterAnOutage(t *testing.T) {

@@ -259,7 +259,7 @@ func TestAGroupThatStoodStillHadNotTooFew(t *testing.T) {
 			}
 			d := w.step(520)
 			most = max(most, d.DesiredReplicas)
-			if slices.Contains(d.Verdicts, VerdictStalled) {
+			if slices.Contains(d.Verdicts, VerdictStalled) || slices.Contains(d.Verdicts, VerdictPartitionStalled) {
 				said++
 			}
 			if slices.Contains(d.Verdicts, VerdictLeadTimeTooLong) {
