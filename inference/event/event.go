@@ -82,9 +82,10 @@ type wire struct {
 	ObservedAt  *int64  `json:"observedAtMillis"`
 	Model       *string `json:"model"`
 	Version     *int64  `json:"version"`
-	Features    vector  `json:"features"`
-	Scores      vector  `json:"scores"`
 	Class       *int    `json:"class"`
+
+	Features json.RawMessage `json:"features"`
+	Scores   json.RawMessage `json:"scores"`
 }
 
 // DecodeRequest reads one Request. The result shares no memory with b.
@@ -186,7 +187,7 @@ type decoder struct {
 
 func decode(event string, b []byte) *decoder {
 	d := &decoder{event: event}
-	if err := json.Unmarshal(b, &d.wire); err != nil {
+	if err := Unmarshal(b, &d.wire); err != nil {
 		d.errs = []error{fmt.Errorf("%s: not a JSON object of this schema: %w", event, err)}
 		return d
 	}
@@ -254,8 +255,12 @@ func (d *decoder) class() int {
 	return *d.wire.Class
 }
 
-func (d *decoder) vector(field string, v vector) []float32 {
-	if len(v) == 0 {
+func (d *decoder) vector(field string, b json.RawMessage) []float32 {
+	v, err := parseVector(b)
+	switch {
+	case err != nil:
+		d.bad(field, err.Error())
+	case len(v) == 0:
 		d.bad(field, "missing or empty")
 	}
 	return v

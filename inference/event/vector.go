@@ -8,18 +8,14 @@ import (
 	"unicode/utf8"
 )
 
-// vector is a JSON array of finite numbers. encoding/json would read a null in a []float32 as 0 and a number that is too
-// large as an error without its index; this reads neither.
-type vector []float32
-
-// UnmarshalJSON implements json.Unmarshaler. b is valid JSON, as encoding/json guarantees.
-func (v *vector) UnmarshalJSON(b []byte) error {
-	if string(b) == "null" {
-		*v = nil
-		return nil
+// parseVector reads a JSON array of finite numbers; null and nothing are nil. encoding/json would read a null in a []float32 as 0 and a
+// number that is too large as an error without its index; this reads neither. b is valid JSON.
+func parseVector(b json.RawMessage) ([]float32, error) {
+	if len(b) == 0 || string(b) == "null" {
+		return nil, nil
 	}
 	if len(b) < 2 || b[0] != '[' {
-		return errors.New("not an array of numbers")
+		return nil, errors.New("not an array of numbers")
 	}
 	out := make([]float32, 0, len(b)/4+1)
 	for i := 1; i < len(b)-1; {
@@ -35,12 +31,11 @@ func (v *vector) UnmarshalJSON(b []byte) error {
 		}
 		f, err := strconv.ParseFloat(string(b[start:i]), 32)
 		if err != nil {
-			return fmt.Errorf("element %d: %.32q is not a finite 32-bit number", len(out), b[start:i])
+			return nil, fmt.Errorf("element %d: %.32q is not a finite 32-bit number", len(out), b[start:i])
 		}
 		out = append(out, float32(f))
 	}
-	*v = out
-	return nil
+	return out, nil
 }
 
 func appendHead(b []byte, id string) []byte {

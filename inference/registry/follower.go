@@ -69,6 +69,14 @@ func (f *Follower) Version(version int64) (*Entry, error) { return f.store.versi
 // Versions lists the versions that the registry holds, ascending.
 func (f *Follower) Versions() []int64 { return f.store.versions() }
 
+// Unserved tells why no champion serves: the registry names none, or one that is not there or cannot be read.
+func (f *Follower) Unserved() error {
+	if err := f.store.wantedError(); err != nil {
+		return err
+	}
+	return fmt.Errorf("model %s: no champion in the registry yet", f.config.Name)
+}
+
 // catchUpIdle ends catching up when the log's end has not been seen: compaction may have removed the last records. A leader that is away
 // brings none either, so the end comes with the second time, when one has answered in between.
 const catchUpIdle = 5 * time.Second

@@ -150,11 +150,28 @@ func TestFollowerServesTheChampion(t *testing.T) {
 		}
 		produce(t, opts, RetireRecord(Topic, DefaultName, 2))
 		settle()
-		if _, err := f.Version(2); err != nil {
-			t.Logf("version 2: %v", err) // it may still be loaded
+		if _, err := f.Version(2); err == nil {
+			t.Error("version 2 is still had where it was loaded, and nowhere else")
 		}
 		if got := f.Versions(); !reflect.DeepEqual(got, []int64{1, 3, 9}) {
 			t.Errorf("versions %v", got)
+		}
+	})
+}
+
+// TestWhyNothingServes: a replica that starts behind a champion that cannot be had says so, and not that none was named.
+func TestWhyNothingServes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := fakeKafka(t)
+		produce(t, opts, version(1))
+		f, _, _ := follow(t, opts)
+		for _, want := range []string{"no champion in the registry yet", "there is no version 9 in the registry"} {
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			if err := f.Unserved(); f.Champion() != nil || err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("got %v, want %s", err, want)
+			}
+			produce(t, opts, champion(9))
 		}
 	})
 }

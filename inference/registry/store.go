@@ -31,6 +31,12 @@ func (s Static) Version(version int64) (*Entry, error) {
 	return s.Entry, nil
 }
 
+// Versions lists the entry's.
+func (s Static) Versions() []int64 { return []int64{s.Entry.Version} }
+
+// Unserved is nil: the entry serves.
+func (s Static) Unserved() error { return nil }
+
 // keepLoaded is how many versions stay ready to predict; others are loaded again from their file when asked for.
 const keepLoaded = 4
 
@@ -69,6 +75,7 @@ func (s *store) apply(key, value []byte) error {
 		s.wanted, s.unread = c, nil
 	case value == nil:
 		delete(s.files, version)
+		s.loaded = slices.DeleteFunc(s.loaded, func(e *Entry) bool { return e.Version == version })
 	default:
 		// Decoding is cheap and tells of a damaged file when it arrives, not when it is needed.
 		if _, _, err := model.Decode(string(key), value); err != nil {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/prescale/prescale/inference/event"
 	"github.com/prescale/prescale/inference/model"
 	"github.com/prescale/prescale/inference/registry"
 )
@@ -138,7 +139,7 @@ func (s *Server) entryHandler(next func(http.ResponseWriter, *http.Request, *reg
 			}
 		}
 		if entry == nil {
-			fail(w, http.StatusServiceUnavailable, "model %s: no champion in the registry yet", name)
+			fail(w, http.StatusServiceUnavailable, "%v", s.source.Unserved())
 			return
 		}
 		next(w, r, entry)
@@ -147,8 +148,12 @@ func (s *Server) entryHandler(next func(http.ResponseWriter, *http.Request, *reg
 
 func (s *Server) describe(w http.ResponseWriter, _ *http.Request, e *registry.Entry) {
 	a := e.Model.Architecture()
+	versions := []string{} // that can be asked for by their number
+	for _, v := range s.source.Versions() {
+		versions = append(versions, strconv.FormatInt(v, 10))
+	}
 	reply(w, http.StatusOK, map[string]any{
-		"name": e.Name, "versions": []string{strconv.FormatInt(e.Version, 10)}, "platform": "gorgonia",
+		"name": e.Name, "versions": versions, "platform": "gorgonia",
 		"inputs":  []tensor{{Name: inputName, Datatype: datatypeFloat, Shape: []int{-1, a.Inputs}}},
 		"outputs": []tensor{{Name: outputName, Datatype: datatypeFloat, Shape: []int{-1, a.Classes}}},
 	})
@@ -223,7 +228,7 @@ func callBytes(length int64, a model.Architecture) int64 {
 
 // decodeInfer reads and checks an infer request for a model of the given architecture.
 func decodeInfer(body []byte, a model.Architecture) (request inferRequest, x []float32, rows int, err error) {
-	if err := json.Unmarshal(body, &request); err != nil {
+	if err := event.Unmarshal(body, &request); err != nil {
 		return request, nil, 0, fmt.Errorf("body: %w", err)
 	}
 	if len(request.Inputs) != 1 {
@@ -247,7 +252,7 @@ func decodeInfer(body []byte, a model.Architecture) (request inferRequest, x []f
 		return request, nil, 0, fmt.Errorf("inputs: %s: shape %v: %d scores, more than %d: send fewer rows a call", in.Name, in.Shape, rows*a.Classes, maxScores)
 	}
 	// A number takes two bytes at least: what is only claimed gets no room.
-	x, err = flatten(in.Data, make([]float32, 0, min(rows*a.Inputs, len(in.Data)/2)))
+	x, err = flatten(in.Data, a.Inputs, make([]float32, 0, min(rows*a.Inputs, len(in.Data)/2)))
 	if err != nil {
 		return request, nil, 0, fmt.Errorf("inputs: %s: data: %w", in.Name, err)
 	}
@@ -257,12 +262,27 @@ func decodeInfer(body []byte, a model.Architecture) (request inferRequest, x []f
 	return request, x, rows, nil
 }
 
-// flatten appends the numbers of a tensor's data, which the protocol allows to be nested, to x in row-major order. A null is
-// an error: encoding/json alone would read it as 0.
-func flatten(data json.RawMessage, x []float32) ([]float32, error) {
+// flatten appends the numbers of a tensor's data to x in row-major order. The protocol has them as one list or as a list of rows, which
+// must be as long as the shape says: numbers that were sent as columns would be taken for rows. A null is an error: encoding/json alone
+// would read it as 0. The data is valid JSON.
+func flatten(data json.RawMessage, columns int, x []float32) ([]float32, error) {
+	depth, numbersAt := 0, 0 // lists that are open, and how many were open around the first number
+	row := 0                 // where in x the open row begins
 	for at := 0; at < len(data); {
 		switch c := data[at]; c {
-		case '[', ']', ',', ' ', '\t', '\n', '\r':
+		case '[':
+			depth++
+			row = len(x)
+			at++
+			continue
+		case ']':
+			if depth == 2 && len(x)-row != columns {
+				return nil, fmt.Errorf("row %d: %d numbers, the shape takes %d", row/columns, len(x)-row, columns)
+			}
+			depth--
+			at++
+			continue
+		case ',', ' ', '\t', '\n', '\r':
 			at++
 			continue
 		}
@@ -273,6 +293,12 @@ func flatten(data json.RawMessage, x []float32) ([]float32, error) {
 		f, err := strconv.ParseFloat(string(data[at:end]), 32)
 		if err != nil {
 			return nil, fmt.Errorf("element %d: %.32q is not a finite 32-bit number", len(x), data[at:end])
+		}
+		if len(x) == 0 {
+			numbersAt = depth
+		}
+		if depth != numbersAt || depth < 1 || depth > 2 {
+			return nil, fmt.Errorf("element %d: stands in %d lists: want one list of numbers, or a list of rows", len(x), depth)
 		}
 		x = append(x, float32(f))
 		at = end

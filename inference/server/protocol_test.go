@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -45,6 +46,11 @@ func (s *swapping) Version(v int64) (*registry.Entry, error) {
 	return nil, fmt.Errorf("there is no version %d", v)
 }
 
+func (s *swapping) Versions() []int64 { return []int64{1, s.champion.Load().Version} }
+func (s *swapping) Unserved() error {
+	return errors.New("no champion: version 9 is not in the registry")
+}
+
 func serving(t *testing.T, e *registry.Entry) (*Server, *swapping) {
 	t.Helper()
 	c := DefaultConfig()
@@ -78,7 +84,7 @@ func TestProtocol(t *testing.T) {
 		{"GET", "/v2", "", 200, `"name":"prescale-inference"`},
 		{"GET", "/v2/health/live", "", 200, `{"live":true}`},
 		{"GET", "/v2/health/ready", "", 503, "has not started"},
-		{"GET", "/v2/models/default", "", 200, `"versions":["3"]`},
+		{"GET", "/v2/models/default", "", 200, `"versions":["1","3"]`},
 		{"GET", "/v2/models/default/versions/3/ready", "", 200, `"ready":true`},
 		{"GET", "/v2/models/default/versions/4/ready", "", 404, "no version 4"},
 		{"GET", "/v2/models/default/versions/x", "", 400, `"x\" is not a number`},
@@ -89,6 +95,13 @@ func TestProtocol(t *testing.T) {
 		{"POST", "/v2/models/default/infer", strings.Repeat(" ", maxBodyBytes+1), 413, "send fewer rows a call"},
 		{"POST", "/v2/models/default/infer", row, 200, `"model_version":"3","id":"q","outputs":[{"name":"scores","shape":[1,2],"datatype":"FP32"`},
 		{"POST", "/v2/models/default/versions/3/infer", strings.Replace(row, "[1,2,3]", "[[1, 2, 3]]", 1), 200, `"scores"`},
+		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,3],\"datatype\":\"FP32\",\"data\":[1,2,3]", "[2,3],\"datatype\":\"FP32\",\"data\":[[1,2,3],[4,5,6]]", 1), 200, `"shape":[2,2]`},
+		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,3],\"datatype\":\"FP32\",\"data\":[1,2,3]", "[2,3],\"datatype\":\"FP32\",\"data\":[[1,2],[3,4],[5,6]]", 1), 400, "row 0: 2 numbers, the shape takes 3"},
+		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,2,3]", "[[1,2,3],4]", 1), 400, "element 3: stands in 1 list"},
+		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,2,3]", "[[[1,2,3]]]", 1), 400, "element 0: stands in 3 lists"},
+		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,2,3]", "1", 1), 400, "element 0: stands in 0 lists"},
+		{"POST", "/v2/models/default/infer", strings.Replace(row, `"q"`, "7", 1), 400, "body: id: got JSON's number: want a string"},
+		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,3]", "[1.5,3]", 1), 400, "body: inputs.shape: got JSON's number 1.5: want a whole number"},
 		{"POST", "/v2/models/default/infer", "{", 400, "body:"},
 		{"POST", "/v2/models/default/infer", "{}", 400, "0 tensors; give one"},
 		{"POST", "/v2/models/default/infer", strings.Replace(row, "features", "x", 1), 400, `no \"x\"`},
@@ -156,7 +169,7 @@ func (l *one) Addr() net.Addr { return l.conn.LocalAddr() }
 func TestWithoutAChampionTheProtocolSaysNotReady(t *testing.T) {
 	s, _ := serving(t, nil)
 	for _, path := range []string{"/v2/health/ready", "/v2/models/default", "/v2/models/default/ready"} {
-		if status, body := call(s, "GET", path, ""); status != http.StatusServiceUnavailable || !strings.Contains(body, "no champion") {
+		if status, body := call(s, "GET", path, ""); status != http.StatusServiceUnavailable || !strings.Contains(body, "version 9 is not in the registry") {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
 	}

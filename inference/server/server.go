@@ -42,6 +42,9 @@ func (c Config) Validate() error {
 type source interface {
 	Champion() *registry.Entry
 	Version(version int64) (*registry.Entry, error)
+	Versions() []int64
+	// Unserved tells why there is no champion.
+	Unserved() error
 }
 
 // Server is one replica of the inference service. Run it once.
@@ -116,7 +119,7 @@ func (s *Server) Live(now time.Time) error {
 // Ready returns nil while requests are answered: a champion is loaded and the loop consumes.
 func (s *Server) Ready() error {
 	if s.source.Champion() == nil {
-		return fmt.Errorf("model %s: no champion in the registry yet", s.config.Registry.Name)
+		return s.source.Unserved()
 	}
 	return s.loop.Status().Problem
 }
