@@ -142,6 +142,11 @@ const mostPartitions = 200_000
 // check says which flags cannot be, all of them at once. A default of 0 stands for something else, which nobody means who gives it.
 func (f *backtestFlags) check(given func(flag string) bool) error {
 	finite := func(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+	most := f.maximum
+	if most == 0 {
+		most = f.partitions
+	}
+	bounds := f.policy == "" || given("min") && given("max") // where one is the policy's, its own rules tell
 	var errs []error
 	for _, flag := range []struct {
 		name  string
@@ -163,7 +168,7 @@ func (f *backtestFlags) check(given func(flag string) bool) error {
 		{"max", f.maximum, f.maximum >= 1 || !given("max"), "1 or more"},
 		{"price", f.price, finite(f.price) && f.price >= 0, "0 or more"},
 		{"interval", f.tick, f.tick > 0, "more than 0, such as 15s"},
-		{"min", f.minimum, f.minimum <= f.maximum || !given("min") || !given("max"), fmt.Sprintf("at most --max, which is %d", f.maximum)},
+		{"min", f.minimum, f.minimum <= most || !bounds, fmt.Sprintf("at most --max, which is %d", most)},
 	} {
 		if !flag.ok {
 			errs = append(errs, fmt.Errorf("--%s: %v: want %s", flag.name, flag.value, flag.want))

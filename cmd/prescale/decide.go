@@ -158,7 +158,7 @@ func (d *deciding) run(ctx context.Context, in io.Reader, out io.Writer) error {
 		if len(line) > 0 || readErr == nil {
 			lines++
 			if number == 1 {
-				for _, key := range unknownKeys(line) {
+				for _, key := range unknownKeys(bare(line)) {
 					fmt.Fprintf(d.stderr, "line 1: key %q is not known and is left aside, here and in the lines to come\n", key)
 				}
 			}
@@ -237,12 +237,12 @@ func (d *deciding) answer(line []byte, number int) (answerLine, error) {
 
 // observation reads a line. A time that is not given is one interval after the last.
 func (d *deciding) observation(line []byte) (series.Observation, float64, error) {
-	line = bytes.TrimSpace(line)
+	line = bare(line)
 	if len(line) == 0 {
 		return series.Observation{}, 0, errors.New("is empty: want a JSON object")
 	}
 	if line[0] != '{' {
-		return series.Observation{}, 0, errors.New("want a JSON object that begins with {")
+		return series.Observation{}, 0, fmt.Errorf("%.40q: want a JSON object, which begins with {", line)
 	}
 	var l tickLine
 	if err := json.Unmarshal(line, &l); err != nil {
@@ -283,6 +283,9 @@ func (d *deciding) observation(line []byte) (series.Observation, float64, error)
 	}
 	return o, t, nil
 }
+
+// bare is a line without the spaces around it, and without the mark that some editors put at the beginning of a file.
+func bare(line []byte) []byte { return bytes.TrimSpace(bytes.TrimPrefix(line, []byte("\ufeff"))) }
 
 // epoch turns the protocol's seconds into a time.
 func epoch(seconds float64) time.Time {

@@ -329,9 +329,9 @@ func TestDecideHeedsWhatItIsTold(t *testing.T) {
 
 func TestDecideSaysWhichKeysItDoesNotKnow(t *testing.T) {
 	line := `{"t": 15, "ReadyReplicas": 3, "readyReplica": 3, "extra": {"a": 1}}`
-	answers, stderr, err := decide(t, testPolicy, []string{line, line})
+	answers, stderr, err := decide(t, testPolicy, []string{"\ufeff" + line, line}) // an editor's mark before the first is none of it
 	if err != nil || len(answers) != 2 {
-		t.Fatalf("%d answers, %v", len(answers), err)
+		t.Fatalf("%d answers, %v, %s", len(answers), err, stderr)
 	}
 	if strings.Count(stderr, "\n") != 2 || !strings.Contains(stderr, `"extra"`) || !strings.Contains(stderr, `"readyReplica"`) {
 		t.Errorf("stderr: got %q, want the two unknown keys, once", stderr)
@@ -408,8 +408,12 @@ func TestDecideNamesTheKeyThatIsWrong(t *testing.T) {
 	for _, test := range []struct{ line, want string }{
 		{`{"t": 15, "arrivalRecords": "12"}`, `line 1: arrivalRecords: want a number or null, got "12"`},
 		{`{"t": 15, "startupSeconds": [1, "x"]}`, `line 1: startupSeconds: want a number or null, got "x"`},
-		{`{"t": 15, "pools": [3]}`, "line 1: pools"},
+		{`{"t": 15, "pools": [3]}`, "line 1: pools: got a number: want keys and values"},
 		{`{"t": 15,`, "line 1: not JSON"},
+		{`{"t": "15"}`, "line 1: t: got a string: want a number, or null"},
+		{`{"t": 15, "rebalancing": 1}`, "line 1: rebalancing: got a number: want true or false, or null"},
+		{`{"t": 15, "partitionLagRecords": 3}`, "line 1: partitionLagRecords: got a number: want a list, or null"},
+		{`hello`, `line 1: "hello": want a JSON object, which begins with {`},
 		{`{"t": 15, "arrivalRecords": 3, "readyReplicas": 1, "busyRatio": 80}`, "line 1: busyRatio: 80 is no share"},
 	} {
 		_, stderr, _ := decide(t, testPolicy, []string{test.line})

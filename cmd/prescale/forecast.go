@@ -95,9 +95,6 @@ func runForecast(cmd *cobra.Command, f forecastFlags) error {
 	if f.m4 {
 		return forecastM4(cmd, f)
 	}
-	if f.interval != 0 {
-		return command.Inputf("--interval goes with --m4; give --quantiles instead")
-	}
 	var at *origins
 	if f.rolling {
 		var err error
@@ -156,6 +153,14 @@ func (f *forecastFlags) agree(given func(flag string) bool) error {
 	for _, flag := range []string{"from", "every"} {
 		if given(flag) && (!f.rolling || f.origins != "") {
 			return fmt.Errorf("--%s goes with --rolling, and without --origins", flag)
+		}
+	}
+	if given("interval") {
+		switch {
+		case !f.m4:
+			return fmt.Errorf("--interval goes with --m4; give --quantiles instead")
+		case !(f.interval > 0 && f.interval < 1):
+			return fmt.Errorf("--interval: %v is not within (0, 1); want a share such as 0.95", f.interval)
 		}
 	}
 	if f.m4 {

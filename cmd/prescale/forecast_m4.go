@@ -17,9 +17,6 @@ import (
 // forecastM4 reads one series a line, forecasts on every processor and writes one line each, in the order of the file: id,f1,…,fH
 // and, where an interval is asked for, after them l1,…,lH,u1,…,uH.
 func forecastM4(cmd *cobra.Command, f forecastFlags) error {
-	if f.interval != 0 && !(f.interval > 0 && f.interval < 1) {
-		return command.Inputf("--interval: %v is not within (0, 1); want a share such as 0.95", f.interval)
-	}
 	seasons := []int{24, 168}
 	if len(f.season) > 0 {
 		seasons = seasons[:0]

@@ -9,7 +9,6 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/prescale/prescale/cmd/internal/command"
 	"github.com/prescale/prescale/cmd/internal/config"
@@ -48,7 +47,7 @@ Exit codes: 0 when all went well; 1 when something failed, or was found by check
 			return cmd.Help()
 		},
 	}
-	root.SetFlagErrorFunc(badFlag)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return command.BadFlag(c.CommandPath(), err) })
 	root.SetUsageTemplate(usageTemplate)
 	root.AddCommand(
 		newServeCommand(),
@@ -92,23 +91,6 @@ func atMost(n int) cobra.PositionalArgs {
 		}
 		return nil
 	}
-}
-
-// badFlag says of a flag that cannot be read what is wanted.
-func badFlag(cmd *cobra.Command, err error) error {
-	var value *pflag.InvalidValueError
-	if !errors.As(err, &value) {
-		return command.Inputf("%w; %s --help lists the flags", err, cmd.CommandPath())
-	}
-	kind := value.GetFlag().Value.Type()
-	want, ok := map[string]string{
-		"duration": "a number with its unit, such as 90s, 5m or 24h", "int": "a whole number", "uint64": "a whole number from 0",
-		"float64": "a number", "float64Slice": "numbers with commas between", "bool": "true or false",
-	}[kind]
-	if !ok {
-		return command.Input(err)
-	}
-	return command.Inputf("--%s: %q: want %s", value.GetFlag().Name, value.GetValue(), want)
 }
 
 // loadConfig reads a daemon's configuration. Every mistake is told under the name of the file.

@@ -147,7 +147,11 @@ func unknownKeys(line []byte) []string {
 func explainJSON(line []byte, err error) error {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) && wrong.Field != "" {
-		return fmt.Errorf("%s: got a %s: want %s", wrong.Field, wrong.Value, map[bool]string{true: "a list", false: "a number, or true or false for rebalancing"}[wrong.Type.Kind().String() == "slice"])
+		want, ok := map[reflect.Kind]string{reflect.Slice: "a list", reflect.Bool: "true or false", reflect.String: "a name", reflect.Struct: "keys and values"}[wrong.Type.Kind()]
+		if !ok {
+			want = "a number"
+		}
+		return fmt.Errorf("%s: got a %s: want %s, or null where it is not known", wrong.Field, wrong.Value, want)
 	}
 	var members map[string]json.RawMessage
 	if json.Unmarshal(line, &members) != nil {

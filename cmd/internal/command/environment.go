@@ -20,7 +20,7 @@ func Environment(flags *pflag.FlagSet, binary string) error {
 			return
 		}
 		if err := flags.Set(f.Name, value); err != nil {
-			errs = append(errs, fmt.Errorf("environment variable %s: %w", name, err))
+			errs = append(errs, fmt.Errorf("environment variable %s: %w", name, badValue(err)))
 		}
 	})
 	return Input(errors.Join(errs...))

@@ -59,7 +59,7 @@ func ReadCSV(r io.Reader, name string, o Options) (*Series, error) {
 			break
 		}
 		if bad := (*csv.ParseError)(nil); errors.As(err, &bad) {
-			return nil, fmt.Errorf("%s: line %d: %w; want fields with quotes around the whole of them or none", name, bad.Line, bad.Err)
+			return nil, fmt.Errorf("%s: line %d: %w; want fields with quotes around the whole of them or none", name, bad.StartLine, bad.Err)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
@@ -182,12 +182,12 @@ func (t *columns) read(s *Series, fields []string) (column string, err error) {
 	if n := len(s.Times); n == 0 {
 		s.Dated = dated
 	} else if dated != s.Dated {
-		return t.timeName, fmt.Errorf("%q is of another kind than the times before", text)
+		return t.timeName, fmt.Errorf("%.80q is of another kind than the times before", text)
 	} else if !at.After(s.Times[n-1]) {
 		if dated {
-			return t.timeName, fmt.Errorf("%q is not later than the row before; want rising times, in UTC or with a zone, as local times repeat an hour when clocks go back", text)
+			return t.timeName, fmt.Errorf("%.80q is not later than the row before; want rising times, in UTC or with a zone, as local times repeat an hour when clocks go back", text)
 		}
-		return t.timeName, fmt.Errorf("%q is not later than the row before; want rising times", text)
+		return t.timeName, fmt.Errorf("%.80q is not later than the row before; want rising times", text)
 	}
 	value, err := parseValue(fields[t.value])
 	if err != nil {
@@ -204,7 +204,7 @@ func ParseMoment(text string, now time.Time) (time.Time, error) {
 	}
 	at, _, err := parseTime(text)
 	if err != nil {
-		return at, fmt.Errorf("%q: want a time such as 2026-01-31T09:00:00Z, or how long ago, such as 336h", text)
+		return at, fmt.Errorf("%.80q: want a time such as 2026-01-31T09:00:00Z, or how long ago, such as 336h", text)
 	}
 	return at, nil
 }
@@ -227,7 +227,7 @@ func parseTime(text string) (at time.Time, dated bool, err error) {
 	if seconds, err := strconv.ParseFloat(text, 64); err == nil {
 		switch {
 		case !(math.Abs(seconds) <= maxMilliseconds):
-			return at, false, fmt.Errorf("%q is out of range; want seconds, or milliseconds since 1970", text)
+			return at, false, fmt.Errorf("%.80q is out of range; want seconds, or milliseconds since 1970", text)
 		case math.Abs(seconds) >= maxSeconds:
 			return time.UnixMilli(int64(seconds)).UTC(), true, nil
 		}
@@ -239,7 +239,7 @@ func parseTime(text string) (at time.Time, dated bool, err error) {
 			return at.UTC(), true, nil
 		}
 	}
-	return at, false, fmt.Errorf("%q is no time; want seconds, or a time such as 2026-01-31T09:00:00Z", text)
+	return at, false, fmt.Errorf("%.80q is no time; want seconds, or a time such as 2026-01-31T09:00:00Z", text)
 }
 
 // maxValue is the most that a step can hold: what forecasters take for a sample is bounded.
@@ -255,17 +255,17 @@ func parseValue(text string) (float64, error) {
 	v, err := strconv.ParseFloat(text, 64)
 	switch {
 	case err != nil && strings.Contains(text, ","):
-		return 0, fmt.Errorf("%q is no number; want a decimal point, and nothing between thousands", text)
+		return 0, fmt.Errorf("%.80q is no number; want a decimal point, and nothing between thousands", text)
 	case err != nil && !math.IsInf(v, 0):
-		return 0, fmt.Errorf("%q is no number; leave the field empty where the value is missing", text)
+		return 0, fmt.Errorf("%.80q is no number; leave the field empty where the value is missing", text)
 	case math.IsNaN(v):
 		return v, nil
 	case math.IsInf(v, 0):
-		return 0, fmt.Errorf("%q is infinite; leave the field empty where the value is missing", text)
+		return 0, fmt.Errorf("%.80q is infinite; leave the field empty where the value is missing", text)
 	case v < 0:
-		return 0, fmt.Errorf("%q is negative; want arrivals, which are 0 or more", text)
+		return 0, fmt.Errorf("%.80q is negative; want arrivals, which are 0 or more", text)
 	case v > maxValue:
-		return 0, fmt.Errorf("%q is too large; want at most %g", text, float64(maxValue))
+		return 0, fmt.Errorf("%.80q is too large; want at most %g", text, float64(maxValue))
 	}
 	return v, nil
 }

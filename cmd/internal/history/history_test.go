@@ -95,6 +95,8 @@ func TestReadCSVSaysWhatItWants(t *testing.T) {
 		{"one row too early", "t_s,n\n0,1\n60,2\n120,3\n150,3\n210,3\n", 0, "line 5 (row 3): 30s after the row before, and that one 1m0s after its own: mixed steps (of 4 distances 3× 1m0s, 1× 30s)"},
 		{"one row too late", "t_s,n\n0,1\n60,2\n120,3\n210,3\n", 0, "line 5 (row 3): 1m30s after the row before; want a multiple of 1m0s, as 2 of the 3 distances up to row 3 are; or say"},
 		{"off the step given", "t_s,n\n0,1\n60,2\n90,3\n", time.Minute, "line 4 (row 2): 30s after the row before; want a multiple of the step of 1m0s (--step)"},
+		{"quote that does not end", "t_s,n\n0,1\n60,\"2\n120,3\n180,4\n", 0, "line 3: extraneous or missing"},
+		{"a long value", "t_s,n\n0,1\n60," + strings.Repeat("1", 1000) + "\n", 0, "line 3 (row 1): n: \"" + strings.Repeat("1", 80) + "\" is infinite"},
 		{"quote within a field", "t_s,n\n0,1\n60,2\"\n", 0, "line 3"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

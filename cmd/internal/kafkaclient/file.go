@@ -8,7 +8,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Flags returns the cluster that a pair of flags names: --brokers alone, a --kafka-config file, or, with neither,
+// Flags returns the cluster that a pair of flags names: --brokers alone, a --kafka-config file, or, with neither (brokers is nil),
 // localhost:9092. The result is valid.
 func Flags(brokers []string, file string) (Config, error) {
 	switch {
@@ -16,7 +16,7 @@ func Flags(brokers []string, file string) (Config, error) {
 		return Config{}, errors.New("--brokers and --kafka-config: give one of them")
 	case file != "":
 		return load(file)
-	case len(brokers) == 0:
+	case brokers == nil:
 		brokers = []string{"localhost:9092"}
 	}
 	c := Config{Brokers: brokers}

@@ -24,6 +24,7 @@ func TestFlagsNameOneCluster(t *testing.T) {
 		{nil, "", "localhost:9092", ""},
 		{[]string{"a:1"}, "", "a:1", ""},
 		{nil, good, "kafka:9093", ""},
+		{[]string{}, "", "", "--brokers: none: want at least one host:port"}, // --brokers ""
 		{[]string{"a:1"}, good, "", "give one of them"},
 		{[]string{"a"}, "", "", "--brokers[0]: \"a\""},
 		{nil, "/nowhere.yaml", "", "--kafka-config"},

@@ -60,7 +60,7 @@ func (f *Flags) Command(short string, args []string, stdout, stderr io.Writer, s
 				return err
 			}
 			if f.Partitions < 1 {
-				return command.Inputf("--partitions %d: want 1 or more", f.Partitions)
+				return command.Inputf("--partitions: %d: want 1 or more", f.Partitions)
 			}
 			return serve(cmd.Context())
 		},
@@ -74,7 +74,7 @@ func (f *Flags) Command(short string, args []string, stdout, stderr io.Writer, s
 	flags.BoolVar(&f.create, "create-topics", true, "create topics that do not exist")
 	flags.Int32Var(&f.Partitions, "partitions", 12, "partitions of topics that are created")
 	flags.TextVar(&f.level, "log-level", slog.LevelInfo, "DEBUG, INFO, WARN or ERROR")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return command.Input(err) })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return command.BadFlag(f.Name, err) })
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -114,7 +114,7 @@ type Service interface {
 func (f *Flags) Serve(ctx context.Context, logger *slog.Logger, metrics prometheus.Gatherer, kafka []kgo.Opt, topics []kafkatopic.Topic, service Service, pages http.Handler) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.Listen)
 	if err != nil {
-		return command.Inputf("--listen %s: %w", f.Listen, err)
+		return command.Inputf("--listen: %s: %w", f.Listen, err)
 	}
 	var creating atomic.Pointer[error]
 	web := telemetry.New(telemetry.Config{

@@ -20,9 +20,9 @@ func TestFlagsAndEnvironment(t *testing.T) {
 		{"a flag beats the environment", "--instance b", "TRY_INSTANCE=a", "b", ""},
 		{"unknown flag", "--nope", "", "", "unknown flag: --nope"},
 		{"an argument", "nope", "", "", `unexpected argument "nope"`},
-		{"bad value", "--log-level LOUD", "", "", "--log-level"},
-		{"bad value in the environment", "", "TRY_PARTITIONS=many", "", "environment variable TRY_PARTITIONS"},
-		{"no partitions", "--partitions 0", "", "", "--partitions 0: want 1 or more"},
+		{"bad value", "--log-level LOUD", "", "", `--log-level: "LOUD": want DEBUG, INFO, WARN or ERROR`},
+		{"bad value in the environment", "", "TRY_PARTITIONS=many", "", `environment variable TRY_PARTITIONS: "many": want a whole number`},
+		{"no partitions", "--partitions 0", "", "", "--partitions: 0: want 1 or more"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Setenv("POD_NAME", "pod-7")
