@@ -48,11 +48,13 @@ var dashed = []dashboard.DynamicConfigValue{
 	{Id: "custom.lineStyle", Value: map[string]any{"fill": "dash", "dash": []int{8, 8}}}, {Id: "custom.fillOpacity", Value: 0},
 }
 
+// source is what the reader chooses.
+var source = common.DataSourceRef{Type: cog.ToPtr("prometheus"), Uid: cog.ToPtr("${datasource}")}
+
 type query struct{ expr, legend string }
 
 // generate returns the dashboard's JSON, the same bytes each time.
 func generate() ([]byte, error) {
-	source := common.DataSourceRef{Type: cog.ToPtr("prometheus"), Uid: cog.ToPtr("${datasource}")}
 	b := dashboard.NewDashboardBuilder("Prescale").
 		Uid("prescale").
 		Description("What arrives, what is expected, how far behind each consumer group is and how many replicas it gets.").
@@ -60,27 +62,22 @@ func generate() ([]byte, error) {
 		Time("now-3h", "now").Refresh("30s").Timezone("browser").Readonly().
 		Tooltip(dashboard.DashboardCursorSyncCrosshair).
 		WithVariable(dashboard.NewDatasourceVariableBuilder("datasource").Label("Data source").Type("prometheus")).
-		WithVariable(variable("namespace", "Namespace", "label_values(prescale_policy_answering, namespace)", source)).
-		WithVariable(variable("policy", "Policy", `label_values(prescale_policy_answering{namespace=~"$namespace"}, policy)`, source))
-
-	one := func(title, help, unit string, height, span uint32, expr string) *stat.PanelBuilder {
-		return stat.NewPanelBuilder().Title(title).Description(help).Unit(unit).Datasource(source).Height(height).Span(span).
-			ReduceOptions(common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"})).
-			GraphMode(common.BigValueGraphModeArea).NoValue("no data").
-			WithTarget(prometheus.NewDataqueryBuilder().Expr(expr).Range().RefId("A"))
+		WithVariable(variable("namespace", "Namespace", "label_values(prescale_policy_answering, namespace)")).
+		WithVariable(variable("policy", "Policy", `label_values(prescale_policy_answering{namespace=~"$namespace"}, policy)`))
+	addNow(b)
+	addPolicies(b)
+	addInference(b)
+	addItself(b)
+	built, err := b.Build()
+	if err != nil {
+		return nil, err
 	}
-	plot := func(title, help, unit string, span uint32, queries ...query) *timeseries.PanelBuilder {
-		p := timeseries.NewPanelBuilder().Title(title).Description(help).Unit(unit).Min(0).Datasource(source).Height(8).Span(span).
-			LineWidth(1.5).FillOpacity(6).ShowPoints(common.VisibilityModeNever).
-			Legend(common.NewVizLegendOptionsBuilder().DisplayMode(common.LegendDisplayModeTable).Placement(common.LegendPlacementBottom).
-				ShowLegend(true).Calcs([]string{"lastNotNull", "max"})).
-			Tooltip(common.NewVizTooltipOptionsBuilder().Mode(common.TooltipDisplayModeMulti))
-		for i, q := range queries {
-			p.WithTarget(prometheus.NewDataqueryBuilder().Expr(q.expr).LegendFormat(q.legend).Range().RefId(string(rune('A' + i))))
-		}
-		return p
-	}
+	data, err := json.MarshalIndent(built, "", "  ")
+	return append(data, '\n'), err
+}
 
+// addNow adds the row that one looks at first.
+func addNow(b *dashboard.DashboardBuilder) {
 	b.WithRow(dashboard.NewRowBuilder("Now")).
 		WithPanel(one("Policies without a fresh answer", "Their HPAs keep what they have. 0 is well.", count, 4, 5,
 			"count(max by (namespace, policy) (prescale_policy_answering"+chosen+") == 0) or 0 * count(prescale_policy_answering)")).
@@ -88,7 +85,9 @@ func generate() ([]byte, error) {
 		WithPanel(one("Replicas wanted", "Over all chosen policies.", count, 4, 5, "sum(max by (namespace, policy) (prescale_desired_replicas"+chosen+"))")).
 		WithPanel(one("Arrivals", "Records per second over all chosen policies.", rate, 4, 5, "sum(max by (namespace, policy) (prescale_kafka_arrival_records_per_second"+chosen+"))")).
 		WithPanel(one("Age of the oldest sample", "Above three intervals the answer is an error.", seconds, 4, 4, "max(min by (namespace, policy) (prescale_sample_age_seconds"+chosen+"))"))
+}
 
+func addPolicies(b *dashboard.DashboardBuilder) {
 	b.WithRow(dashboard.NewRowBuilder("Policies")).
 		WithPanel(plot("Arrivals and forecast", "The forecast is of the highest rate over the lead time to come.", rate, 12,
 			query{"max by (namespace, policy) (prescale_kafka_arrival_records_per_second" + chosen + ")", "{{policy}} arrived"},
@@ -112,7 +111,9 @@ func generate() ([]byte, error) {
 			query{`sum by (reason) (rate(prescale_decisions_total[$__rate_interval]))`, "{{reason}}"})).
 		WithPanel(plot("Verdicts", "What an operator should know: PartitionBound and HotPartition are not mended by replicas.", count, 24,
 			query{"max by (namespace, policy, verdict) (prescale_policy_verdict" + chosen + ")", "{{policy}} {{verdict}}"}))
+}
 
+func addInference(b *dashboard.DashboardBuilder) {
 	b.WithRow(dashboard.NewRowBuilder("Inference")).
 		WithPanel(plot("Requests", "By result, per second.", rate, 8,
 			query{"sum by (result) (rate(prescale_inference_requests_total[$__rate_interval]))", "{{result}}"})).
@@ -126,7 +127,9 @@ func generate() ([]byte, error) {
 			query{"max(prescale_inference_model_version)", "newest that serves"})).
 		WithPanel(plot("Transactions", "By how they ended, per second. An aborted one is repeated.", rate, 12,
 			query{"sum by (result) (rate(prescale_inference_transactions_total[$__rate_interval]))", "{{result}}"}))
+}
 
+func addItself(b *dashboard.DashboardBuilder) {
 	b.WithRow(dashboard.NewRowBuilder("Prescale itself")).
 		WithPanel(plot("Tick", "Time that one tick spends collecting.", seconds, 12,
 			query{"histogram_quantile(0.5, sum by (le, cluster) (rate(prescale_tick_duration_seconds_bucket[$__rate_interval])))", "{{cluster}} median"},
@@ -135,16 +138,30 @@ func generate() ([]byte, error) {
 			query{"sum by (cluster) (rate(prescale_tick_errors_total[$__rate_interval]))", "{{cluster}}"})).
 		WithPanel(plot("Memory", "Of the Go runtime.", "bytes", 12, query{`sum by (instance) (go_memstats_heap_inuse_bytes)`, "{{instance}}"})).
 		WithPanel(plot("Goroutines", "If only ever more, something leaks.", count, 12, query{"sum by (instance) (go_goroutines)", "{{instance}}"}))
-
-	built, err := b.Build()
-	if err != nil {
-		return nil, err
-	}
-	data, err := json.MarshalIndent(built, "", "  ")
-	return append(data, '\n'), err
 }
 
-func variable(name, label, expr string, source common.DataSourceRef) *dashboard.QueryVariableBuilder {
+// one is a panel of one number.
+func one(title, help, unit string, height, span uint32, expr string) *stat.PanelBuilder {
+	return stat.NewPanelBuilder().Title(title).Description(help).Unit(unit).Datasource(source).Height(height).Span(span).
+		ReduceOptions(common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"})).
+		GraphMode(common.BigValueGraphModeArea).NoValue("no data").
+		WithTarget(prometheus.NewDataqueryBuilder().Expr(expr).Range().RefId("A"))
+}
+
+// plot is a panel of lines over time.
+func plot(title, help, unit string, span uint32, queries ...query) *timeseries.PanelBuilder {
+	p := timeseries.NewPanelBuilder().Title(title).Description(help).Unit(unit).Min(0).Datasource(source).Height(8).Span(span).
+		LineWidth(1.5).FillOpacity(6).ShowPoints(common.VisibilityModeNever).
+		Legend(common.NewVizLegendOptionsBuilder().DisplayMode(common.LegendDisplayModeTable).Placement(common.LegendPlacementBottom).
+			ShowLegend(true).Calcs([]string{"lastNotNull", "max"})).
+		Tooltip(common.NewVizTooltipOptionsBuilder().Mode(common.TooltipDisplayModeMulti))
+	for i, q := range queries {
+		p.WithTarget(prometheus.NewDataqueryBuilder().Expr(q.expr).LegendFormat(q.legend).Range().RefId(string(rune('A' + i))))
+	}
+	return p
+}
+
+func variable(name, label, expr string) *dashboard.QueryVariableBuilder {
 	return dashboard.NewQueryVariableBuilder(name).Label(label).Datasource(source).
 		Query(dashboard.StringOrMap{String: &expr}).Refresh(dashboard.VariableRefreshOnTimeRangeChanged).
 		Sort(dashboard.VariableSortAlphabeticalAsc).Multi(true).IncludeAll(true).AllValue(".*")

@@ -79,12 +79,8 @@ func (p *ScalePolicy) ScalerConfig() (scaler.Config, error) {
 	s := &p.Spec
 	c := scaler.DefaultConfig()
 	c.Policy = p.PolicyName()
-	var errs []error
 	if s.Interval != nil {
 		c.Interval = s.Interval.Duration
-	}
-	if c.Interval > 0 && c.Interval < time.Second {
-		errs = append(errs, fmt.Errorf("interval: %v: want 1s or more: brokers are asked that often", c.Interval))
 	}
 	if s.LeadTime.Initial != nil {
 		c.InitialLeadTime = s.LeadTime.Initial.Duration
@@ -98,70 +94,80 @@ func (p *ScalePolicy) ScalerConfig() (scaler.Config, error) {
 		c.MinReplicas = int(*s.Replicas.Min)
 	}
 	c.MaxReplicas = int(s.Replicas.Max)
-	switch s.Mode {
-	case "", Active:
-	case Observe:
-		c.Observe = true
-	default:
-		errs = append(errs, fmt.Errorf("mode: %q: want Active or Observe", s.Mode))
-	}
-	c.Paused = s.Paused
+	c.Observe, c.Paused = s.Mode == Observe, s.Paused
 	c.Work = s.Sources.Work()
-	for i, pool := range s.Pools {
+	c.Pools, c.Schedules = s.pools(), s.schedules()
+	if s.Budget != nil {
+		c.BudgetReplicaHoursPerDay = max(s.Budget.ReplicaHoursPerDay, 0)
+	}
+	c.Sizes = s.Vertical == VerticalRecommend || s.Vertical == VerticalInPlace
+	err := errors.Join(s.validate(), forecaster.ValidateSeasons(p.Seasons(), c.Interval), forecaster.ValidateEvents(p.Events()), c.Validate())
+	if err != nil {
+		return scaler.Config{}, err
+	}
+	return c, nil
+}
+
+// pools leaves out a speed that validate refuses: 0 means 1 to the scaler.
+func (s *ScalePolicySpec) pools() []scaler.Pool {
+	var pools []scaler.Pool
+	for _, pool := range s.Pools {
 		one := scaler.Pool{Name: pool.Name, MaxReplicas: int(pool.Max), Price: 1}
 		if pool.Price != nil {
 			one.Price = *pool.Price
 		}
-		if pool.Speed != nil {
-			if speed := *pool.Speed; speed >= minSpeed && speed <= maxSpeed {
-				one.Speed = speed
-			} else {
-				errs = append(errs, fmt.Errorf("pools[%d].speed: %v: want %g to %g, such as 10, or leave it out", i, speed, minSpeed, maxSpeed))
-			}
+		if pool.Speed != nil && withinReason(*pool.Speed) {
+			one.Speed = *pool.Speed
 		}
-		if pool.Name != "" && len(validation.IsValidLabelValue(pool.Name)) > 0 {
-			errs = append(errs, fmt.Errorf("pools[%d].name: %q: want the value of a label, such as gpu: at most 63 letters, digits, ., _ and -", i, pool.Name))
-		}
-		errs = append(errs, pool.ScaleTargetRef.validate(fmt.Sprintf("pools[%d].scaleTargetRef", i)))
-		c.Pools = append(c.Pools, one)
+		pools = append(pools, one)
 	}
+	return pools
+}
+
+func (s *ScalePolicySpec) schedules() []scaler.Schedule {
+	var schedules []scaler.Schedule
 	for _, schedule := range s.Schedules {
-		c.Schedules = append(c.Schedules, scaler.Schedule{
+		schedules = append(schedules, scaler.Schedule{
 			Span:        forecaster.Span{Start: schedule.Start, Duration: schedule.Duration.Duration, TimeZone: schedule.TimeZone},
 			MinReplicas: int(schedule.MinReplicas),
 		})
 	}
-	if s.Budget != nil {
-		c.BudgetReplicaHoursPerDay = max(s.Budget.ReplicaHoursPerDay, 0)
-		if s.Budget.ReplicaHoursPerDay <= 0 {
-			errs = append(errs, fmt.Errorf("budget.replicaHoursPerDay: %v: want more than 0, or leave budget out", s.Budget.ReplicaHoursPerDay))
+	return schedules
+}
+
+// validate reports what the scaler and the forecaster do not look at.
+func (s *ScalePolicySpec) validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	switch s.Vertical {
-	case "", VerticalNone:
-	case VerticalRecommend, VerticalInPlace:
-		c.Sizes = true
-	default:
-		errs = append(errs, fmt.Errorf("vertical: %q: want None, Recommend or InPlace", s.Vertical))
+	if i := s.Interval; i != nil {
+		check(i.Duration <= 0 || i.Duration >= time.Second, "interval: %v: want 1s or more: brokers are asked that often", i.Duration)
 	}
+	check(s.Mode == "" || s.Mode == Active || s.Mode == Observe, "mode: %q: want Active or Observe", s.Mode)
+	for i, pool := range s.Pools {
+		if speed := pool.Speed; speed != nil {
+			check(withinReason(*speed), "pools[%d].speed: %v: want %g to %g, such as 10, or leave it out", i, *speed, minSpeed, maxSpeed)
+		}
+		check(pool.Name == "" || len(validation.IsValidLabelValue(pool.Name)) == 0,
+			"pools[%d].name: %q: want the value of a label, such as gpu: at most 63 letters, digits, ., _ and -", i, pool.Name)
+		errs = append(errs, pool.ScaleTargetRef.validate(fmt.Sprintf("pools[%d].scaleTargetRef", i)))
+	}
+	if b := s.Budget; b != nil {
+		check(b.ReplicaHoursPerDay > 0, "budget.replicaHoursPerDay: %v: want more than 0, or leave budget out", b.ReplicaHoursPerDay)
+	}
+	check(s.Vertical == "" || s.Vertical == VerticalNone || s.Vertical == VerticalRecommend || s.Vertical == VerticalInPlace,
+		"vertical: %q: want None, Recommend or InPlace", s.Vertical)
 	if m := s.VerticalMax; m != nil {
-		if m.CPU != nil && m.CPU.Sign() <= 0 {
-			errs = append(errs, fmt.Errorf("verticalMax.cpu: %s: want more than 0, such as 2", m.CPU))
-		}
-		if m.Memory != nil && m.Memory.Sign() <= 0 {
-			errs = append(errs, fmt.Errorf("verticalMax.memory: %s: want more than 0, such as 2Gi", m.Memory))
-		}
+		check(m.CPU == nil || m.CPU.Sign() > 0, "verticalMax.cpu: %s: want more than 0, such as 2", m.CPU)
+		check(m.Memory == nil || m.Memory.Sign() > 0, "verticalMax.memory: %s: want more than 0, such as 2Gi", m.Memory)
 	}
 	for i, topic := range s.Kafka.Topics {
-		if !topicName.MatchString(topic) {
-			errs = append(errs, fmt.Errorf("kafka.topics[%d]: %q: %s", i, topic, topicWanted))
-		}
+		check(topicName.MatchString(topic), "kafka.topics[%d]: %q: %s", i, topic, topicWanted)
 	}
-	errs = append(errs, s.ScaleTargetRef.validate("scaleTargetRef"), forecaster.ValidateSeasons(p.Seasons(), c.Interval), forecaster.ValidateEvents(p.Events()), s.Sources.validate(), s.History.validate(&s.Kafka), c.Validate())
-	if err := errors.Join(errs...); err != nil {
-		return scaler.Config{}, err
-	}
-	return c, nil
+	return errors.Join(append(errs, s.ScaleTargetRef.validate("scaleTargetRef"), s.Sources.validate(), s.History.validate(&s.Kafka))...)
 }
 
 // The speeds of pools that are within reason. With smaller ones the count that a load needs is more than a number holds.
@@ -169,6 +175,8 @@ const (
 	minSpeed = 0.001
 	maxSpeed = 1000.0
 )
+
+func withinReason(speed float64) bool { return speed >= minSpeed && speed <= maxSpeed }
 
 // topicName matches what Kafka allows (org.apache.kafka.common.internals.Topic).
 var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)

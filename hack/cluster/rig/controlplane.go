@@ -49,38 +49,56 @@ func (c *Cluster) startControlPlane(ctx context.Context, detached bool) error {
 	if err := c.writeCredentials(pki, ca, front); err != nil {
 		return err
 	}
-	file := func(name string) string { return filepath.Join(pki, name) }
 
-	etcd := fmt.Sprintf("http://127.0.0.1:%d", etcdPort)
-	peer := fmt.Sprintf("http://127.0.0.1:%d", peerPort)
-	if _, err := c.start(detached, "etcd", c.bin.etcd, "--data-dir", filepath.Join(c.Dir, "etcd"), "--unsafe-no-fsync",
-		"--listen-client-urls", etcd, "--advertise-client-urls", etcd, "--listen-peer-urls", peer,
-		"--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer); err != nil {
+	etcd, err := c.startEtcd(detached, etcdPort, peerPort)
+	if err != nil {
 		return err
 	}
+	if err := c.startAPIServer(detached, etcd, apiPort); err != nil {
+		return err
+	}
+	if err := c.waitServer(ctx, ca); err != nil {
+		return err
+	}
+	if err := c.startControllerManager(detached, managerPort); err != nil {
+		return err
+	}
+	return c.startScheduler(detached, schedulerPort)
+}
 
+// startEtcd returns where clients find it.
+func (c *Cluster) startEtcd(detached bool, clientPort, peerPort int) (string, error) {
+	client := fmt.Sprintf("http://127.0.0.1:%d", clientPort)
+	peer := fmt.Sprintf("http://127.0.0.1:%d", peerPort)
+	_, err := c.start(detached, "etcd", c.bin.etcd, "--data-dir", filepath.Join(c.Dir, "etcd"), "--unsafe-no-fsync",
+		"--listen-client-urls", client, "--advertise-client-urls", client, "--listen-peer-urls", peer,
+		"--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer)
+	return client, err
+}
+
+func (c *Cluster) startAPIServer(detached bool, etcd string, port int) error {
 	args := []string{
 		"--etcd-servers=" + etcd,
 		"--bind-address=" + c.NodeIP,
-		fmt.Sprintf("--secure-port=%d", apiPort),
+		fmt.Sprintf("--secure-port=%d", port),
 		"--advertise-address=" + c.NodeIP,
 		"--service-cluster-ip-range=" + serviceCIDR,
 		"--authorization-mode=Node,RBAC",
 		"--allow-privileged=true",
-		"--client-ca-file=" + file("ca.crt"),
-		"--tls-cert-file=" + file("apiserver.crt"), "--tls-private-key-file=" + file("apiserver.key"),
-		"--kubelet-client-certificate=" + file("admin.crt"), "--kubelet-client-key=" + file("admin.key"),
-		"--kubelet-certificate-authority=" + file("ca.crt"),
+		"--client-ca-file=" + c.pki("ca.crt"),
+		"--tls-cert-file=" + c.pki("apiserver.crt"), "--tls-private-key-file=" + c.pki("apiserver.key"),
+		"--kubelet-client-certificate=" + c.pki("admin.crt"), "--kubelet-client-key=" + c.pki("admin.key"),
+		"--kubelet-certificate-authority=" + c.pki("ca.crt"),
 		"--kubelet-preferred-address-types=InternalIP",
 		"--service-account-issuer=https://kubernetes.default.svc",
-		"--service-account-signing-key-file=" + file("service-account.key"),
-		"--service-account-key-file=" + file("service-account.pub"),
-		"--requestheader-client-ca-file=" + file("front-proxy-ca.crt"),
+		"--service-account-signing-key-file=" + c.pki("service-account.key"),
+		"--service-account-key-file=" + c.pki("service-account.pub"),
+		"--requestheader-client-ca-file=" + c.pki("front-proxy-ca.crt"),
 		"--requestheader-allowed-names=front-proxy-client",
 		"--requestheader-username-headers=X-Remote-User",
 		"--requestheader-group-headers=X-Remote-Group",
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
-		"--proxy-client-cert-file=" + file("front-proxy-client.crt"), "--proxy-client-key-file=" + file("front-proxy-client.key"),
+		"--proxy-client-cert-file=" + c.pki("front-proxy-client.crt"), "--proxy-client-key-file=" + c.pki("front-proxy-client.key"),
 		"--profiling=false",
 	}
 	if c.RealNode {
@@ -89,34 +107,32 @@ func (c *Cluster) startControlPlane(ctx context.Context, detached bool) error {
 		// An address on loopback is no valid endpoint: without this the API server would end.
 		args = append(args, "--endpoint-reconciler-type=none")
 	}
-	if err := c.kubernetes(detached, apiServer, args...); err != nil {
-		return err
-	}
-	if err := c.waitServer(ctx, ca); err != nil {
-		return err
-	}
+	return c.kubernetes(detached, apiServer, args...)
+}
 
-	// The periods of the HPA are shortened: a test waits for seconds where a cluster takes minutes.
-	if err := c.kubernetes(detached, "kube-controller-manager",
+// startControllerManager shortens the periods of the HPA: a test waits for seconds where a cluster takes minutes.
+func (c *Cluster) startControllerManager(detached bool, port int) error {
+	return c.kubernetes(detached, "kube-controller-manager",
 		"--kubeconfig="+c.credential("controller-manager"),
 		"--authentication-kubeconfig="+c.credential("controller-manager"),
 		"--authorization-kubeconfig="+c.credential("controller-manager"),
-		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", managerPort),
+		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port),
 		"--use-service-account-credentials=true",
-		"--service-account-private-key-file="+file("service-account.key"),
-		"--root-ca-file="+file("ca.crt"),
+		"--service-account-private-key-file="+c.pki("service-account.key"),
+		"--root-ca-file="+c.pki("ca.crt"),
 		"--leader-elect=false", "--allocate-node-cidrs=false", "--profiling=false",
 		"--horizontal-pod-autoscaler-sync-period=2s",
 		"--horizontal-pod-autoscaler-downscale-stabilization=10s",
 		"--horizontal-pod-autoscaler-initial-readiness-delay=2s",
-	); err != nil {
-		return err
-	}
+	)
+}
+
+func (c *Cluster) startScheduler(detached bool, port int) error {
 	return c.kubernetes(detached, "kube-scheduler",
 		"--kubeconfig="+c.credential("scheduler"),
 		"--authentication-kubeconfig="+c.credential("scheduler"),
 		"--authorization-kubeconfig="+c.credential("scheduler"),
-		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", schedulerPort),
+		"--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", port),
 		"--leader-elect=false", "--profiling=false",
 	)
 }
@@ -176,10 +192,11 @@ func (c *Cluster) writeCredentials(pki string, ca, front *authority) error {
 	return errors.Join(errs...)
 }
 
+// pki is the path of a certificate or key.
+func (c *Cluster) pki(name string) string { return filepath.Join(c.Dir, "pki", name) }
+
 // credential is the path of a component's client configuration.
-func (c *Cluster) credential(name string) string {
-	return filepath.Join(c.Dir, "pki", name+".kubeconfig")
-}
+func (c *Cluster) credential(name string) string { return c.pki(name + ".kubeconfig") }
 
 // UserConfig writes the client configuration of a user with a certificate of the cluster, and returns its path.
 func (c *Cluster) UserConfig(user string, groups ...string) (string, error) {
