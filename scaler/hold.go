@@ -1,13 +1,11 @@
 package scaler
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // littleMore is the share of the present count below which an increase waits for one more tick in the tick after another, for 15 s or
-// one tick where replicas have just come, and for as long as no more than half of the present count is ready.
-const littleMore = 1.25
+// one tick where replicas have just come, and for as long as no more than half of the present count is ready. One to manyMore times the
+// present count waits for nothing: the load is not what it was foreseen to be (Knative's panic-threshold-percentage, 200).
+const littleMore, manyMore = 1.25, 2
 
 // postpone returns the count that was asked for already where the last increase was a moment ago and may not have been carried out:
 // another tick will know more. Else it returns want.
@@ -15,11 +13,11 @@ func (d decider) postpone(c *choice, want int, now time.Time) int {
 	s, interval := d.state, d.config.Interval
 	// In whole ticks, for those are not given to the millisecond.
 	since := now.Sub(s.Changed).Round(interval)
-	soon := since < tunedInterval && want < panicRatio*c.current
+	soon := since < tunedInterval && want < manyMore*c.current
 	if little := float64(want) < littleMore*float64(c.current); little {
 		// Those that have just come stopped the group for it, and what that left is no reason for more.
 		// While most of what was asked for is still to come, the forecast is wide since the step that asked for it.
-		soon = soon || since <= interval || now.Sub(s.Came).Round(interval) < tunedInterval || c.current >= panicRatio*max(c.scene.ready, 1)
+		soon = soon || since <= interval || now.Sub(s.Came).Round(interval) < tunedInterval || c.current >= manyMore*max(c.scene.ready, 1)
 	}
 	if asked := max(c.current, s.Desired); want > asked && s.Increase > 0 && soon {
 		d.term("increased", asked, 0)
@@ -28,9 +26,9 @@ func (d decider) postpone(c *choice, want int, now time.Time) int {
 	return want
 }
 
-// keep returns the count to keep where want is less than there are, and whether that is for a panic.
-func (d decider) keep(c *choice, want int) (keep int, panicking bool) {
-	if held, few := d.holdDown(c.current, want, c.scene.backlog, c.perReplica); held > want {
+// keep returns the count to keep where want is less than there are.
+func (d decider) keep(c *choice, want int) int {
+	if held, few := d.holdDown(c.current, want); held > want {
 		d.term("hold", held, float64(few))
 		want = held
 	}
@@ -38,16 +36,12 @@ func (d decider) keep(c *choice, want int) (keep int, panicking bool) {
 		d.term("hush", n, 0)
 		want = n
 	}
-	if d.At.Before(d.state.PanicUntil) && c.current > want {
-		d.term("panic", c.current, 0)
-		return c.current, true
-	}
-	return want, false
+	return want
 }
 
 // holdDown returns the count to keep where a decrease would be premature, and the lower one that was left again lately if that is why;
 // else 0.
-func (d decider) holdDown(current, want int, backlog, perReplica float64) (keep, few int) {
+func (d decider) holdDown(current, want int) (keep, few int) {
 	if d.state.blind() {
 		d.verdict(VerdictStale)
 		return current, 0
@@ -61,26 +55,5 @@ func (d decider) holdDown(current, want int, backlog, perReplica float64) (keep,
 	} else {
 		few = 0
 	}
-	want = min(want, current)
-	d.draining = d.o.Rebalancing || d.drains(backlog, perReplica)
-	if d.draining && float64(d.state.DrainTicks)*d.config.Interval.Seconds() < mostDrain*max(d.config.ObjectiveLag.Seconds(), d.LeadTimeSeconds.Or(0)) {
-		return current, 0
-	}
-	return want, few
-}
-
-// mostDrain is for how many objectives or lead times, whichever is longer, a backlog may keep the count. What the present
-// count has not drained by then, such as a partition that nobody can read or a marker that counts as lag, it will not drain.
-const mostDrain = 3
-
-// drains reports whether there is a backlog that should be gone before replicas are taken away, however many: else a backlog that
-// asks for more to stay could end up with fewer.
-func (d decider) drains(backlog, perReplica float64) bool {
-	o, s, objective := d.o, d.state, d.config.ObjectiveLag.Seconds()
-	if len(o.PartitionLagRecords) > 0 && o.LagRecords.Known() {
-		// A poison or hot partition is behind for ever; what counts is the backlog that more replicas can help with.
-		return backlog > max(s.Arrivals.Level, perReplica)*objective/2
-	}
-	// A remainder that one replica serves in a second is behind its commit, not its consumer.
-	return o.LagSeconds.Or(0) > objective/2 && o.LagRecords.Or(math.Inf(1)) > perReplica
+	return min(want, current), few
 }

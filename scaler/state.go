@@ -8,7 +8,7 @@ import (
 
 // StateVersion is the version of State as it is stored. Bump it when a field changes its meaning or goes; a new field whose
 // zero value means "not learned yet" needs none.
-const StateVersion = 3
+const StateVersion = 4
 
 // State is what is carried from tick to tick besides the forecaster's own state: what was learned and what was decided.
 // The zero State knows nothing. It is plain data; Autoscaler stores it in its checkpoint.
@@ -50,11 +50,10 @@ type State struct {
 	LastLag   series.Value
 	// Broken says that the last observation did not follow on the one before it: the next may cover no more than the rest of an
 	// interval.
-	Broken     bool
-	PanicUntil time.Time
-	Wanted     [wantedKept]int // the latest counts that were enough, for the window before a decrease
-	WantedAt   int
-	Latency    latencyLoop `json:",omitzero"`
+	Broken   bool
+	Wanted   [wantedKept]int // the latest counts that were enough, for the window before a decrease
+	WantedAt int
+	Latency  latencyLoop `json:",omitzero"`
 	// NoArrivals and NoLag count ticks in a row in which arrivals and backlog were not known; LagSeen says that a backlog ever was.
 	NoArrivals, NoLag int
 	LagSeen           bool
@@ -68,8 +67,6 @@ type State struct {
 	TriedTicks int
 	// Tried is the count that was gone down to, until it was seen without a backlog worth the name or was too few; 0 where there is none.
 	Tried int `json:",omitzero"`
-	// DrainTicks counts ticks in a row in which a backlog or a rebalance was in the way of a decrease.
-	DrainTicks int
 	// EffectBefore is the throughput before the last increase and EffectGain the share by which it should have grown when
 	// EffectDue has come.
 	EffectBefore float64
