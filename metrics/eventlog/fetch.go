@@ -23,6 +23,8 @@ type fetcher struct {
 	leaders map[int32]int32
 	cursors map[int32]*cursor
 	stale   bool // whether leaders must be asked for again
+	// anew is called where the topic was deleted and made again, before it is read from its start; nil makes that an error.
+	anew func()
 	// patience is fetchPatience but in tests.
 	patience time.Duration
 }
@@ -148,6 +150,15 @@ func (f *fetcher) refresh(ctx context.Context) error {
 	topic := meta.Topics[f.topic]
 	if topic.Err != nil {
 		return fmt.Errorf("ask for the leaders of %s: %w", f.topic, topic.Err)
+	}
+	if f.id != [16]byte{} && f.id != topic.ID {
+		if f.anew == nil {
+			return fmt.Errorf("%s was deleted and made again", f.topic)
+		}
+		f.anew()
+		for _, c := range f.cursors {
+			c.next, c.stable = 0, -1
+		}
 	}
 	f.id, f.leaders = topic.ID, map[int32]int32{}
 	for p := range f.cursors {
@@ -296,7 +307,7 @@ func offsetOf(listed kadm.ListedOffsets, topic string, partition int32) (int64, 
 	o, ok := listed.Lookup(topic, partition)
 	switch {
 	case !ok:
-		return 0, fmt.Errorf("%s has no partition %d", topic, partition)
+		return 0, fmt.Errorf("%s has no partition %d: %w", topic, partition, kerr.UnknownTopicOrPartition)
 	case o.Err != nil:
 		return 0, fmt.Errorf("ask for an offset of %s partition %d: %w", topic, partition, o.Err)
 	}

@@ -111,6 +111,10 @@ func (f *Follower) Run(ctx context.Context) error {
 	}
 	fetch := newFetcher(client, f.cfg.decisions(), from)
 	fetch.patience = f.patience
+	fetch.anew = func() {
+		f.log.Warn("the topic of the decisions was deleted and made again: it is read from its start")
+		clear(f.seen) // their numbers may begin again too
+	}
 	f.follow(ctx, fetch)
 	return nil
 }

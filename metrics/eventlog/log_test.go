@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 	"go.uber.org/goleak"
 
 	"github.com/prescale/prescale/metrics/series"
@@ -496,5 +498,77 @@ func TestOwnersShareTheShards(t *testing.T) {
 	slices.Sort(served["b"])
 	if !slices.Equal(served["b"], []int32{0, 1, 2}) {
 		t.Errorf("b served %v", served["b"])
+	}
+}
+
+// TestTopicsThatAreDeletedAreMadeAgain: owner and follower go on by themselves, also where the numbers begin again.
+func TestTopicsThatAreDeletedAreMadeAgain(t *testing.T) {
+	for _, deleted := range [][]string{{"decisions"}, {"observations"}, {"checkpoints"}, {"observations", "checkpoints", "decisions"}} {
+		t.Run(strings.Join(deleted, ","), func(t *testing.T) {
+			t.Parallel()
+			_, opts, cfg := fakeLog(t)
+			opts = append(opts, kgo.MaxVersions(kversion.V3_8_0())) // kfake takes topics whose ids it does not know for one
+			cfg.Protocol, cfg.AppendTimeout = ProtocolClassic, 3*time.Second
+			o, err := NewOwner(cfg, opts, slog.New(slog.DiscardHandler), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			var running sync.WaitGroup
+			defer running.Wait()
+			defer cancel()
+			decided := make(chan Decision, 1000)
+			running.Go(func() {
+				err := o.Run(ctx, func(ctx context.Context, s *Shard) error {
+					ms := machines{}
+					if err := s.Recover(ctx, ms); err != nil {
+						return err
+					}
+					p := policies(s.Number, cfg.Shards, 1)[0]
+					for sleep(ctx, 50*time.Millisecond) == nil {
+						if err := s.Append(ctx, ms.tick(s, time.Now(), p)); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+			f, err := NewFollower(cfg, opts, func(d Decision) { decided <- d }, slog.New(slog.DiscardHandler), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			running.Go(func() {
+				if err := f.Run(ctx); err != nil {
+					t.Error(err)
+				}
+			})
+			wait := func(what string, is func(Decision) bool) {
+				t.Helper()
+				for late := time.After(30 * time.Second); ; {
+					select {
+					case d := <-decided:
+						if is(d) {
+							return
+						}
+					case <-late:
+						t.Fatalf("no decision %s within 30s", what)
+					}
+				}
+			}
+			wait("before", func(d Decision) bool { return d.Seq == 10 })
+			for i := range deleted {
+				deleted[i] = cfg.Prefix + "." + deleted[i]
+			}
+			if _, err := kadm.NewClient(newClient(t, opts)).DeleteTopics(t.Context(), deleted...); err != nil {
+				t.Fatal(err)
+			}
+			after := time.Now()
+			if wait("after", func(d Decision) bool { return d.At.After(after.Add(200 * time.Millisecond)) }); len(deleted) == 3 {
+				wait("with a number that was there before", func(d Decision) bool { return d.At.After(after) && d.Seq < 10 })
+			}
+		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/semaphore"
 )
@@ -75,10 +76,9 @@ const warnAgain = time.Minute
 
 // prepare creates and verifies the topics and settles on the group's protocol, however long that takes.
 func (o *Owner) prepare(ctx context.Context) (Protocol, error) {
-	// Topics just created must not hide behind metadata that was kept.
-	client, err := kgo.NewClient(append(o.opts[:len(o.opts):len(o.opts)], kgo.ClientID(o.cfg.Instance), kgo.MetadataMinAge(250*time.Millisecond))...)
+	client, err := o.admin()
 	if err != nil {
-		return "", fmt.Errorf("make the log's admin client: %w", err)
+		return "", err
 	}
 	defer client.Close()
 	began := wall()
@@ -100,6 +100,27 @@ func (o *Owner) prepare(ctx context.Context) (Protocol, error) {
 			return "", err
 		}
 	}
+}
+
+// admin returns a client from whose metadata topics that were just created do not hide for long.
+func (o *Owner) admin() (*kgo.Client, error) {
+	client, err := kgo.NewClient(append(o.opts[:len(o.opts):len(o.opts)], kgo.ClientID(o.cfg.Instance), kgo.MetadataMinAge(250*time.Millisecond))...)
+	if err != nil {
+		return nil, fmt.Errorf("make the log's admin client: %w", err)
+	}
+	return client, nil
+}
+
+// makeAgain creates those of the log's topics that somebody has deleted.
+func (o *Owner) makeAgain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, requestPatience)
+	defer cancel()
+	client, err := o.admin()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return EnsureTopics(ctx, client, o.cfg)
 }
 
 // join makes the group member. It consumes the topic of observations in name only: its partitions are the shards, and
@@ -221,6 +242,11 @@ func (o *Owner) hold(ctx context.Context, n int32) {
 			wait = max(wait, 3*o.cfg.Heartbeat)
 		}
 		o.log.Warn("a shard starts again from the log", "shard", n, "after", wait, "error", err)
+		if errors.Is(err, kerr.UnknownTopicOrPartition) {
+			if err := o.makeAgain(ctx); err != nil && ctx.Err() == nil {
+				o.log.Warn("the log's topics cannot be made again", "shard", n, "error", err)
+			}
+		}
 		if pause = min(2*pause, maxPause); time.Since(start) > time.Minute {
 			pause = minPause
 		}

@@ -168,12 +168,13 @@ func (k *kafkaBackend) readCheckpoints(ctx context.Context, n int32) (map[string
 	return checkpoints, nil
 }
 
-// retry calls do until it succeeds, fails in a way that another try cannot mend, or ctx ends.
+// retry calls do until it succeeds, fails in a way that another try cannot mend, or ctx ends. A topic that is not there is one of
+// those: it takes somebody who makes it.
 func retry[T any](ctx context.Context, do func() (T, error)) (T, error) {
 	for {
 		v, err := do()
 		var kafka *kerr.Error
-		if err == nil || errors.As(err, &kafka) && !kafka.Retriable {
+		if err == nil || errors.As(err, &kafka) && (!kafka.Retriable || errors.Is(err, kerr.UnknownTopicOrPartition)) {
 			return v, err
 		}
 		if sleep(ctx, fetchBackoff) != nil {
