@@ -2,7 +2,8 @@
 // Kubernetes or as a file outside it. It holds no rules of scaling; package scaler does.
 //
 // The markers make the CustomResourceDefinition in manifests/crd and zz_generated.deepcopy.go (hack/generate.sh). Its CEL
-// rules are those of ScalerConfig, so that the API server refuses what the daemon would; a test holds the two together.
+// rules are those of ScalerConfig, so that the API server refuses what the daemon would; a test holds the two together. What CEL
+// cannot know, whether a time zone exists and a cron expression's numbers are within their fields, the policy's status tells.
 //
 // +kubebuilder:object:generate=true
 // +groupName=prescale.dev
