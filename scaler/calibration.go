@@ -11,7 +11,7 @@ import "math"
 // that makes hits as frequent as the path's level: the quantile tracker of online conformal prediction (Gibbs and Candès,
 // "Adaptive conformal inference under distribution shift", NeurIPS 2021), on the logarithm of the distance.
 type calibration struct {
-	LogScale [pathCount]float64
+	LogScale [pathCount]float64 // of the rare paths beside what the one before them has narrowed by
 	Horizon  int
 	Required [maxPathSteps][pathCount]float64 // of the plans of the last Horizon ticks, by tick modulo maxPathSteps; 0: none
 	Arrivals [maxPathSteps]float64            // records per tick, likewise
@@ -25,6 +25,8 @@ const (
 	// one each counts for less, else one morning at a lead time of five minutes would make the paths three times as wide for days.
 	calibrationGain, calibrationSteps = 0.02, 8
 	maxLogScale                       = 1.5
+	// rarePath is the first of the paths that have few misses to learn from, those above 0.99.
+	rarePath = pathCount - 2
 )
 
 // requirement returns the constant capacity, in records a tick, with which the arrivals would never wait longer than `room`
@@ -87,8 +89,8 @@ func (c *calibration) observe(records, room float64) {
 		level := pathLevels[j]
 		// Steps in proportion to the rarer outcome keep high levels from jumping at each miss.
 		gain := calibrationGain * min(1, calibrationSteps/float64(h))
-		if j >= pathCount-2 {
-			gain *= 2 // few misses to learn from
+		if j >= rarePath {
+			gain *= 2
 		}
 		c.LogScale[j] += gain * (miss - (1 - level))
 		c.LogScale[j] = min(max(c.LogScale[j], -maxLogScale), maxLogScale)
@@ -123,4 +125,13 @@ func (c *calibration) note(horizon int, required [pathCount]float64) {
 
 // scale returns the factor on the distance of path j from the median; it never falls from level to level by more than the
 // quantiles rise, which the paths see to.
-func (c *calibration) scale(j int) float64 { return math.Exp(c.LogScale[j]) }
+//
+// By its own hits alone a path at 0.9995 narrows by a tenth in a day of ticks of 15 s. That sums spread less than their parts is as true
+// of it as of the path at 0.99, which learns it ten times as fast and shares it. What that one misses says little of the others.
+func (c *calibration) scale(j int) float64 {
+	log := c.LogScale[j]
+	if j >= rarePath {
+		log += min(c.LogScale[rarePath-1], 0)
+	}
+	return math.Exp(log)
+}

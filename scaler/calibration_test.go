@@ -66,3 +66,23 @@ func TestAPathIsRightAsOftenAsItSays(t *testing.T) {
 		}
 	}
 }
+
+// TestRarePathsNarrowWithTheOthers looks after a day of ticks of 15 s, in which a path at 0.9995 is expected to be missed three times.
+func TestRarePathsNarrowWithTheOthers(t *testing.T) {
+	const horizon, room, day = 6, 1.5, 24 * 60 * 4
+	random := rand.New(rand.NewPCG(11, 0))
+	var c calibration
+	for range day {
+		c.observe(100+20*random.NormFloat64(), room)
+		var told [pathCount]float64
+		for j := range told {
+			told[j] = (100 + c.scale(j)*20*gaussian[j]) * horizon / (horizon + room) // what as much in each tick requires
+		}
+		c.note(horizon, told)
+	}
+	for j := rarePath; j < pathCount; j++ {
+		if got, want := c.scale(j), c.scale(rarePath-1); got < 0.9*want || got > 1.1*want {
+			t.Errorf("level %g: got a scale of %.2f, want that of level %g, %.2f", pathLevels[j], got, pathLevels[rarePath-1], want)
+		}
+	}
+}
