@@ -145,7 +145,9 @@ func (s *ScalePolicySpec) validate() error {
 	}
 	if i := s.Interval; i != nil {
 		check(i.Duration <= 0 || i.Duration >= time.Second, "interval: %v: want 1s or more: brokers are asked that often", i.Duration)
+		check(i.Duration <= longestInterval, "interval: %v: want at most %v, such as 15s", i.Duration, longestInterval)
 	}
+	check(s.Replicas.Max <= mostReplicas, "replicas.max: %d: want at most %d", s.Replicas.Max, mostReplicas)
 	check(s.Mode == "" || s.Mode == Active || s.Mode == Observe, "mode: %q: want Active or Observe", s.Mode)
 	for i, pool := range s.Pools {
 		if speed := pool.Speed; speed != nil {
@@ -177,6 +179,12 @@ const (
 )
 
 func withinReason(speed float64) bool { return speed >= minSpeed && speed <= maxSpeed }
+
+// What a tick does for each replica or each moment of an interval takes no time within these bounds.
+const (
+	longestInterval = time.Hour
+	mostReplicas    = 1_000_000
+)
 
 // topicName matches what Kafka allows (org.apache.kafka.common.internals.Topic).
 var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)

@@ -72,10 +72,10 @@ type ScalePolicySpec struct {
 	// LeadTime is where learning of the start-up time begins.
 	// +optional
 	LeadTime LeadTime `json:"leadTime,omitzero"`
-	// Interval is the time between ticks, 1s or more. Default 15s.
+	// Interval is the time between ticks, 1s to 1h. Default 15s.
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s')",message="want a duration of 1s or more, such as 15s"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('1h')",message="want a duration of 1s to 1h, such as 15s"
 	// +kubebuilder:default="15s"
 	// +optional
 	Interval *metav1.Duration `json:"interval,omitempty"`
@@ -307,6 +307,7 @@ type ReplicaBounds struct {
 	Min *int32 `json:"min,omitempty"`
 	// Max is the most that may be asked for. Partitions bound it too.
 	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000
 	Max int32 `json:"max"`
 }
 
