@@ -126,13 +126,17 @@ func (d decider) run(now time.Time) {
 	if n := d.forLatency(c.demand, c.highest); n > want {
 		want, reason = n, ReasonLatency
 	}
+	panicking := false
 	if want < c.current {
-		want = d.keep(&c, want)
+		want, panicking = d.keep(&c, want)
 	}
 	if config.MinReplicas == 0 {
 		want, reason = d.zero(c.current, want, reason)
 	}
-	if want == c.current {
+	switch {
+	case panicking:
+		reason = ReasonPanic
+	case want == c.current:
 		reason = ReasonHold
 	}
 	d.settle(want, reason)

@@ -154,6 +154,48 @@ func TestMonotoneInForecastArrivals(t *testing.T) {
 	})
 }
 
+// A plan for at least twice what is ready is a panic: until a minute after it nothing is taken away, then it is.
+func TestPanicTakesNothingAway(t *testing.T) {
+	config := testConfig()
+	config.MinReplicas, config.MaxReplicas = 1, 60
+	s := &State{}
+	at := start.Add(time.Hour)
+	observe := func(ready int) *series.Observation {
+		o := &series.Observation{
+			At: at, Interval: 15 * time.Second, ArrivalRecords: series.Of(400 * 15), ConsumedRecords: series.Of(400 * 15), LagRecords: series.Of(0),
+			LagSeconds: series.Of(0), ReadyReplicas: series.OfInt(ready), StartingReplicas: series.Of(0), Partitions: series.Of(60), BusyRatio: series.Of(0.2),
+		}
+		s.Learn(&config, o)
+		s.Capacity = capacity{Mean: 100, Deviation: 5, Samples: 20}
+		s.derive(&config)
+		return o
+	}
+	var f forecaster.Forecast
+	for range 20 {
+		observe(20)
+		at = at.Add(15 * time.Second)
+	}
+	(&levelModel{at: at, step: config.Interval, level: 400, n: 100}).Forecast(&f, 10)
+	s.Record(&Decision{At: at, DesiredReplicas: 20, CurrentReplicas: series.Of(10), planned: 20, horizon: 4}, &series.Observation{ReadyReplicas: series.Of(10)})
+	began := at
+	s.WantedAt = 0 // the ordinary hold asks for nothing
+	for {
+		at = at.Add(15 * time.Second)
+		o := observe(20)
+		d := Decide(at, Input{Config: &config, State: s, Observation: o, Forecast: &f})
+		if at.Sub(began) < panicSpan {
+			if d.DesiredReplicas != 20 || d.Reason != ReasonPanic {
+				t.Fatalf("%s after the panic: got %d (%s), want 20 (Panic)", at.Sub(began), d.DesiredReplicas, d.Reason)
+			}
+			continue
+		}
+		if d.DesiredReplicas >= 20 || d.Reason == ReasonPanic {
+			t.Fatalf("%s after the panic: got %d (%s), want fewer", at.Sub(began), d.DesiredReplicas, d.Reason)
+		}
+		return
+	}
+}
+
 func TestSameInputSameDecision(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawSettled(t)

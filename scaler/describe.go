@@ -46,6 +46,8 @@ func describe(d *Decision) {
 			}
 		case "expected":
 			t.Detail = fmt.Sprintf("nothing comes, but the forecast has begun to expect up to %.2g records a tick: the last one is kept for them", t.Amount)
+		case "panic":
+			t.Detail = fmt.Sprintf("within the last minute twice the ready replicas were needed or more: %d are kept until that calms down", t.Replicas)
 		case "partitionCap":
 			t.Detail = fmt.Sprintf("more than %d replicas would be without a partition", t.Replicas)
 		case "budget":

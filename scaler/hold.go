@@ -3,9 +3,16 @@ package scaler
 import "time"
 
 // littleMore is the share of the present count below which an increase waits for one more tick in the tick after another, for 15 s or
-// one tick where replicas have just come, and for as long as no more than half of the present count is ready. One to manyMore times the
-// present count waits for nothing: the load is not what it was foreseen to be (Knative's panic-threshold-percentage, 200).
-const littleMore, manyMore = 1.25, 2
+// one tick where replicas have just come, and for as long as no more than half of the present count is ready.
+const littleMore = 1.25
+
+// A plan for panicRatio times the replicas means that the load is not what it was foreseen to be: the increase waits for nothing. Until
+// panicSpan after the latest plan for so many times those that are ready nothing is taken away. Both are those of Knative's pod
+// autoscaler (panic-threshold-percentage 200, stable-window 60s).
+const (
+	panicRatio = 2
+	panicSpan  = time.Minute
+)
 
 // postpone returns the count that was asked for already where the last increase was a moment ago and may not have been carried out:
 // another tick will know more. Else it returns want.
@@ -13,11 +20,11 @@ func (d decider) postpone(c *choice, want int, now time.Time) int {
 	s, interval := d.state, d.config.Interval
 	// In whole ticks, for those are not given to the millisecond.
 	since := now.Sub(s.Changed).Round(interval)
-	soon := since < tunedInterval && want < manyMore*c.current
+	soon := since < tunedInterval && want < panicRatio*c.current
 	if little := float64(want) < littleMore*float64(c.current); little {
 		// Those that have just come stopped the group for it, and what that left is no reason for more.
 		// While most of what was asked for is still to come, the forecast is wide since the step that asked for it.
-		soon = soon || since <= interval || now.Sub(s.Came).Round(interval) < tunedInterval || c.current >= manyMore*max(c.scene.ready, 1)
+		soon = soon || since <= interval || now.Sub(s.Came).Round(interval) < tunedInterval || c.current >= panicRatio*max(c.scene.ready, 1)
 	}
 	if asked := max(c.current, s.Desired); want > asked && s.Increase > 0 && soon {
 		d.term("increased", asked, 0)
@@ -26,8 +33,8 @@ func (d decider) postpone(c *choice, want int, now time.Time) int {
 	return want
 }
 
-// keep returns the count to keep where want is less than there are.
-func (d decider) keep(c *choice, want int) int {
+// keep returns the count to keep where want is less than there are, and whether that is for a panic.
+func (d decider) keep(c *choice, want int) (keep int, panicking bool) {
 	if held, few := d.holdDown(c.current, want); held > want {
 		d.term("hold", held, float64(few))
 		want = held
@@ -36,7 +43,11 @@ func (d decider) keep(c *choice, want int) int {
 		d.term("hush", n, 0)
 		want = n
 	}
-	return want
+	if d.At.Before(d.state.PanicUntil) && c.current > want {
+		d.term("panic", c.current, 0)
+		return c.current, true
+	}
+	return want, false
 }
 
 // holdDown returns the count to keep where a decrease would be premature, and the lower one that was left again lately if that is why;

@@ -15,6 +15,8 @@ const (
 	ReasonLatency Reason = "Latency"
 	// ReasonHold: the present count is kept: it was enough, or what a change saves is less than what it costs.
 	ReasonHold Reason = "Hold"
+	// ReasonPanic: within the last minute twice the ready replicas were needed or more; nothing is taken away until that calms down.
+	ReasonPanic Reason = "Panic"
 	// ReasonMinReplicas and ReasonMaxReplicas: the policy's bounds.
 	ReasonMinReplicas Reason = "MinReplicas"
 	ReasonMaxReplicas Reason = "MaxReplicas"
@@ -36,7 +38,7 @@ const (
 // Reasons returns all reasons, in the order above.
 func Reasons() []Reason {
 	return []Reason{
-		ReasonForecast, ReasonReactive, ReasonBacklog, ReasonLatency, ReasonHold, ReasonMinReplicas,
+		ReasonForecast, ReasonReactive, ReasonBacklog, ReasonLatency, ReasonHold, ReasonPanic, ReasonMinReplicas,
 		ReasonMaxReplicas, ReasonSchedule, ReasonBudget, ReasonPartitionCap, ReasonPaused, ReasonObserve, ReasonWarmingUp,
 		ReasonStale,
 	}

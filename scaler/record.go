@@ -28,6 +28,9 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 	if d.exploring && d.DesiredReplicas < int(current) {
 		s.TriedTicks = max(triedTicks, int(3*tunedInterval/max(o.Interval, time.Second)))
 	}
+	if ready := o.ReadyReplicas.Or(0); ready >= 1 && float64(d.planned) >= panicRatio*ready {
+		s.PanicUntil = at.Add(panicSpan)
+	}
 	s.recordTried(d, at, int(current), currentKnown, there.Or(0))
 	if expected, ok := d.expected.Get(); ok {
 		s.Silence.expect(expected, s.At, d.expectSpan)

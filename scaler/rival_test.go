@@ -116,7 +116,7 @@ func TestWhereTheForecastLostRecentArrivalsDecide(t *testing.T) {
 	if d.DesiredReplicas < 12 || d.Reason != ReasonReactive || !slices.Contains(d.Verdicts, VerdictForecastUntrusted) {
 		t.Errorf("forecast of 600 that lost to 1200: %d replicas (%s, %v), want 12 or more, Reactive and ForecastUntrusted", d.DesiredReplicas, d.Reason, d.Verdicts)
 	}
-	w.a.state.Increase, observation.ReadyReplicas = 1, series.Of(10) // more than half of what is wanted, so it waits
+	w.a.state.Increase, observation.ReadyReplicas = 1, series.Of(10) // more than half of what is wanted, so no panic
 	for _, tt := range []struct {
 		since time.Duration
 		held  bool

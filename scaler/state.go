@@ -50,10 +50,11 @@ type State struct {
 	LastLag   series.Value
 	// Broken says that the last observation did not follow on the one before it: the next may cover no more than the rest of an
 	// interval.
-	Broken   bool
-	Wanted   [wantedKept]int // the latest counts that were enough, for the window before a decrease
-	WantedAt int
-	Latency  latencyLoop `json:",omitzero"`
+	Broken     bool
+	PanicUntil time.Time
+	Wanted     [wantedKept]int // the latest counts that were enough, for the window before a decrease
+	WantedAt   int
+	Latency    latencyLoop `json:",omitzero"`
 	// NoArrivals and NoLag count ticks in a row in which arrivals and backlog were not known; LagSeen says that a backlog ever was.
 	NoArrivals, NoLag int
 	LagSeen           bool

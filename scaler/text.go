@@ -13,6 +13,8 @@ func (r Reason) Text() string {
 		return "the latency objective asks for more than the lag objective does"
 	case ReasonHold:
 		return "the present count is enough, or a change would cost more than it saves"
+	case ReasonPanic:
+		return "within the last minute at least twice the ready replicas were needed, and nothing is taken away until that calms down"
 	case ReasonMinReplicas:
 		return "the policy's replicas.min"
 	case ReasonMaxReplicas:
