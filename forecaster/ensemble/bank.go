@@ -262,8 +262,9 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 			if t > 0 && t < b.reach {
 				share = eager
 			}
-			norm := g / (lossUnit*loss + 1e-9)
-			b.weigh(cell, i, norm*(1+youngRate*eager), mean, share)
+			norm, past := gradient(g, loss, tau)
+			pace := 1 + youngRate*eager
+			b.weigh(cell, i, norm*pace, mean, share, float32(y), past*pace)
 			if disputed {
 				b.judge(at, t, i, norm, mean)
 			}

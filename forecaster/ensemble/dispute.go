@@ -99,7 +99,7 @@ func (b *bank) weights(at, t, i int, disputed bool) []float32 {
 // judge moves the regrets of disputes as weigh does those of the weights.
 func (b *bank) judge(at, t, i int, norm, mean float32) {
 	regret, square := b.disputeCell(at, t, i)
-	b.regrets(regret, square, i, norm, mean)
+	b.regrets(regret, square, i, norm, mean, 0, 0)
 }
 
 // uncross raises a disputed target's upper quantiles to the median and lowers those below it. An outcome tells least of a level that it
