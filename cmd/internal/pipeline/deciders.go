@@ -17,6 +17,8 @@ type deciders struct {
 	// recovering are those that are to be restored; the others have their state already.
 	recovering map[string]bool
 	replayed   int
+	// passing says that ticks are passed over, which is said once.
+	passing bool
 }
 
 type decider struct {

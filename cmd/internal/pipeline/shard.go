@@ -121,11 +121,14 @@ func (s *shards) work(ctx context.Context, log *eventlog.Shard, d *deciders, own
 func (s *shards) tick(ctx context.Context, log *eventlog.Shard, d *deciders, seen sightings) error {
 	entries := make([]eventlog.Entry, 0, len(seen.policies))
 	decisions := make([]scaler.Decision, 0, len(seen.policies))
-	histories, seeds := 0, 0
+	histories, seeds, passed := 0, 0, 0
 	for _, p := range seen.policies {
 		name := p.policy.Name()
 		if last, known := log.Known(name); known && !seen.now.After(last) {
-			s.cfg.Logger.Warn("a tick is passed over: this clock is behind the log", "policy", name, "now", seen.now, "last", last)
+			if passed++; !d.passing {
+				d.passing = true
+				s.cfg.Logger.Warn("ticks are passed over until the clock has caught up: it is behind the log", "shard", log.Number, "policy", name, "now", seen.now, "last", last)
+			}
 			continue
 		}
 		decider := d.all[name]
@@ -172,6 +175,10 @@ func (s *shards) tick(ctx context.Context, log *eventlog.Shard, d *deciders, see
 				entries = entries[:0]
 			}
 		}
+	}
+	if d.passing && passed == 0 {
+		d.passing = false
+		s.cfg.Logger.Info("the clock has caught up with the log", "shard", log.Number, "now", seen.now)
 	}
 	if err := log.Append(ctx, entries); err != nil {
 		return err

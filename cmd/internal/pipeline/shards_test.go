@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -253,6 +254,57 @@ func TestACollectorThatIsNotNeededLetsGo(t *testing.T) {
 		cancel()
 		if err := <-done; err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+// setBack is a Clock that is set back by ten minutes at an instant.
+type setBack struct {
+	wallClock
+	at time.Time
+}
+
+func (c setBack) At(wall time.Time) time.Time {
+	if wall.Before(c.at) {
+		return wall
+	}
+	return wall.Add(-10 * time.Minute)
+}
+
+// TestAClockThatIsSetBack: nothing is decided until it has caught up, and that is said once.
+func TestAClockThatIsSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said strings.Builder
+		var times []time.Time
+		lc := eventlog.DefaultConfig()
+		lc.Instance, lc.Shards = "test", 1
+		memory, err := eventlog.NewMemory(lc, func(d eventlog.Decision) { times = append(times, d.At) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := New(Config{
+			Policies:     []Policy{policy("ai/a"), policy("ai/b")},
+			CollectorFor: func(string, time.Duration) (Collector, error) { return &wave{}, nil },
+			Store:        readmodel.NewStore(time.Now),
+			Logger:       slog.New(slog.NewTextHandler(&said, nil)),
+			Log:          memory,
+			Shards:       lc.Shards,
+			Clock:        setBack{at: time.Now().Add(5*time.Minute + time.Second)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
+		defer cancel()
+		if err := p.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		// In the ten minutes after the first five there is none.
+		if !slices.IsSortedFunc(times, time.Time.Compare) || len(times) < 2*38 || len(times) > 2*42 {
+			t.Errorf("%d decisions of two policies, at %v; want some 40 ticks, with rising times", len(times), times)
+		}
+		if n := strings.Count(said.String(), "level=WARN"); n != 1 || !strings.Contains(said.String(), "caught up with the log") {
+			t.Errorf("said %d warnings, want one, and its end:\n%s", n, said.String())
 		}
 	})
 }
