@@ -296,13 +296,19 @@ func (d decider) settle(n int, reason Reason) {
 		}
 	}
 	stale := reason == ReasonStale
+	most := config.MaxReplicas // of all pools together
 	if !stale {
-		if count := s.Partitions.Count; count > 0 && n > count {
-			apply(max(count, config.MinReplicas), ReasonPartitionCap, "partitionCap")
+		if count := s.Partitions.Count; count > 0 {
+			most = min(most, max(count, config.MinReplicas))
+			if n > count {
+				apply(max(count, config.MinReplicas), ReasonPartitionCap, "partitionCap")
+			}
 		}
 		if config.BudgetReplicaHoursPerDay > 0 {
-			if most := s.Spending.affordable(config.BudgetReplicaHoursPerDay, config.MinReplicas, d.At); n > most {
-				apply(most, ReasonBudget, "budget")
+			affordable := s.Spending.affordable(config.BudgetReplicaHoursPerDay, config.MinReplicas, d.At)
+			most = min(most, max(affordable, d.in.ScheduledMin))
+			if n > affordable {
+				apply(affordable, ReasonBudget, "budget")
 				d.verdict(VerdictBudgetBound)
 			}
 		}
@@ -328,7 +334,7 @@ func (d decider) settle(n int, reason Reason) {
 	}
 	d.DesiredReplicas, d.Reason = n, reason
 	if len(config.Pools) > 0 {
-		d.split()
+		d.split(most)
 		d.perPool()
 	}
 }

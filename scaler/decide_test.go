@@ -458,9 +458,45 @@ func TestPoolsFillTheCheapestFirst(t *testing.T) {
 		{4500, 4, 5, 0}, // the GPU pool is full
 		{6000, 4, 10, 1000},
 	} {
-		got, left := splitPools(nil, pools, learned, 1, tt.demand, 0)
+		got, left := splitPools(nil, pools, learned, 1, tt.demand, 0, 100)
 		if got[0].DesiredReplicas != tt.gpu || got[1].DesiredReplicas != tt.cpu || math.Abs(left-tt.left) > 1e-6 {
 			t.Errorf("%v records/s: got %v, %v left, want %d, %d and %v", tt.demand, got, left, tt.gpu, tt.cpu, tt.left)
+		}
+	}
+}
+
+// TestPoolsKeepToTheBoundOfTheirSum: what slow replicas do for less they must not do in numbers that nobody allowed.
+func TestPoolsKeepToTheBoundOfTheirSum(t *testing.T) {
+	pools := []Pool{{Name: "gpu", MaxReplicas: 4, Price: 20, Speed: 10}, {Name: "cpu", MaxReplicas: 100, Price: 1}}
+	for _, tt := range []struct {
+		demand   float64
+		gpu, cpu int
+		left     float64
+	}{
+		{12, 0, 12, 0}, // a CPU replica does a record for half the price
+		{13, 1, 3, 0},  // and one GPU replica the work of ten, where twelve may be
+		{30, 2, 10, 0},
+		{48, 4, 8, 0},
+		{60, 4, 8, 12}, // more than twelve can do
+	} {
+		got, left := splitPools(nil, pools, nil, 1, tt.demand, 0, 12)
+		if got[0].DesiredReplicas != tt.gpu || got[1].DesiredReplicas != tt.cpu || math.Abs(left-tt.left) > 1e-6 {
+			t.Errorf("%v records/s: got %v, %v left, want %d, %d and %v", tt.demand, got, left, tt.gpu, tt.cpu, tt.left)
+		}
+	}
+	// What is still asked for while little is known keeps to it, too.
+	config := testConfig()
+	config.Pools, config.MaxReplicas = pools, 12
+	a := newTest(t, config)
+	for i := range 100 {
+		at := start.Add(time.Duration(i) * config.Interval)
+		d := a.Tick(at, series.Observation{At: at, Interval: config.Interval, ArrivalRecords: series.OfInt(1000 + 50*i), ConsumedRecords: series.Of(1600),
+			LagRecords: series.OfInt(100 * i), LagSeconds: series.OfInt(i), ReadyReplicas: series.Of(22), StartingReplicas: series.Of(0), Partitions: series.Of(48),
+			Pools: []series.PoolObservation{
+				{Name: "gpu", ReadyReplicas: series.Of(2), ConsumedRecords: series.Of(1400)}, {Name: "cpu", ReadyReplicas: series.Of(20), ConsumedRecords: series.Of(200)},
+			}})
+		if d.DesiredReplicas > 12 || sumOf(d.Pools) > 12 {
+			t.Fatalf("tick %d: got %d replicas and %v, because of %s, want 12 at most", i, d.DesiredReplicas, d.Pools, d.Reason)
 		}
 	}
 }
@@ -516,7 +552,7 @@ func TestPoolsThatAreNotMeasuredGoByTheirSpeed(t *testing.T) {
 			{Name: "gpu", ReadyReplicas: series.OfInt(gpu), StartingReplicas: series.Of(0)}, {Name: "cpu", ReadyReplicas: series.OfInt(cpu), StartingReplicas: series.Of(0)},
 		}}
 		d := decider{Decision: &Decision{DesiredReplicas: want, Reason: ReasonForecast}, config: &config, state: &state, o: &o, tune: &tune}
-		d.split()
+		d.split(100)
 		return d.Pools
 	}
 	// Ten CPU replicas of 100 records a second: one GPU replica does as much for less.
@@ -564,7 +600,7 @@ func TestAFullPoolOverflows(t *testing.T) {
 			{Name: "gpu", ReadyReplicas: series.OfInt(present[0] - stuck), StartingReplicas: series.OfInt(stuck), UnschedulableReplicas: series.OfInt(stuck)},
 		}}
 		d := decider{Decision: &Decision{DesiredReplicas: tt.want, Reason: ReasonForecast}, config: &config, state: &state, o: &o, tune: &tune}
-		d.split()
+		d.split(100)
 		if d.Pools[0].DesiredReplicas != tt.gpu || d.Pools[1].DesiredReplicas != tt.cpu || d.DesiredReplicas != tt.sum {
 			t.Fatalf("%d wanted, %v there: got %v, in all %d, want %d, %d, %d", tt.want, present, d.Pools, d.DesiredReplicas, tt.gpu, tt.cpu, tt.sum)
 		}
@@ -575,7 +611,7 @@ func TestAFullPoolOverflows(t *testing.T) {
 		{Name: "gpu", ReadyReplicas: series.Of(2), StartingReplicas: series.Of(1)}, {Name: "cpu", ReadyReplicas: series.Of(5), StartingReplicas: series.Of(0)},
 	}}
 	d := decider{Decision: &Decision{DesiredReplicas: 8, Reason: ReasonObserve}, config: &config, state: &state, o: &o, tune: &tune}
-	if d.split(); d.Pools[0].DesiredReplicas != 3 || d.Pools[1].DesiredReplicas != 5 || d.DesiredReplicas != 8 {
+	if d.split(100); d.Pools[0].DesiredReplicas != 3 || d.Pools[1].DesiredReplicas != 5 || d.DesiredReplicas != 8 {
 		t.Errorf("observing: got %v", d.Pools)
 	}
 }
