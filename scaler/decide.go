@@ -217,9 +217,6 @@ func (d decider) forBacklog(c *choice, want int) bool {
 	return true
 }
 
-// waitsLong is for how many objectives or lead times, whichever is longer, the oldest record must have waited for it to wait for no start.
-const waitsLong = 3
-
 // findings adds what the operator should know of a decision that has been made; verdicts is how many of them there were before the group
 // was looked at.
 func (d decider) findings(c *choice, verdicts int) {
@@ -239,7 +236,7 @@ func (d decider) findings(c *choice, verdicts int) {
 	}
 	// Where something else keeps the count down or from helping, a sooner start would not keep the promise either.
 	free := len(d.Verdicts) == verdicts && !config.Paused && !config.Observe
-	if age := o.LagSeconds.Or(0); age > waitsLong*max(config.ObjectiveLag.Seconds(), c.lead) && onFew(o, s.Arrivals.Level) {
+	if age := o.LagSeconds.Or(0); age > mostDrain*max(config.ObjectiveLag.Seconds(), c.lead) && onFew(o, s.Arrivals.Level) {
 		free = false // such as a partition that nobody reads: what has waited for so long, while the others do not, waits for no start
 	}
 	times, lately := s.Promise.broken(config.ViolationRatio, d.At, time.Duration(c.lead*float64(time.Second)))

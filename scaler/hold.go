@@ -1,18 +1,13 @@
 package scaler
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // littleMore is the share of the present count below which an increase waits for one more tick in the tick after another, for 15 s or
 // one tick where replicas have just come, and for as long as no more than half of the present count is ready.
 const littleMore = 1.25
-
-// A plan for panicRatio times the replicas means that the load is not what it was foreseen to be: the increase waits for nothing. Until
-// panicSpan after the latest plan for so many times those that are ready nothing is taken away. Both are those of Knative's pod
-// autoscaler (panic-threshold-percentage 200, stable-window 60s).
-const (
-	panicRatio = 2
-	panicSpan  = time.Minute
-)
 
 // postpone returns the count that was asked for already where the last increase was a moment ago and may not have been carried out:
 // another tick will know more. Else it returns want.
@@ -35,7 +30,7 @@ func (d decider) postpone(c *choice, want int, now time.Time) int {
 
 // keep returns the count to keep where want is less than there are, and whether that is for a panic.
 func (d decider) keep(c *choice, want int) (keep int, panicking bool) {
-	if held, few := d.holdDown(c.current, want); held > want {
+	if held, few := d.holdDown(c.current, want, c.scene.backlog, c.perReplica); held > want {
 		d.term("hold", held, float64(few))
 		want = held
 	}
@@ -52,7 +47,7 @@ func (d decider) keep(c *choice, want int) (keep int, panicking bool) {
 
 // holdDown returns the count to keep where a decrease would be premature, and the lower one that was left again lately if that is why;
 // else 0.
-func (d decider) holdDown(current, want int) (keep, few int) {
+func (d decider) holdDown(current, want int, backlog, perReplica float64) (keep, few int) {
 	if d.state.blind() {
 		d.verdict(VerdictStale)
 		return current, 0
@@ -66,5 +61,26 @@ func (d decider) holdDown(current, want int) (keep, few int) {
 	} else {
 		few = 0
 	}
-	return min(want, current), few
+	want = min(want, current)
+	d.draining = d.o.Rebalancing || d.drains(backlog, perReplica)
+	if d.draining && float64(d.state.DrainTicks)*d.config.Interval.Seconds() < mostDrain*max(d.config.ObjectiveLag.Seconds(), d.LeadTimeSeconds.Or(0)) {
+		return current, 0
+	}
+	return want, few
+}
+
+// mostDrain is for how many objectives or lead times, whichever is longer, a backlog may keep the count. What the present
+// count has not drained by then, such as a partition that nobody can read or a marker that counts as lag, it will not drain.
+const mostDrain = 3
+
+// drains reports whether there is a backlog that should be gone before replicas are taken away, however many: else a backlog that
+// asks for more to stay could end up with fewer.
+func (d decider) drains(backlog, perReplica float64) bool {
+	o, s, objective := d.o, d.state, d.config.ObjectiveLag.Seconds()
+	if len(o.PartitionLagRecords) > 0 && o.LagRecords.Known() {
+		// A poison or hot partition is behind for ever; what counts is the backlog that more replicas can help with.
+		return backlog > max(s.Arrivals.Level, perReplica)*objective/2
+	}
+	// A remainder that one replica serves in a second is behind its commit, not its consumer.
+	return o.LagSeconds.Or(0) > objective/2 && o.LagRecords.Or(math.Inf(1)) > perReplica
 }

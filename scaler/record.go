@@ -28,6 +28,11 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 	if d.exploring && d.DesiredReplicas < int(current) {
 		s.TriedTicks = max(triedTicks, int(3*tunedInterval/max(o.Interval, time.Second)))
 	}
+	if d.draining {
+		s.DrainTicks++
+	} else {
+		s.DrainTicks = 0
+	}
 	if ready := o.ReadyReplicas.Or(0); ready >= 1 && float64(d.planned) >= panicRatio*ready {
 		s.PanicUntil = at.Add(panicSpan)
 	}
@@ -99,3 +104,11 @@ func (s *State) recordTried(d *Decision, at time.Time, n int, known bool, there 
 		s.Tried = d.DesiredReplicas
 	}
 }
+
+// A plan for panicRatio times the replicas that are ready means that the load is not what it was foreseen to be. Until panicSpan
+// after the latest such plan nothing is taken away. Both are those of Knative's pod autoscaler (panic-threshold-percentage 200,
+// stable-window 60s).
+const (
+	panicRatio = 2
+	panicSpan  = time.Minute
+)
