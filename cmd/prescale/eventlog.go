@@ -18,7 +18,9 @@ import (
 
 // openedLog is the event log as the daemon uses it: the owner of shards on the write side, the follower on the read side.
 type openedLog struct {
-	owner     pipeline.Log
+	owner pipeline.Log
+	// writer is the owner where the log is in Kafka.
+	writer    *eventlog.Owner
 	shards    int
 	follower  *eventlog.Follower
 	publisher *pipeline.Publisher
@@ -42,7 +44,7 @@ func openLog(cfg config.Config, store *readmodel.Store, registry prometheus.Regi
 	if err != nil {
 		return nil, fmt.Errorf("open the event log on cluster %s: %w", cluster, err)
 	}
-	l.owner = owner
+	l.owner, l.writer = owner, owner
 	if l.follower, err = eventlog.NewFollower(lc, opts, l.publisher.Publish, logger, registry); err != nil {
 		return nil, fmt.Errorf("open the event log on cluster %s: %w", cluster, err)
 	}
@@ -80,14 +82,18 @@ func (l *openedLog) follow(ctx context.Context) error {
 	return g.Wait()
 }
 
-// explain gives the store the cause, for each policy whose shard is not followed to its end. The age limit alone keeps old
-// answers from being served; this says why they are old.
+// explain gives the store the cause, for each policy whose shard is not followed to its end, or cannot be written by this process, which
+// owns it. The age limit alone keeps old answers from being served; this says why they are old.
 func (l *openedLog) explain(now time.Time) {
 	l.mu.Lock()
 	policies := l.policies
 	l.mu.Unlock()
 	for _, p := range policies {
-		if err := l.follower.Current(p.Name(), now, p.Scaler.Interval); err != nil {
+		err := l.follower.Current(p.Name(), now, p.Scaler.Interval)
+		if err == nil {
+			err = l.writer.Failing(p.Name())
+		}
+		if err != nil {
 			l.store.Fail(p.Name(), err)
 		}
 	}

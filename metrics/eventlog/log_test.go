@@ -11,10 +11,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -570,5 +572,58 @@ func TestTopicsThatAreDeletedAreMadeAgain(t *testing.T) {
 				wait("with a number that was there before", func(d Decision) bool { return d.At.After(after) && d.Seq < 10 })
 			}
 		})
+	}
+}
+
+// TestAnOwnerThatCannotWriteSaysWhy, as where its right to the transactional id is withdrawn, until it can again.
+func TestAnOwnerThatCannotWriteSaysWhy(t *testing.T) {
+	fake, opts, cfg := fakeLog(t)
+	cfg.Protocol = ProtocolClassic
+	var denied atomic.Bool
+	denied.Store(true)
+	fake.ControlKey(int16(kmsg.InitProducerID), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		resp := req.ResponseKind().(*kmsg.InitProducerIDResponse)
+		resp.ErrorCode = kerr.TransactionalIDAuthorizationFailed.Code
+		return resp, nil, denied.Load()
+	})
+	o, err := NewOwner(cfg, opts, slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := policies(0, cfg.Shards, 1)[0]
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		done <- o.Run(ctx, func(ctx context.Context, s *Shard) error {
+			ms := machines{}
+			if err := s.Recover(ctx, ms); err != nil {
+				return err
+			}
+			p := policies(s.Number, cfg.Shards, 1)[0]
+			if err := s.Append(ctx, ms.tick(s, t0, p)); err != nil {
+				return err
+			}
+			<-ctx.Done()
+			return nil
+		})
+	}()
+	wait := func(what string, is func(error) bool) {
+		t.Helper()
+		for deadline := time.Now().Add(30 * time.Second); !is(o.Failing(policy)); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: got %v", what, o.Failing(policy))
+			}
+		}
+	}
+	wait("denied", func(err error) bool { return errors.Is(err, kerr.TransactionalIDAuthorizationFailed) })
+	denied.Store(false)
+	wait("allowed again", func(err error) bool { return err == nil })
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if err := o.Failing(policy); err != nil {
+		t.Errorf("no owner any more: got %v", err)
 	}
 }

@@ -27,6 +27,8 @@ type Owner struct {
 
 	mu     sync.Mutex
 	shards map[int32]*tenure
+	// failing is why shards of this process were not served the last time.
+	failing map[int32]error
 }
 
 // tenure is one assignment of one shard to this process.
@@ -43,7 +45,7 @@ func NewOwner(cfg Config, opts []kgo.Opt, log *slog.Logger, registerer prometheu
 	return &Owner{
 		cfg: cfg, opts: opts, log: log, metrics: newOwnerMetrics(registerer),
 		takeOvers: semaphore.NewWeighted(int64(max(2, runtime.GOMAXPROCS(0)))),
-		shards:    map[int32]*tenure{},
+		shards:    map[int32]*tenure{}, failing: map[int32]error{},
 	}, nil
 }
 
@@ -178,6 +180,29 @@ func (o *Owner) owned() []int32 {
 	return all
 }
 
+// Failing says why this process, which owns the policy's shard, has written nothing of it since it failed to; nil where it has, or
+// owns it not.
+func (o *Owner) Failing(policy string) error {
+	n := ShardOf(policy, o.cfg.Shards)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err := o.failing[n]; err != nil {
+		return fmt.Errorf("its owner cannot write: %w", err)
+	}
+	return nil
+}
+
+// note remembers why a shard is not served; nil that it is.
+func (o *Owner) note(n int32, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, owned := o.shards[n]; owned && err != nil {
+		o.failing[n] = err
+	} else {
+		delete(o.failing, n)
+	}
+}
+
 func (o *Owner) assigned(shards []int32) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -207,6 +232,7 @@ func (o *Owner) release(shards []int32, cause error) {
 			t.end(cause)
 			ending = append(ending, t)
 			delete(o.shards, n)
+			delete(o.failing, n)
 		}
 	}
 	o.metrics.owned.Set(float64(len(o.shards)))
@@ -242,6 +268,7 @@ func (o *Owner) hold(ctx context.Context, n int32) {
 			wait = max(wait, 3*o.cfg.Heartbeat)
 		}
 		o.log.Warn("a shard starts again from the log", "shard", n, "after", wait, "error", err)
+		o.note(n, err)
 		if errors.Is(err, kerr.UnknownTopicOrPartition) {
 			if err := o.makeAgain(ctx); err != nil && ctx.Err() == nil {
 				o.log.Warn("the log's topics cannot be made again", "shard", n, "error", err)
@@ -263,7 +290,7 @@ func (o *Owner) serveOnce(ctx context.Context, n int32) error {
 		return err
 	}
 	defer backend.close()
-	return o.serve(ctx, &Shard{Number: n, cfg: o.cfg, backend: backend, last: map[string]position{}})
+	return o.serve(ctx, &Shard{Number: n, cfg: o.cfg, backend: backend, last: map[string]position{}, appended: func() { o.note(n, nil) }})
 }
 
 func (o *Owner) takeOver(ctx context.Context, n int32) (*kafkaBackend, error) {

@@ -45,6 +45,8 @@ type Shard struct {
 	backend backend
 	last    map[string]position
 	failed  error
+	// appended, where it is not nil, is called after each Append.
+	appended func()
 	// end is an offset in the shard's observations beyond every tick that was appended before the present Append.
 	end   int64
 	batch batch
@@ -231,6 +233,9 @@ func (s *Shard) append(ctx context.Context, entries []Entry) error {
 	for i := range b.ticks {
 		t := &b.ticks[i]
 		s.last[t.Policy] = position{t.Seq, t.At, t.Origin, t.Spec}
+	}
+	if s.appended != nil {
+		s.appended()
 	}
 	return nil
 }
