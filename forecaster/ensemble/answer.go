@@ -8,14 +8,12 @@ import (
 
 // quantiles writes target t's quantiles of now.
 func (b *bank) quantiles(dst []float64, s *signal.Signal, t int) {
-	at := s.Steps() % (b.reach + 1)
-	q := len(b.levels)
 	if s.Known() == 0 {
 		clear(dst)
 		return
 	}
-	for i := range dst {
-		dst[i] = float64(b.told[(at*b.targets+t)*q+i])
+	for i, told := range b.told[b.row(s.Steps(), t)*len(b.levels):][:len(dst)] {
+		dst[i] = float64(told)
 	}
 	slices.Sort(dst)
 }

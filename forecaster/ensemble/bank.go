@@ -20,11 +20,12 @@ type bank struct {
 	k       int   // quantiles in a cell: every expert's in the slow unit, then those of quick
 	targets int
 
-	points  []float32 // ring over time: [time][target][expert]
+	first   []int     // [target]: the first of its rows, of which it has one more than steps until its outcome
+	points  []float32 // [row][expert]
 	scales  []float32 // ring over time: the slow unit
 	quicks  []float32 // ring over time: the quick unit
 	made    []bool    // ring over time
-	told    []float32 // ring over time: [time][target][level], the quantiles after the conformal offset, on the value scale
+	told    []float32 // [row][level]: the quantiles after the conformal offset, on the value scale
 	outcome []float64 // ring over time of y, NaN for a gap
 
 	offset   []float32 // [target][level][expert], the experts those of k: quantile of (z - point) / unit
@@ -66,12 +67,16 @@ func (b *bank) init(levels []float64, reach, experts int, quick, doubted []int) 
 		}
 	}
 	b.targets = reach + len(b.windows)
-	n, q := reach+1, len(levels)
-	b.points = make([]float32, n*b.targets*experts)
+	n, q, rows := reach+1, len(levels), 0
+	for t := range b.targets {
+		b.first = append(b.first, rows)
+		rows += b.span(t) + 1
+	}
+	b.points = make([]float32, rows*experts)
 	b.scales = make([]float32, n)
 	b.quicks = make([]float32, n)
 	b.made = make([]bool, n)
-	b.told = make([]float32, n*b.targets*q)
+	b.told = make([]float32, rows*q)
 	b.outcome = make([]float64, n)
 	for i := range b.outcome {
 		b.outcome[i] = math.NaN()
@@ -130,16 +135,17 @@ func (b *bank) span(t int) int {
 	return b.windows[t-b.reach]
 }
 
+// row returns where points and told keep what was told of target t at a step, until its outcome is known.
+func (b *bank) row(step, t int) int { return b.first[t] + step%(b.span(t)+1) }
+
 // take keeps expert e's path for now.
 func (b *bank) take(s *signal.Signal, e int, path []float64) {
-	at := s.Steps() % (b.reach + 1)
-	row := b.points[at*b.targets*b.experts:]
 	peak, w := math.Inf(-1), 0
 	for t, z := range path {
-		row[t*b.experts+e] = float32(z)
+		b.points[b.row(s.Steps(), t)*b.experts+e] = float32(z)
 		peak = max(peak, z)
 		if w < len(b.windows) && b.windows[w] == t+1 {
-			row[(b.reach+w)*b.experts+e] = float32(peak)
+			b.points[b.row(s.Steps(), b.reach+w)*b.experts+e] = float32(peak)
 			w++
 		}
 	}
@@ -147,14 +153,15 @@ func (b *bank) take(s *signal.Signal, e int, path []float64) {
 
 // finish clips the experts of now to the pool and keeps the final quantiles until their outcomes are known.
 func (b *bank) finish(s *signal.Signal) {
-	at := s.Steps() % (b.reach + 1)
+	step := s.Steps()
+	at := step % (b.reach + 1)
 	b.made[at] = true
 	b.begin(s)
 	b.scales[at], b.quicks[at] = float32(s.Scale()), float32(s.Quick())
 	peak := s.Peak()
 	ceiling, limit := float32(1.3*peak), float32(signal.Backward(3*peak))
 	for t := range b.targets {
-		p := b.points[(at*b.targets+t)*b.experts:][:b.experts]
+		p := b.points[b.row(step, t)*b.experts:][:b.experts]
 		for i, v := range p {
 			if v > ceiling {
 				p[i] = ceiling
@@ -167,22 +174,22 @@ func (b *bank) finish(s *signal.Signal) {
 	b.know(s, at)
 	b.see(s, at)
 	for t := range b.targets {
-		b.ready(at, t)
+		b.ready(step, t)
 		if t < b.reach {
 			b.disagree(s, at, t)
 		}
 		disputed := b.disputed(at, t)
-		out := b.told[(at*b.targets+t)*q:][:q]
+		out := b.told[b.row(step, t)*q:][:q]
 		for i := range b.levels {
 			mean := b.combine(t*q+i, b.weights(at, t, i, disputed))
 			out[i] = min(limit, float32(b.adjusted(float64(mean), b.lacking(at, t, i), s.Scale())))
 			// The maximum over a window is no less than its first value and than that over a shorter one, of which more outcomes
 			// are known: after a sudden rise the longest window is the last to learn of it.
 			if t >= b.reach {
-				out[i] = max(out[i], b.told[at*b.targets*q+i])
+				out[i] = max(out[i], b.told[b.row(step, 0)*q+i])
 			}
 			if t > b.reach {
-				out[i] = max(out[i], b.told[(at*b.targets+t-1)*q+i])
+				out[i] = max(out[i], b.told[b.row(step, t-1)*q+i])
 			}
 		}
 		if disputed {
@@ -206,8 +213,8 @@ func (b *bank) learn(s *signal.Signal, y float64) {
 		if s.Steps() <= h {
 			continue
 		}
-		at := (s.Steps() - h) % n
-		if !b.made[at] {
+		step := s.Steps() - h
+		if !b.made[step%n] {
 			continue
 		}
 		truth := y
@@ -219,19 +226,20 @@ func (b *bank) learn(s *signal.Signal, y float64) {
 				continue
 			}
 		}
-		b.settle(s, at, t, truth)
+		b.settle(s, step, t, truth)
 	}
 }
 
-func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
-	q := len(b.levels)
+// settle judges what was told of target t at a step by its outcome y.
+func (b *bank) settle(s *signal.Signal, step, t int, y float64) {
+	q, at := len(b.levels), step%(b.reach+1)
 	// A first burst out of nothing is huge in units of the scale before it: what it teaches is taken in units of the scale
 	// that it leaves behind.
 	inverse, quickInverse := 1/max(b.scales[at], float32(s.Scale())), 1/max(b.quicks[at], float32(s.Quick()))
 	z := signal.Forward(y)
 	b.count[t]++
 	memory := min(float64(b.count[t])+b.worth(t), offsetSpan)
-	b.ready(at, t)
+	b.ready(step, t)
 	for e := range b.experts {
 		b.inverse[e] = inverse
 	}
@@ -269,7 +277,7 @@ func (b *bank) settle(s *signal.Signal, at, t int, y float64) {
 				b.judge(at, t, i, norm, mean)
 			}
 		}
-		said := float64(b.told[(at*b.targets+t)*q+i])
+		said := float64(b.told[b.row(step, t)*q+i])
 		if t == 0 && i == b.watch.middle {
 			b.changed, b.behind = b.change.step(signal.Forward(said)-z, signal.Forward(b.outcome[at])-z)
 		}

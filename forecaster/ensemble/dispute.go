@@ -39,7 +39,7 @@ func (b *bank) see(s *signal.Signal, at int) {
 	if !b.made[before] || math.IsNaN(b.outcome[at]) {
 		return
 	}
-	b.ready(before, 0)
+	b.ready(s.Steps()-1, 0)
 	off := b.deviation(0, float32(signal.Forward(b.outcome[at]))) / s.Scale()
 	b.calm[at] = off <= calmRatio*b.amazed
 	b.amazed = max(leastDispute, b.amazed+max(1.0/offsetSpan, 1/float64(s.Known()))*(off-b.amazed))

@@ -30,9 +30,10 @@ func (b *bank) aim(t int, level, fresh float64) float64 {
 	return 1 - (1-level)*n/(n+freshSpans*fresh*float64(b.span(t)))
 }
 
-// ready lays out target t's points that were made at `at`, and their units, one for every quantile of a cell.
-func (b *bank) ready(at, t int) {
-	copy(b.point, b.points[(at*b.targets+t)*b.experts:][:b.experts])
+// ready lays out target t's points that were made at a step, and their units, one for every quantile of a cell.
+func (b *bank) ready(step, t int) {
+	at := step % (b.reach + 1)
+	copy(b.point, b.points[b.row(step, t)*b.experts:][:b.experts])
 	for e := range b.experts {
 		b.unit[e] = b.scales[at]
 	}

@@ -33,11 +33,17 @@ type Features struct {
 	origin  float64
 	rows    [][]float64 // now: step ahead k at k-1
 
-	kept    [][]float32 // ring over time: the shared ones, then anchor i's own
+	first   []int     // [anchor]: the first of its rows, of which it has one more than steps until its outcome
+	common  []float32 // ring over time: the shared ones
+	kept    []float32 // [row]: an anchor's own
 	scratch [Inputs]float32
 	origins []float64
 	filled  []bool
 	steps   int
+
+	// Scratch for the solution of one regression.
+	matrix                [Inputs * (Inputs + 1) / 2]float64
+	solution, left, right [Inputs]float64
 }
 
 // anchorsFor picks at most ten steps, dense where the near future changes fast.
@@ -68,9 +74,12 @@ func NewFeatures(reach int) *Features {
 	for range reach {
 		f.rows = append(f.rows, make([]float64, Inputs))
 	}
-	for range reach + 1 {
-		f.kept = append(f.kept, make([]float32, shared+len(f.anchors)*own))
+	rows := 0
+	for _, h := range f.anchors {
+		f.first = append(f.first, rows)
+		rows += h + 1
 	}
+	f.common, f.kept = make([]float32, (reach+1)*shared), make([]float32, rows*own)
 	f.origins = make([]float64, reach+1)
 	f.filled = make([]bool, reach+1)
 	return f
@@ -128,16 +137,19 @@ func (f *Features) Update(s *signal.Signal) {
 			}
 		}
 	}
-	kept := f.kept[at]
 	for i, v := range base[:shared] {
-		kept[i] = float32(v)
+		f.common[at*shared+i] = float32(v)
 	}
 	for i, h := range f.anchors {
+		kept := f.kept[f.row(f.steps, i)*own:]
 		for j, v := range f.rows[h-1][shared : shared+own] {
-			kept[shared+i*own+j] = float32(v)
+			kept[j] = float32(v)
 		}
 	}
 }
+
+// row returns where what anchor i's forecast was made of at a step is kept until its outcome is known.
+func (f *Features) row(step, i int) int { return f.first[i] + step%(f.anchors[i]+1) }
 
 func three(s *signal.Signal, ago int) float64 {
 	a, b, c := s.Past(ago-1), s.Past(ago), s.Past(ago+1)
@@ -155,12 +167,12 @@ func (f *Features) at(h, i, n int) ([]float32, float64, bool) {
 		return nil, 0, false
 	}
 	at := t % (f.reach + 1)
-	kept := f.kept[at]
-	x := kept[:min(n, shared)]
+	common := f.common[at*shared:][:shared]
+	x := common[:min(n, shared)]
 	if n > shared {
 		x = f.scratch[:n]
-		copy(x, kept[:shared])
-		copy(x[shared:], kept[shared+i*own:])
+		copy(x, common)
+		copy(x[shared:], f.kept[f.row(t, i)*own:])
 	}
 	return x, f.origins[at], f.filled[at]
 }
@@ -170,9 +182,8 @@ func (f *Features) ahead(k int) []float64 { return f.rows[k-1] }
 func (f *Features) visit(c *checkpoint.Codec) {
 	c.Same("reach", f.reach)
 	c.Float64(&f.origin)
-	for _, r := range f.kept {
-		c.Float32s("kept features", r)
-	}
+	c.Float32s("common features", f.common)
+	c.Float32s("kept features", f.kept)
 	c.Float64s("origins", f.origins)
 	for i := range f.filled {
 		c.Bool(&f.filled[i])

@@ -30,11 +30,9 @@ type Ridge struct {
 	a     [][]float32 // per anchor: lower triangle of the normal matrix, row by row
 	b     [][]float32 // per anchor: right-hand side
 	theta [][]float32 // per anchor: solution
-	past  [][]float32 // ring over time of predictions per anchor, for the Huber weight
+	past  []float32   // [row of feats]: the prediction, for the Huber weight
 	turn  int
 	owner bool // whether this one's checkpoint holds the shared features
-
-	work, solution, left, right []float64 // scratch
 }
 
 // New makes a Ridge over feats, which several may share.
@@ -49,12 +47,7 @@ func New(feats *Features, set Settings) *Ridge {
 		theta[inputNow], theta[inputMean5] = 0.5, 0.5
 		r.theta = append(r.theta, theta)
 	}
-	r.past = make([][]float32, feats.reach+1)
-	for i := range r.past {
-		r.past[i] = make([]float32, len(r.anchors))
-	}
-	r.work = make([]float64, d*(d+1)/2)
-	r.solution, r.left, r.right = make([]float64, d), make([]float64, d), make([]float64, d)
+	r.past = make([]float32, len(feats.kept)/own)
 	return r
 }
 
@@ -70,7 +63,7 @@ func (r *Ridge) Observe(s *signal.Signal) {
 				continue
 			}
 			target := float32(s.Now() - origin)
-			e := target - r.past[(s.Steps()-h)%len(r.past)][i]
+			e := target - r.past[f.row(s.Steps()-h, i)]
 			w := float32(1)
 			if e = max(e, -e); e > limit {
 				w = limit / e
@@ -146,7 +139,7 @@ func (r *Ridge) fit(i int) {
 		trace += float64(r.a[i][j*(j+1)/2+j])
 	}
 	delta := (r.set.Penalty+priorSteps/float64(priorSteps+r.seen))*trace/float64(r.set.Inputs) + 1e-9
-	a, v := r.work[:d*(d+1)/2], r.solution[:d]
+	a, v := r.feats.matrix[:d*(d+1)/2], r.feats.solution[:d]
 	for j, x := range r.a[i][:len(a)] {
 		a[j] = float64(x)
 	}
@@ -158,7 +151,7 @@ func (r *Ridge) fit(i int) {
 	}
 	v[inputNow] += 0.5 * delta
 	v[inputMean5] += 0.5 * delta
-	if !solve(a, v, r.left, r.right) {
+	if !solve(a, v, r.feats.left[:], r.feats.right[:]) {
 		return
 	}
 	for _, t := range v {
@@ -179,7 +172,6 @@ func (r *Ridge) Points(s *signal.Signal, dst []float64) {
 	if f.steps != s.Steps() {
 		f.Update(s)
 	}
-	row := r.past[s.Steps()%len(r.past)]
 	i := 0
 	for k := 1; k <= len(dst); k++ {
 		for i+1 < len(r.anchors) && r.anchors[i+1] <= k {
@@ -191,7 +183,7 @@ func (r *Ridge) Points(s *signal.Signal, dst []float64) {
 			share := float64(k-r.anchors[i]) / float64(r.anchors[i+1]-r.anchors[i])
 			v += share * (dot(r.theta[i+1], x) - v)
 		} else {
-			row[i] = float32(v)
+			r.past[f.row(f.steps, i)] = float32(v)
 		}
 		dst[k-1] = max(0, f.origin+v)
 	}
@@ -204,9 +196,7 @@ func (r *Ridge) Visit(c *checkpoint.Codec) {
 		c.Float32s("ridge vector", r.b[i])
 		c.Float32s("ridge solution", r.theta[i])
 	}
-	for _, p := range r.past {
-		c.Float32s("ridge predictions", p)
-	}
+	c.Float32s("ridge predictions", r.past)
 	c.Int(&r.turn)
 	c.Int(&r.seen)
 	if r.owner {
