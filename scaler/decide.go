@@ -136,6 +136,8 @@ func (d decider) run(now time.Time) {
 	switch {
 	case panicking:
 		reason = ReasonPanic
+	case d.exploring && want < c.current:
+		reason = ReasonTrial
 	case want == c.current:
 		reason = ReasonHold
 	}

@@ -17,6 +17,8 @@ const (
 	ReasonHold Reason = "Hold"
 	// ReasonPanic: within the last minute twice the ready replicas were needed or more; nothing is taken away until that calms down.
 	ReasonPanic Reason = "Panic"
+	// ReasonTrial: what a replica can do is not known, and one step fewer is tried to learn it.
+	ReasonTrial Reason = "Trial"
 	// ReasonMinReplicas and ReasonMaxReplicas: the policy's bounds.
 	ReasonMinReplicas Reason = "MinReplicas"
 	ReasonMaxReplicas Reason = "MaxReplicas"
@@ -38,8 +40,8 @@ const (
 // Reasons returns all reasons, in the order above.
 func Reasons() []Reason {
 	return []Reason{
-		ReasonForecast, ReasonReactive, ReasonBacklog, ReasonLatency, ReasonHold, ReasonPanic, ReasonMinReplicas,
-		ReasonMaxReplicas, ReasonSchedule, ReasonBudget, ReasonPartitionCap, ReasonPaused, ReasonObserve, ReasonWarmingUp,
+		ReasonForecast, ReasonReactive, ReasonBacklog, ReasonLatency, ReasonHold, ReasonPanic, ReasonTrial,
+		ReasonMinReplicas, ReasonMaxReplicas, ReasonSchedule, ReasonBudget, ReasonPartitionCap, ReasonPaused, ReasonObserve, ReasonWarmingUp,
 		ReasonStale,
 	}
 }

@@ -15,6 +15,8 @@ func (r Reason) Text() string {
 		return "the present count is enough, or a change would cost more than it saves"
 	case ReasonPanic:
 		return "within the last minute at least twice the ready replicas were needed, and nothing is taken away until that calms down"
+	case ReasonTrial:
+		return "the present replicas have kept up for a while, and one step fewer is tried to learn what they can do"
 	case ReasonMinReplicas:
 		return "the policy's replicas.min"
 	case ReasonMaxReplicas:

@@ -271,3 +271,23 @@ func TestAGroupThatStoodStillHadNotTooFew(t *testing.T) {
 		}
 	}
 }
+
+// TestATrialSaysThatItIsOne, and not that the forecast asks for fewer: nobody tells how busy the 12 replicas are that do the work of 6.
+func TestATrialSaysThatItIsOne(t *testing.T) {
+	w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 48, ready: 12}
+	w.hide = func(o *series.Observation) { o.BusyRatio = series.Missing }
+	trials := 0
+	for i := range 400 {
+		d := w.step(600)
+		tries := slices.ContainsFunc(d.Terms, func(term Term) bool { return term.Name == "explore" })
+		if fewer := d.DesiredReplicas < int(d.CurrentReplicas.Or(0)); tries && fewer != (d.Reason == ReasonTrial) || d.Reason == ReasonTrial && !tries {
+			t.Fatalf("tick %d: %d replicas instead of %v (%s, %v)", i, d.DesiredReplicas, d.CurrentReplicas, d.Reason, d.Terms)
+		}
+		if d.Reason == ReasonTrial {
+			trials++
+		}
+	}
+	if trials == 0 {
+		t.Error("no trial")
+	}
+}
