@@ -164,7 +164,7 @@ type Pool struct {
 
 // Schedule raises the lower bound for Duration after each time at which Start fires.
 type Schedule struct {
-	// Start is a cron expression of five fields: minute, hour, day of month, month, day of week.
+	// Start is a cron expression of five fields: minute, hour, day of month, month, day of week, where 0 and 7 are Sunday.
 	// +kubebuilder:validation:MaxLength=128
 	// +kubebuilder:validation:Pattern=`^\s*(\S+\s+){4}\S+\s*$`
 	Start string `json:"start"`
@@ -189,7 +189,7 @@ type Event struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name"`
-	// Start is a cron expression of five fields: minute, hour, day of month, month, day of week.
+	// Start is a cron expression of five fields: minute, hour, day of month, month, day of week, where 0 and 7 are Sunday.
 	// +kubebuilder:validation:MaxLength=128
 	// +kubebuilder:validation:Pattern=`^\s*(\S+\s+){4}\S+\s*$`
 	Start string `json:"start"`
