@@ -7,15 +7,13 @@ import (
 )
 
 // busyCheck finds a busy ratio that does not tell how busy the replicas are, such as that of an exporter that stands still or of
-// consumers that count waiting as work: it stays the same while what a replica does changes by half, or is low while all of them have a
-// backlog, or is all of their time while they leave none.
+// consumers that count waiting as work: it stays the same while what a replica does changes by half, or while all of them have a backlog.
 type busyCheck struct {
 	Ratio float64 // what was told when the latest run of ratios that are the same began; 0 before the first
 	Ticks int     // how many of the run left no backlog
 	// Mean is what a replica did lately in those, in records a second, Least and Most its extremes since it was of busySpan ticks.
 	Mean, Least, Most float64
 	Idle              int // how many of the run told of replicas that are not busy though all of them had a backlog
-	Full              int `json:",omitzero"` // how many told of replicas that were busy all the time though they left none
 }
 
 const (
@@ -25,8 +23,7 @@ const (
 	workVaried = 1.5
 	busyTold   = 0.05
 	// busySpan is how many ticks the work is averaged over, for chance and for ratios that are told of the latest minutes, and how many
-	// of replicas that have a backlog and are not busy, or have none and are, are enough: those that wait for others that join are for
-	// some, and no queue is short for as long where all are busy.
+	// of replicas that have a backlog and are not busy are enough: those that wait for others that join are for some.
 	busySpan = 20
 )
 
@@ -47,9 +44,6 @@ func (b *busyCheck) observe(told series.Value, work float64, kept, full bool) {
 		return
 	}
 	b.Ticks++
-	if x > 1-sameBusy {
-		b.Full++
-	}
 	b.Mean += (work - b.Mean) / float64(min(b.Ticks, busySpan))
 	if b.Ticks <= busySpan {
 		b.Least, b.Most = b.Mean, b.Mean
@@ -59,5 +53,5 @@ func (b *busyCheck) observe(told series.Value, work float64, kept, full bool) {
 
 // contradicted reports whether the ratio is to be left out.
 func (b *busyCheck) contradicted() bool {
-	return b.Idle >= busySpan || b.Full >= busySpan || b.Most > workVaried*b.Least
+	return b.Idle >= busySpan || b.Most > workVaried*b.Least
 }

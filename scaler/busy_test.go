@@ -46,24 +46,6 @@ func TestABusyRatioThatStandsStill(t *testing.T) {
 	}
 }
 
-// Consumers that count waiting as work are busy all the time, whatever there is to do: where the load is steady too, that is seen by there
-// being no backlog, before replicas are added without end.
-func TestABusyRatioOfOneWithoutABacklog(t *testing.T) {
-	w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 48, ready: 8, random: rand.New(rand.NewPCG(1, 7))}
-	for i := range 480 {
-		if i == 120 {
-			w.hide = func(o *series.Observation) { o.BusyRatio = series.Of(1) }
-		}
-		if d := w.step(600); i > 150 && !slices.Contains(d.Verdicts, VerdictBusyRatioContradicted) {
-			t.Fatalf("tick %d: %v", i, d.Verdicts)
-		}
-	}
-	before, after, end := slices.Max(w.counts[60:120]), slices.Max(w.counts[120:]), w.counts[len(w.counts)-1]
-	if after > before+4 || end > before {
-		t.Errorf("%d replicas before it stood still, up to %d after that and %d in the end", before, after, end)
-	}
-}
-
 // One that is measured over the last five minutes, by whole per cent, follows bursts late, and is believed.
 func TestABusyRatioOfTheLastMinutesIsBelieved(t *testing.T) {
 	for seed := range uint64(10) {

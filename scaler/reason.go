@@ -78,8 +78,8 @@ const (
 	// VerdictLatencyUnreachable: many more replicas than queueing explains did not lower the latency, and were given up: what takes
 	// it is the service itself, or what it calls.
 	VerdictLatencyUnreachable Verdict = "LatencyUnreachable"
-	// VerdictBusyRatioContradicted: how busy replicas are said to be stays the same while what they do changes, is low while all of them
-	// have a backlog, or is all of their time while they leave none; it is left out.
+	// VerdictBusyRatioContradicted: how busy replicas are said to be stays the same while what they do changes, or is low while all of
+	// them have a backlog; it is left out.
 	VerdictBusyRatioContradicted Verdict = "BusyRatioContradicted"
 	// VerdictForecastUntrusted: the forecast left its band, or does not follow a step of the arrivals, and is relied on less.
 	VerdictForecastUntrusted Verdict = "ForecastUntrusted"
