@@ -49,8 +49,9 @@ func newLagCommand() *cobra.Command {
 is consumed.
 
 Rates need two samples, so the answer takes one --interval. Values that are not known are shown as
-"?" (null in JSON), each with its reason; they are never zero. A cluster that cannot be asked is
-named with the reason on standard error; the others are shown, and the exit code is 1.`,
+"?" (null in JSON), each with its reason; they are never zero. A cluster that cannot be asked, a
+broker that does not list its groups, and partitions of __consumer_offsets without a leader, whose
+groups nobody can list, are named on standard error; the others are shown, and the exit code is 1.`,
 		Example: `  prescale lag --brokers kafka:9092
   prescale lag --brokers kafka:9092 --group inference --group 'fl.*' -o json
   prescale lag --config prescale.yaml --watch`,
@@ -101,13 +102,14 @@ func (o *lagOptions) run(ctx context.Context, out, errs io.Writer) error {
 }
 
 // sample takes two samples an interval apart and prints, and goes on so where it is to watch. Its error says what is wrong with
-// each cluster that is not in what was printed; a watch writes that to errs and asks the cluster again, as long as any answers.
+// each cluster that is not in what was printed, or not with all its groups; a watch writes that to errs and asks the cluster again,
+// as long as any answers.
 func (o *lagOptions) sample(ctx context.Context, sources []*kafka.Collector, out, errs io.Writer) error {
 	tick := time.NewTicker(o.interval)
 	defer tick.Stop()
 	var left error // of clusters that are not asked again
 	for i := 0; ; i++ {
-		report, failed := sampleAll(ctx, sources)
+		report, failed, unlisted := sampleAll(ctx, sources)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -116,14 +118,15 @@ func (o *lagOptions) sample(ctx context.Context, sources []*kafka.Collector, out
 			return problem
 		}
 		if i > 0 {
-			if err := o.print(out, report); err != nil {
+			incomplete := errors.Join(problem, unlisted)
+			if err := o.print(out, report, incomplete == nil); err != nil {
 				return err
 			}
 			if !o.watch {
-				return problem
+				return incomplete
 			}
-			if problem != nil {
-				fmt.Fprintln(errs, problem)
+			if incomplete != nil {
+				fmt.Fprintln(errs, incomplete)
 			}
 		}
 		if !o.watch {
@@ -144,20 +147,22 @@ func (o *lagOptions) sample(ctx context.Context, sources []*kafka.Collector, out
 }
 
 // sampleAll takes a sample of every cluster, side by side, so that one that does not answer holds up no other's. The report
-// has the groups of those that answered, in the order of sources, and failed the error of each source, nil where it answered.
-func sampleAll(ctx context.Context, sources []*kafka.Collector) (report []kafka.GroupLag, failed []error) {
+// has the groups of those that answered, in the order of sources, failed the error of each source, nil where it answered, and
+// unlisted why groups of those that answered may be missing.
+func sampleAll(ctx context.Context, sources []*kafka.Collector) (report []kafka.GroupLag, failed []error, unlisted error) {
 	reports := make([][]kafka.GroupLag, len(sources))
 	failed = make([]error, len(sources))
+	missing := make([]error, len(sources))
 	var wait sync.WaitGroup
 	for i, source := range sources {
 		wait.Go(func() {
 			if _, failed[i] = source.Collect(ctx, time.Now()); failed[i] == nil {
-				reports[i] = source.Groups(time.Now())
+				reports[i], missing[i] = source.Groups(time.Now()), source.Unlisted()
 			}
 		})
 	}
 	wait.Wait()
-	return slices.Concat(reports...), failed
+	return slices.Concat(reports...), failed, errors.Join(missing...)
 }
 
 // selection reads the --group flags.
@@ -178,7 +183,9 @@ func (o *lagOptions) selection() (kafka.Selection, error) {
 			return s, command.Inputf("--group: %q: %w", group, err)
 		}
 		s.Names = append(s.Names, group)
-		s.Patterns = append(s.Patterns, pattern)
+		if regexp.QuoteMeta(group) != group {
+			s.Patterns = append(s.Patterns, pattern)
+		}
 	}
 	return s, nil
 }
@@ -217,7 +224,8 @@ func (o *lagOptions) clusterConfigs() (map[string]kafkaclient.Config, error) {
 	return picked, nil
 }
 
-func (o *lagOptions) print(out io.Writer, report []kafka.GroupLag) error {
+// print writes the report, of which complete says that no group is missing.
+func (o *lagOptions) print(out io.Writer, report []kafka.GroupLag, complete bool) error {
 	if o.output == "json" {
 		encoder := json.NewEncoder(out)
 		if !o.watch {
@@ -227,6 +235,10 @@ func (o *lagOptions) print(out io.Writer, report []kafka.GroupLag) error {
 	}
 	if o.watch {
 		fmt.Fprint(out, "\x1b[H\x1b[2J")
+	}
+	if len(report) == 0 && !complete {
+		_, err := fmt.Fprintln(out, "no groups are known")
+		return err
 	}
 	return lagTable(out, report)
 }

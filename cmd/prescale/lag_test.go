@@ -12,8 +12,10 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/prescale/prescale/cmd/internal/command"
 	"github.com/prescale/prescale/metrics/collector/kafka"
@@ -131,6 +133,38 @@ func TestLagWithAClusterDown(t *testing.T) {
 	}
 	if len(report) != 1 || report[0].Cluster != "main" || report[0].LagRecords != 60 {
 		t.Errorf("got %+v, want the group of the cluster that is up", report)
+	}
+}
+
+// TestLagWithoutALeader: groups that no broker can list are told of, whether or not others are.
+func TestLagWithoutALeader(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(50, "__consumer_offsets"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	cluster.Fault(
+		kfake.Fault{Keys: []kmsg.Key{kmsg.Metadata}, Topic: "__consumer_offsets", Partitions: []int32{3}, Err: kerr.LeaderNotAvailable, Count: -1},
+		kfake.Fault{Keys: []kmsg.Key{kmsg.FindCoordinator}, Group: "g", Err: kerr.CoordinatorNotAvailable, Count: -1},
+	)
+	for _, tt := range []struct {
+		args []string
+		out  string // of standard output
+		says string // "" where nothing is wrong
+	}{
+		{nil, "no groups are known\n", "1 of 50 partitions of __consumer_offsets have no leader"},
+		{[]string{"-o", "json"}, "[]\n", "1 of 50 partitions of __consumer_offsets have no leader"},
+		{[]string{"--group", "g", "-o", "json"}, `"lagRecords": null`, "groups kept there, g among them"},
+		{[]string{"--group", "g"}, "partition 3 of __consumer_offsets, where it is kept, has no leader", "groups kept there, g among them"},
+		{[]string{"--group", "h"}, "no groups\n", ""},
+	} {
+		text, err := lag(t, append([]string{"--brokers", cluster.ListenAddrs()[0], "--interval", "100ms"}, tt.args...)...)
+		if want := min(len(tt.says), 1); command.ExitCode(err) != want || !strings.Contains(fmt.Sprint(err), tt.says) && err != nil {
+			t.Errorf("%q: exit code %d, %v; want %d and %q", tt.args, command.ExitCode(err), err, want, tt.says)
+		}
+		if !strings.Contains(text, tt.out) {
+			t.Errorf("%q: got %s, want %q in it", tt.args, text, tt.out)
+		}
 	}
 }
 

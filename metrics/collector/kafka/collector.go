@@ -39,8 +39,12 @@ type Collector struct {
 	groups   map[string]*group
 	// listed is what the latest complete ListGroups said, by group.
 	listed map[string]listedGroup
+	// unlisted says why brokers did not list their groups when they were last asked.
+	unlisted map[int32]error
 	// nodes lists the brokers of the cluster, sorted.
 	nodes []int32
+	// offsets tells which groups have no coordinator.
+	offsets offsetsMetadata
 	// nodeProblems says which brokers did not answer at this tick.
 	nodeProblems map[int32]error
 

@@ -27,10 +27,16 @@ func (c *Collector) readGroups(ctx context.Context, now time.Time) {
 			c.groups[name] = newGroup(name)
 		}
 	}
+	for _, name := range c.selection.plainNames() {
+		if c.groups[name] == nil && c.offsets.away(name) {
+			c.groups[name] = newGroup(name)
+		}
+	}
 	var wanted []*group
 	for name, g := range c.groups {
 		found, ok := c.listed[name]
-		g.forReport = ok && c.selection.Matches(name)
+		away := !ok && c.offsets.away(name)
+		g.forReport = (ok || away) && c.selection.Matches(name)
 		switch {
 		case ok:
 			if g.kind != "" && g.kind != found.kind {
@@ -39,6 +45,8 @@ func (c *Collector) readGroups(ctx context.Context, now time.Time) {
 				g.track = newRebalanceTrack()
 			}
 			g.kind, g.state, g.listed = found.kind, found.state, true
+		case away:
+			g.state, g.listed, g.membersKnown = "", false, false
 		case complete:
 			g.state, g.listed = stateAbsent, true
 			g.members, g.membersKnown, g.membersProblem, g.membersTick = nil, true, nil, c.tick
@@ -77,11 +85,13 @@ func (c *Collector) listGroups(ctx context.Context) (complete bool) {
 	}
 	wait.Wait()
 	complete = len(answers) > 0
+	c.unlisted = map[int32]error{}
 	listed := map[string]listedGroup{}
 	for _, a := range answers {
 		if a.err != nil {
 			complete = false
 			c.nodeProblems[a.node] = a.err
+			c.unlisted[a.node] = a.err
 			c.logger.Debug("broker did not list its groups", "node", a.node, "error", a.err)
 			continue
 		}

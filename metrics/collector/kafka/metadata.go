@@ -19,7 +19,12 @@ func (c *Collector) readMetadata(ctx context.Context, now time.Time) error {
 	request.AllowAutoTopicCreation = false
 	// An empty list asks for brokers only; null would ask for every topic there is.
 	request.Topics = []kmsg.MetadataRequestTopic{}
-	for _, name := range slices.Sorted(maps.Keys(c.topics)) {
+	asked := slices.Collect(maps.Keys(c.topics))
+	if c.topics[offsetsTopic] == nil {
+		asked = append(asked, offsetsTopic)
+	}
+	slices.Sort(asked)
+	for _, name := range asked {
 		topic := kmsg.NewMetadataRequestTopic()
 		topic.Topic = kmsg.StringPtr(name)
 		request.Topics = append(request.Topics, topic)
@@ -35,11 +40,19 @@ func (c *Collector) readMetadata(ctx context.Context, now time.Time) error {
 	}
 	slices.Sort(c.nodes)
 	for i := range answer.Topics {
-		if answer.Topics[i].Topic != nil {
-			c.takeTopic(&answer.Topics[i])
+		name := answer.Topics[i].Topic
+		if name == nil {
+			continue
 		}
+		if *name == offsetsTopic {
+			c.offsets = readOffsetsMetadata(&answer.Topics[i])
+		}
+		c.takeTopic(&answer.Topics[i])
 	}
 	c.nextMetadata = now.Add(c.config.MetadataInterval)
+	if len(c.offsets.leaderless) > 0 {
+		c.nextMetadata = now.Add(min(c.config.MetadataInterval, c.config.GroupInterval)) // groups that are there again are not to wait
+	}
 	return nil
 }
 
@@ -161,6 +174,13 @@ func (c *Collector) coordinators(ctx context.Context, groups []*group) {
 		if err := kerr.ErrorForCode(found.ErrorCode); err != nil {
 			c.telemetry.failedCode(found.ErrorCode)
 			g.coordinatorProblem = fmt.Errorf("find its coordinator: %w%s", err, hint(found.ErrorCode, g.name))
+			if c.offsets.away(g.name) {
+				g.coordinatorProblem = fmt.Errorf("%w: partition %d of %s, where it is kept, has no leader", g.coordinatorProblem,
+					offsetsPartition(g.name, c.offsets.partitions), offsetsTopic)
+			}
+			if found.ErrorCode == kerr.CoordinatorNotAvailable.Code {
+				c.nextMetadata = time.Time{} // which tells whether its partition has a leader
+			}
 			continue
 		}
 		g.coordinator, g.coordinatorProblem = found.NodeID, nil
