@@ -33,7 +33,7 @@ func describe(d *Decision) {
 		case "latency":
 			t.Detail = fmt.Sprintf("the latency objective with a load of %.2f replicas asks for %d", t.Amount, t.Replicas)
 		case "hold":
-			t.Detail = fmt.Sprintf("a decrease would be premature: %d are kept", t.Replicas)
+			t.Detail = fmt.Sprintf("fewer would be premature: %d are kept", t.Replicas)
 			if t.Amount > 0 {
 				t.Detail = fmt.Sprintf("with as much arriving, %.0f were too few lately, or were gone down to and left again: %d are kept", t.Amount, t.Replicas)
 			}

@@ -45,7 +45,7 @@ func (d decider) keep(c *choice, want int) (keep int, panicking bool) {
 	return want, false
 }
 
-// holdDown returns the count to keep where a decrease would be premature, and the lower one that was left again lately if that is why;
+// holdDown returns the count to keep where fewer would be premature, and the lower one that was left again lately if that is why;
 // else 0.
 func (d decider) holdDown(current, want int, backlog, perReplica float64) (keep, few int) {
 	if d.state.blind() {
