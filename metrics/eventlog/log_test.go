@@ -57,6 +57,17 @@ func (ms machines) Observe(t Tick, restart bool) {
 	ms[t.Policy].observe(t.Observation)
 }
 
+// recovered is a ShardFunc that restores the shard's machines before it goes on with do.
+func recovered(do func(ctx context.Context, s *Shard, ms machines) error) ShardFunc {
+	return func(ctx context.Context, s *Shard) error {
+		ms := machines{}
+		if err := s.Recover(ctx, ms); err != nil {
+			return err
+		}
+		return do(ctx, s, ms)
+	}
+}
+
 // tick returns the entries of one tick at `at` of the policies.
 func (ms machines) tick(s *Shard, at time.Time, policies ...string) []Entry {
 	var entries []Entry
@@ -405,11 +416,7 @@ func TestOwnersShareTheShards(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
 		go func() {
-			done <- o.Run(ctx, func(ctx context.Context, s *Shard) error {
-				ms := machines{}
-				if err := s.Recover(ctx, ms); err != nil {
-					return err
-				}
+			done <- o.Run(ctx, recovered(func(ctx context.Context, s *Shard, ms machines) error {
 				mu.Lock()
 				served[name] = append(served[name], s.Number)
 				mu.Unlock()
@@ -422,7 +429,7 @@ func TestOwnersShareTheShards(t *testing.T) {
 					t.Errorf("cause: got %v, want a hand-over", cause)
 				}
 				return nil
-			})
+			}))
 		}()
 		return func() {
 			cancel()
@@ -521,11 +528,7 @@ func TestTopicsThatAreDeletedAreMadeAgain(t *testing.T) {
 			defer cancel()
 			decided := make(chan Decision, 1000)
 			running.Go(func() {
-				err := o.Run(ctx, func(ctx context.Context, s *Shard) error {
-					ms := machines{}
-					if err := s.Recover(ctx, ms); err != nil {
-						return err
-					}
+				err := o.Run(ctx, recovered(func(ctx context.Context, s *Shard, ms machines) error {
 					p := policies(s.Number, cfg.Shards, 1)[0]
 					for sleep(ctx, 50*time.Millisecond) == nil {
 						if err := s.Append(ctx, ms.tick(s, time.Now(), p)); err != nil {
@@ -533,7 +536,7 @@ func TestTopicsThatAreDeletedAreMadeAgain(t *testing.T) {
 						}
 					}
 					return nil
-				})
+				}))
 				if err != nil {
 					t.Error(err)
 				}
@@ -595,18 +598,14 @@ func TestAnOwnerThatCannotWriteSaysWhy(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		done <- o.Run(ctx, func(ctx context.Context, s *Shard) error {
-			ms := machines{}
-			if err := s.Recover(ctx, ms); err != nil {
-				return err
-			}
+		done <- o.Run(ctx, recovered(func(ctx context.Context, s *Shard, ms machines) error {
 			p := policies(s.Number, cfg.Shards, 1)[0]
 			if err := s.Append(ctx, ms.tick(s, t0, p)); err != nil {
 				return err
 			}
 			<-ctx.Done()
 			return nil
-		})
+		}))
 	}()
 	wait := func(what string, is func(error) bool) {
 		t.Helper()

@@ -83,18 +83,14 @@ func TestRights(t *testing.T) {
 		go func() {
 			defer close(done)
 			// How it ended does not matter: whether it wrote does.
-			_ = o.Run(ctx, func(ctx context.Context, s *Shard) error {
-				ms := machines{}
-				if err := s.Recover(ctx, ms); err != nil {
-					return err
-				}
+			_ = o.Run(ctx, recovered(func(ctx context.Context, s *Shard, ms machines) error {
 				if err := s.Append(ctx, ms.tick(s, time.Now(), policies(s.Number, cfg.Shards, 1)...)); err != nil {
 					return err
 				}
 				wrote <- struct{}{}
 				<-ctx.Done()
 				return nil
-			})
+			}))
 		}()
 		for range cfg.Shards {
 			select {
