@@ -10,11 +10,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"regexp"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 
@@ -62,6 +65,9 @@ func (f *Flags) Command(short string, args []string, stdout, stderr io.Writer, s
 			if f.Partitions < 1 {
 				return command.Inputf("--partitions: %d: want 1 or more", f.Partitions)
 			}
+			if err := topicNames(cmd.Flags()); err != nil {
+				return err
+			}
 			return serve(cmd.Context())
 		},
 	}
@@ -79,6 +85,20 @@ func (f *Flags) Command(short string, args []string, stdout, stderr io.Writer, s
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	return root
+}
+
+// topicName matches what Kafka allows (org.apache.kafka.common.internals.Topic). A broker refuses another name for ever.
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
+// topicNames refuses flags named for a topic whose value cannot be one's name.
+func topicNames(flags *pflag.FlagSet) error {
+	var problems []error
+	flags.VisitAll(func(f *pflag.Flag) {
+		if name := f.Value.String(); strings.HasSuffix(f.Name, "-topic") && (!topicName.MatchString(name) || name == "." || name == "..") {
+			problems = append(problems, fmt.Errorf("--%s: %q: want a topic's name, neither . nor ..: 1 to 249 letters, digits, ., _ and -", f.Name, name))
+		}
+	})
+	return command.Input(errors.Join(problems...))
 }
 
 // Logger returns the logger at the level that was asked for.

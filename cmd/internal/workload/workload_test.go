@@ -23,6 +23,10 @@ func TestFlagsAndEnvironment(t *testing.T) {
 		{"bad value", "--log-level LOUD", "", "", `--log-level: "LOUD": want DEBUG, INFO, WARN or ERROR`},
 		{"bad value in the environment", "", "TRY_PARTITIONS=many", "", `environment variable TRY_PARTITIONS: "many": want a whole number`},
 		{"no partitions", "--partitions 0", "", "", "--partitions: 0: want 1 or more"},
+		{"a topic", "--work-topic my.work-1_b", "", "pod-7", ""},
+		{"no topic's name", "--work-topic orders,emails", "", "", `--work-topic: "orders,emails": want a topic's name, neither . nor ..: 1 to 249`},
+		{"no topic's name in the environment", "", "TRY_WORK_TOPIC=..", "", `--work-topic: "..": want a topic's name, neither . nor ..: 1 to 249`},
+		{"no topic", "--work-topic=", "", "", `--work-topic: "": want a topic's name, neither . nor ..: 1 to 249`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Setenv("POD_NAME", "pod-7")
@@ -31,7 +35,9 @@ func TestFlagsAndEnvironment(t *testing.T) {
 			}
 			f := Flags{Name: "try", Listen: ":1"}
 			served := false
-			err := f.Command("Try", strings.Fields(test.args), io.Discard, io.Discard, func(context.Context) error { served = true; return nil }).ExecuteContext(t.Context())
+			root := f.Command("Try", strings.Fields(test.args), io.Discard, io.Discard, func(context.Context) error { served = true; return nil })
+			root.Flags().String("work-topic", "work", "")
+			err := root.ExecuteContext(t.Context())
 			if test.problem != "" {
 				if command.ExitCode(err) != 2 || !strings.Contains(err.Error(), test.problem) || served {
 					t.Errorf("got %v (exit code %d), want exit code 2 and %q", err, command.ExitCode(err), test.problem)
