@@ -3,12 +3,14 @@
 package hpacheck
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/prescale/prescale/scaler/v1alpha1"
 )
@@ -129,7 +131,8 @@ func Check(policy *v1alpha1.ScalePolicy, hpas []*autoscalingv2.HorizontalPodAuto
 			found = append(found, Finding{
 				Severity: Broken, Code: NoHPA,
 				Message: fmt.Sprintf("no HPA reads the share of pool %s", pool.Name),
-				Remedy:  fmt.Sprintf("Apply one on the external metric %s with the selector %s=%s,%s=%s and the target AverageValue 1", DesiredReplicas, policyLabel, policy.Name, poolLabel, pool.Name),
+				Remedy: cmp.Or(unselectable(policy.Name),
+					fmt.Sprintf("Apply one on the external metric %s with the selector %s=%s,%s=%s and the target AverageValue 1", DesiredReplicas, policyLabel, policy.Name, poolLabel, pool.Name)),
 			})
 		}
 	}
@@ -137,11 +140,22 @@ func Check(policy *v1alpha1.ScalePolicy, hpas []*autoscalingv2.HorizontalPodAuto
 		found = append(found, Finding{
 			Severity: Broken, Code: NoHPA,
 			Message: fmt.Sprintf("nothing in namespace %s reads a metric of policy %s", policy.Namespace, policy.Name),
-			Remedy:  fmt.Sprintf("Apply an HPA on the external metric %s with the selector %s=%s and the target AverageValue 1, or a KEDA ScaledObject", DesiredReplicas, policyLabel, policy.Name),
+			Remedy: cmp.Or(unselectable(policy.Name),
+				fmt.Sprintf("Apply an HPA on the external metric %s with the selector %s=%s and the target AverageValue 1, or a KEDA ScaledObject", DesiredReplicas, policyLabel, policy.Name)),
 		})
 	}
 	slices.SortStableFunc(found, func(a, b Finding) int { return strings.Compare(string(a.Severity), string(b.Severity)) })
 	return found
+}
+
+// unselectable says what to do about a policy whose name no HPA's selector can hold, so that the API server refuses the HPA: an
+// object's name may have 253 characters, a label's value 63. It is empty for other names.
+func unselectable(name string) string {
+	if len(name) <= validation.LabelValueMaxLength {
+		return ""
+	}
+	return fmt.Sprintf("Give the policy a name of at most %d characters, since this one has %d and no HPA's selector can hold it, or read it as an Object metric or through KEDA",
+		validation.LabelValueMaxLength, len(name))
 }
 
 // kedaSelector is the label by which an HPA that KEDA made asks KEDA's own metrics server.

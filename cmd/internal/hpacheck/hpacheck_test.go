@@ -199,3 +199,15 @@ func TestEachPoolHasItsHPA(t *testing.T) {
 		}
 	}
 }
+
+// TestALongNameIsNoLabelsValue: the API server takes such a policy and refuses every HPA whose selector names it.
+func TestALongNameIsNoLabelsValue(t *testing.T) {
+	policy := parse[v1alpha1.ScalePolicy](t, policyText)
+	for length, want := range map[int]string{63: "selector policy=", 64: "a name of at most 63 characters, since this one has 64"} {
+		policy.Name = strings.Repeat("o", length)
+		found := Check(policy, nil, Facts{ServerMinor: 36})
+		if len(found) != 1 || found[0].Code != NoHPA || !strings.Contains(found[0].Remedy, want) {
+			t.Errorf("a name of %d characters: got %v, want NoHPA with %q", length, found, want)
+		}
+	}
+}
