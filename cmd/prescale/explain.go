@@ -103,6 +103,8 @@ type explanation struct {
 	// Problems says what was not seen, and why.
 	Problems []string        `json:"problems,omitempty"`
 	WhatIf   []scaler.WhatIf `json:"whatIf"`
+
+	last bool // a later moment was asked for than any that is known
 }
 
 // explain replays the file up to `until`.
@@ -148,6 +150,9 @@ func (d *deciding) explain(path string, until float64) (*explanation, error) {
 			}
 		}
 		if errors.Is(readErr, io.EOF) {
+			if found != nil {
+				found.last = found.T < until && !math.IsInf(until, 1)
+			}
 			break
 		}
 		if readErr != nil {
@@ -175,6 +180,9 @@ func moment(t float64) string {
 func (e *explanation) print(w io.Writer) error {
 	d := &e.Decision
 	fmt.Fprintf(w, "%s at %s: %d replicas, because of %s: %s\n", d.Policy, moment(e.T), d.DesiredReplicas, d.Reason, d.Reason.Text())
+	if e.last {
+		fmt.Fprintln(w, "  it is the last observation's: nothing later is known")
+	}
 	for _, v := range d.Verdicts {
 		fmt.Fprintf(w, "  verdict %s: %s\n", v, v.Text())
 	}

@@ -27,19 +27,20 @@ func explainRecorded(ctx context.Context, w io.Writer, path, policy, at, output 
 	defer r.close()
 	replayer := pipeline.NewReplayer(r.policies)
 	var event eventlog.Event
+	var next time.Time // of the tick after it; zero where the log has none
 	var now pipeline.Replayed
 	replayed := false
 	for e, err := range eventlog.History(ctx, r.client, r.log, eventlog.ShardOf(policy, r.log.Shards), policy) {
 		if err != nil {
 			return err
 		}
-		if e.Stamp().At.After(until) {
+		if next = e.Stamp().At; next.After(until) {
 			break
 		}
 		if now, replayed, err = replayer.Step(&e); err != nil {
 			return err
 		}
-		event = e
+		event, next = e, time.Time{}
 	}
 	if event.Decision.Seq == 0 {
 		return command.Inputf("--at: %s: the log has no decision of %s at or before it", until.Format(time.RFC3339), policy)
@@ -57,7 +58,11 @@ func explainRecorded(ctx context.Context, w io.Writer, path, policy, at, output 
 		enc.SetIndent("", "  ")
 		return enc.Encode(e)
 	}
-	fmt.Fprintf(w, "tick %d of %s, recorded by %s\n", event.Decision.Seq, event.Decision.At.Format(time.RFC3339), event.Decision.Writer)
+	later := "nothing later is in the log"
+	if !next.IsZero() {
+		later = "the next one is of " + next.Format(time.RFC3339)
+	}
+	fmt.Fprintf(w, "tick %d of %s, recorded by %s; %s\n", event.Decision.Seq, event.Decision.At.Format(time.RFC3339), event.Decision.Writer, later)
 	switch {
 	case !replayed:
 		fmt.Fprintln(w, "it cannot be replayed, so what would change it is not known: the policy is neither in the configuration file nor recorded, or the log has no copy of the state before it")

@@ -60,9 +60,9 @@ policies:
 		{[]string{"replay", "--from", "2026-01-31T08:10:00Z", "--to", "2026-01-31T08:20:00Z", "--config"}, []string{"41 ticks: 41 decided alike"}},
 		{[]string{"replay", "--check", "--config"}, []string{"1 policy, 100 ticks by 1 writer in 1 term, 100 decisions derived again"}},
 		{[]string{"explain", "ai/a", "--at", "2026-01-31T08:10:07Z", "--config"}, []string{
-			"tick 41 of 2026-01-31T08:10:00Z, recorded by test", "replicas, because of", "what each rule asked for", "what would change it",
+			"tick 41 of 2026-01-31T08:10:00Z, recorded by test; the next one is of 2026-01-31T08:10:15Z", "replicas, because of", "what each rule asked for", "what would change it",
 		}},
-		{[]string{"explain", "ai/a", "--config"}, []string{"tick 100 of"}},
+		{[]string{"explain", "ai/a", "--config"}, []string{"tick 100 of 2026-01-31T08:24:45Z, recorded by test; nothing later is in the log"}},
 		{[]string{"backtest", "--name", "ai/a", "--start", "2026-01-31T08:00:00Z", "--quiet", "--from-kafka"}, []string{"ai/a"}},
 		// The last of its ticks is that of 08:24:45, and the ends of ticks are no minutes.
 		{[]string{"forecast", "--name", "ai/a", "--start", "2026-01-31T08:00:00Z", "--end", "2026-01-31T08:24:50Z", "--horizon", "1", "--from-kafka"}, []string{"\n1,2026-01-31T08:24:45Z,"}},
