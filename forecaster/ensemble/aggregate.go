@@ -5,6 +5,11 @@ import (
 	"slices"
 )
 
+// The weights are those of Bernstein online aggregation (Wintenberger 2017, "Optimal learning with Bernstein online aggregation",
+// Machine Learning 106) on the gradient of the pinball loss, in its form with a learning rate of its own for each expert: regret is its
+// R, square its V and rate its η. Departures: both sums forget; a fixed share is spread evenly (Herbster & Warmuth 1998, "Tracking the
+// best expert", Machine Learning 32); a gain ends nearer to the outcome (regrets); a record is only so deep (deepest).
+//
 // The gains below were chosen by the quantile loss on fourteen public arrival traces and are the same for every series.
 const (
 	forget     = 0.995 // of regrets: a memory of 200 outcomes
@@ -28,7 +33,7 @@ const (
 	pastShare = 0.5
 	// deepest is how far an expert's record may fall, as the exponent of its weight: what is lost without end would be made good without end
 	// before a series that has changed is followed. The weight that an expert has there is taken off all but for the share leftOdds, so that
-	// the many that are of no use have next to none together (hack/designs/forecast-depth.md).
+	// the many that are of no use have next to none together (hack/designs/forecast-changes.md).
 	deepest  = 3.75
 	leftOdds = 1e-3
 	// leastSquare is added to each square. Beside any other it is nothing; where an idle series adds none for days, squares and regrets

@@ -1,16 +1,23 @@
-// Package ensemble forecasts one series by many simple experts and trusts each, at each step ahead and each quantile, by
-// its record.
+// Package ensemble forecasts one series online: ten simple experts give point forecasts, and the ensemble turns them into
+// quantiles of each coming step and of the maximum over all of them. Its main type is Model. hack/designs/forecaster.md
+// describes the whole algorithm with its formulas.
 //
-// Three layers: every expert's point forecast becomes quantiles by tracking the quantiles of its own errors (track.go); the
-// experts' quantiles are averaged with weights learned online (aggregate.go), where they disagree by their record in disputes as well
-// (dispute.go); a last tracker holds the average to its coverage, in noisy hours as in quiet ones (conformal.go, after the P term of
-// conformal PID control: Angelopoulos, Candès & Tibshirani 2023, https://arxiv.org/abs/2307.16895). The maximum over a window is a
-// target of its own in all three layers (bank.go keeps them and settles them): the maximum of per-step quantiles covers it far too rarely.
+// There are three layers, each with its own state for every step ahead (or window) and every quantile level:
 //
-// It survives what it is given: samples that are no number, infinite or negative are gaps, those no later than the last one are
-// dropped. Within forecastertest.RecoverySamples, which are 60, of a spike of a million times, a day of zeros or gaps, or a lasting
-// change of level by a factor of a hundred the median is within a quarter of the level, and of one by a million down within a thousandth
-// of the level before; what lasting changes cost in loss is in hack/designs/forecast-recovery.md.
+//  1. The quantiles of each expert's own errors are tracked, which makes its point a quantile (track.go; start.go for the first ones).
+//  2. These quantiles are averaged with weights that are learned online from their pinball loss (aggregate.go). Where the experts
+//     disagree, the weights also depend on who was right in such moments before (disagree.go, dispute.go).
+//  3. A last tracker moves the average until as many outcomes are under it as its level says, at busy hours as at quiet ones
+//     (conformal.go).
+//
+// bank.go holds the state of the layers and settles each forecast when its outcome is known. The maximum over a window is a target
+// of its own in all layers: the maximum of per-step quantiles would cover it far too rarely. change.go lets go of what was learned
+// when the series has become another, and watch.go judges what was forecast.
+//
+// The model survives bad input: samples that are no number, infinite or negative are gaps, and samples no later than the last one
+// are dropped. Within forecastertest.RecoverySamples (60) of a spike of a million times, a day of zeros or gaps, or a lasting change
+// of level by a factor of a hundred the median is within a quarter of the level, and after a fall by a factor of a million within a
+// thousandth of the level before. What lasting changes cost is in hack/designs/forecast-changes.md.
 package ensemble
 
 import (

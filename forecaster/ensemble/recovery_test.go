@@ -6,9 +6,8 @@ import (
 	"testing"
 )
 
-// TestRecoveryFromLastingChanges holds what hack/designs/forecast-depth.md states, and forecast-recovery.md before it: by how much a
-// model that lived through a change of the series loses more than one that never knew it otherwise, by samples since the change. 96
-// samples are a day.
+// TestRecoveryFromLastingChanges holds what hack/designs/forecast-changes.md states: by how much a model that lived through a change
+// of the series loses more than one that never knew it otherwise, by samples since the change. 96 samples are a day.
 func TestRecoveryFromLastingChanges(t *testing.T) {
 	for _, tt := range []struct {
 		name             string
