@@ -2,8 +2,10 @@ package latency
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -218,7 +220,9 @@ func TestScrapeRefuses(t *testing.T) {
 		{"a counter without a number", "# TYPE busy_seconds_total counter\nbusy_seconds_total{topic=\"requests\"} NaN\n", "busy_seconds_total is NaN: want a number from 0"},
 		{"one without end", "# TYPE busy_seconds_total counter\nbusy_seconds_total{topic=\"requests\"} +Inf\n", "busy_seconds_total is +Inf"},
 		{"one below zero", "# TYPE busy_seconds_total counter\nbusy_seconds_total{topic=\"requests\"} -5\n", "busy_seconds_total is -5"},
-		{"a gauge", "# TYPE latency_seconds gauge\nlatency_seconds{topic=\"requests\"} 1\n", "not a histogram"},
+		{"a gauge", "# TYPE latency_seconds gauge\nlatency_seconds{topic=\"requests\"} 1\n", "latency_seconds is of type gauge: want a histogram"},
+		{"a counter of no type", "busy_seconds_total{topic=\"requests\"} 1\n", "busy_seconds_total is of type untyped: want a counter"},
+		{"half an answer", "# TYPE busy_seconds_total counter\nbusy_seconds_total{topic=\"requests\"} 1", "read its answer: text format parsing error in line 2: unexpected end"},
 		{"not metrics", "<html>\n", "read its answer"},
 		{"buckets that fall", "# TYPE latency_seconds histogram\nlatency_seconds_bucket{topic=\"requests\",le=\"1\"} 5\n" +
 			"latency_seconds_bucket{topic=\"requests\",le=\"2\"} 3\nlatency_seconds_bucket{topic=\"requests\",le=\"+Inf\"} 5\n" +
@@ -237,6 +241,70 @@ func TestScrapeRefuses(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", tt.name, err, tt.want)
 		}
 		s.Close()
+	}
+}
+
+// TestScrapeAfterAnOutage: what a replica did in the hour for which it did not answer is not what it did since the last tick.
+func TestScrapeAfterAnOutage(t *testing.T) {
+	histogram, busy, url := server(t, false)
+	s := newTestScraper(t)
+	s.config.Labels = nil // the busy counter has no labels
+	now := time.Unix(1000, 0)
+	tick := func(endpoint string) (o series.Observation) {
+		now = now.Add(10 * time.Second)
+		histogram.Observe(0.15)
+		busy.Add(5)
+		_ = s.Scrape(t.Context(), now, []string{endpoint}) // what fails is a problem of the observation
+		o.Policy = "ns/p"
+		s.Annotate(now, &o)
+		return o
+	}
+	answers := s.client.Transport
+	for _, outage := range []int{1, 2, 5} {
+		tick(url)
+		if o := tick(url); !near(o.BusyRatio, 0.5, 1e-9) {
+			t.Fatalf("before an outage: got %v, want 0.5", o.BusyRatio)
+		}
+		s.client.Transport = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("away") }}
+		for range outage {
+			if o := tick(url); o.BusyRatio.Known() || len(o.Problems) != 1 {
+				t.Errorf("in an outage: got %v and %q, want missing and a problem", o.BusyRatio, o.Problems)
+			}
+		}
+		s.client.Transport = answers
+		// A tick that was missed is made up for, as where one of the two looks of an interval fails.
+		if o := tick(url); o.BusyRatio.Known() != (outage == 1) || o.LatencySeconds.Known() != (outage == 1) {
+			t.Errorf("after %d ticks: got %v and %v", outage, o.BusyRatio, o.LatencySeconds)
+		}
+		if o := tick(url); !near(o.BusyRatio, 0.5, 1e-9) || !o.LatencySeconds.Known() {
+			t.Errorf("two ticks after an outage: got %v and %v, want 0.5 and a latency", o.BusyRatio, o.LatencySeconds)
+		}
+	}
+}
+
+// TestScrapeFollowsNobody: a replica that sends the daemon elsewhere has nobody asked, and one that is slow is said to be.
+func TestScrapeFollowsNobody(t *testing.T) {
+	asked := false
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	defer elsewhere.Close()
+	replica := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			<-r.Context().Done()
+			return
+		}
+		http.Redirect(w, r, elsewhere.URL, http.StatusFound)
+	}))
+	defer replica.Close()
+	s := newTestScraper(t)
+	s.config.Timeout = 50 * time.Millisecond
+	err := s.Scrape(t.Context(), time.Unix(0, 0), []string{replica.URL, replica.URL + "/slow"})
+	for _, want := range []string{replica.URL + ": it answers 302 Found, to \"" + elsewhere.URL, replica.URL + "/slow: it takes longer than 50ms"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("not told %q: %v", want, err)
+		}
+	}
+	if asked {
+		t.Error("what a replica named was asked")
 	}
 }
 

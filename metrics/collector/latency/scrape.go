@@ -8,7 +8,9 @@ import (
 	"maps"
 	"math"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -73,6 +75,7 @@ type Scraper struct {
 
 	mu       sync.Mutex
 	before   map[string]scraped
+	ticks    int // calls of Annotate
 	seen     distribution
 	busy     float64
 	busySpan float64 // seconds of all endpoints together
@@ -84,6 +87,7 @@ type Scraper struct {
 // scraped is what one endpoint said at one time.
 type scraped struct {
 	at      time.Time
+	tick    int
 	latency distribution
 	busy    float64
 	hasBusy bool
@@ -92,7 +96,8 @@ type scraped struct {
 	hasWork, hasRecords bool
 }
 
-// NewScraper returns a Scraper that asks through client; nil means http.DefaultClient.
+// NewScraper returns a Scraper that asks through client; nil means http.DefaultClient. Its redirections are not followed: a replica
+// could have any address asked.
 func NewScraper(config ScraperConfig, client *http.Client) (*Scraper, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("scraper: %w", err)
@@ -100,12 +105,15 @@ func NewScraper(config ScraperConfig, client *http.Client) (*Scraper, error) {
 	if client == nil {
 		client = http.DefaultClient
 	}
+	asking := *client
+	asking.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	client = &asking
 	return &Scraper{config: config, client: client, before: map[string]scraped{}, seen: distribution{}}, nil
 }
 
 // Scrape reads the endpoints (URLs) at now, all at the same time, and adds what changed since they were last read. An
-// endpoint that is new, or whose counters went back, counts from now on. The error joins those of endpoints that did not
-// answer; the others still count.
+// endpoint that is new, or was last read before the latest tick but one, counts from now on: what it did in an hour without an answer
+// says nothing of the tick. The error joins those of endpoints that did not answer; the others still count.
 func (s *Scraper) Scrape(ctx context.Context, now time.Time, endpoints []string) error {
 	type answer struct {
 		scraped
@@ -127,11 +135,12 @@ func (s *Scraper) Scrape(ctx context.Context, now time.Time, endpoints []string)
 	for i, endpoint := range endpoints {
 		if answers[i].err != nil {
 			problems = append(problems, fmt.Errorf("scrape %s: %w", endpoint, answers[i].err))
-			if before, ok := s.before[endpoint]; ok {
+			if before, ok := s.before[endpoint]; ok && s.ticks-before.tick < 2 {
 				after[endpoint] = before
 			}
 			continue
 		}
+		answers[i].tick = s.ticks
 		after[endpoint] = answers[i].scraped
 		if before, ok := s.before[endpoint]; ok {
 			s.count(before, answers[i].scraped)
@@ -190,6 +199,7 @@ func (s *Scraper) Annotate(_ time.Time, o *series.Observation) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.ticks++
 	if s.config.Histogram != "" && s.seen.count() > 0 {
 		o.LatencySeconds = series.Of(s.seen.quantile(s.config.Quantile))
 	}
@@ -217,9 +227,16 @@ func (s *Scraper) read(ctx context.Context, endpoint string) (scraped, error) {
 	request.Header.Set("Accept", string(expfmt.NewFormat(expfmt.TypeProtoDelim))+`;q=0.9,text/plain;version=0.0.4;q=0.5`)
 	response, err := s.client.Do(request)
 	if err != nil {
-		return scraped{}, err
+		var where *url.Error // it repeats the endpoint
+		if errors.As(err, &where) {
+			err = where.Err
+		}
+		return scraped{}, s.late(err)
 	}
 	defer response.Body.Close()
+	if to := response.Header.Get("Location"); response.StatusCode/100 == 3 && to != "" {
+		return scraped{}, fmt.Errorf("it answers %s, to %.200q, which is not followed: name the path that answers itself", response.Status, to)
+	}
 	if response.StatusCode != http.StatusOK {
 		return scraped{}, fmt.Errorf("it answers %s", response.Status)
 	}
@@ -237,7 +254,7 @@ func (s *Scraper) read(ctx context.Context, endpoint string) (scraped, error) {
 			break
 		}
 		if err != nil {
-			return scraped{}, fmt.Errorf("read its answer: %w", err)
+			return scraped{}, fmt.Errorf("read its answer: %w", s.late(err))
 		}
 		if err := s.takeFamily(&family, &got, &found); err != nil {
 			return scraped{}, err
@@ -255,6 +272,14 @@ func (s *Scraper) read(ctx context.Context, endpoint string) (scraped, error) {
 	return got, nil
 }
 
+// late says of a time that has run out which one.
+func (s *Scraper) late(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("it takes longer than %v: %w", s.config.Timeout, err)
+	}
+	return err
+}
+
 // takeFamily takes a metric family if it is one of those that are read.
 func (s *Scraper) takeFamily(family *dto.MetricFamily, got *scraped, found *bool) error {
 	for _, metric := range family.GetMetric() {
@@ -263,7 +288,7 @@ func (s *Scraper) takeFamily(family *dto.MetricFamily, got *scraped, found *bool
 		}
 		if family.GetName() == s.config.Histogram {
 			if metric.GetHistogram() == nil {
-				return fmt.Errorf("%s is a %s, not a histogram", s.config.Histogram, family.GetType())
+				return fmt.Errorf("%s is of type %s: want a histogram", s.config.Histogram, strings.ToLower(family.GetType().String()))
 			}
 			d, err := fromHistogram(metric.GetHistogram())
 			if err != nil {
@@ -282,7 +307,10 @@ func (s *Scraper) takeFamily(family *dto.MetricFamily, got *scraped, found *bool
 				continue
 			}
 			if metric.GetCounter() == nil {
-				return fmt.Errorf("%s is a %s, not a counter", c.name, family.GetType())
+				if family.GetType() == dto.MetricType_COUNTER {
+					continue // the answer ends within it, as what follows tells
+				}
+				return fmt.Errorf("%s is of type %s: want a counter", c.name, strings.ToLower(family.GetType().String()))
 			}
 			value := metric.GetCounter().GetValue()
 			if !(value >= 0 && value <= math.MaxFloat64) { // NaN too
