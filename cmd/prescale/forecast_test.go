@@ -87,6 +87,7 @@ func TestForecastRefusesBadInput(t *testing.T) {
 		{"rolling as a page", wavy(50), []string{"--rolling", "-o", "html"}, "--output: html goes without --rolling"},
 		{"stride of nothing", wavy(50), []string{"--every", "5"}, "--every goes with --rolling"},
 		{"m4 text", "H1,1,2,3\nH2,1,x,3\n", []string{"--m4"}, `line 2: series "H2": value 2: "x" is no number`},
+		{"m4 underscore", "H1,1_000,2,3\n", []string{"--m4"}, `series "H1": value 1: "1_000" is no number`},
 		{"m4 twice", "H1,1,2,3\nH1,1,2,3\n", []string{"--m4"}, `series "H1" stands on line 1 already`},
 		{"m4 short", "H1,1,2\n", []string{"--m4"}, "2 values; want at least 3"},
 		{"m4 and a column", "H1,1,2,3\n", []string{"--m4", "--column", "n"}, "--column: goes without --m4"},

@@ -80,6 +80,9 @@ func TestReadCSVSaysWhatItWants(t *testing.T) {
 	}{
 		{"decimal comma", "t_s;n\n0;1\n60;2,5\n", 0, `line 3 (row 1): n: "2,5" is no number; want a decimal point`},
 		{"comma between thousands", "t_s,n\n0,1\n60,1,234\n", 0, "line 3 (row 1): n: the row has 3 fields, the first line 2; want as many"},
+		{"underscore between thousands", "t_s,n\n0,1\n60,1_000\n", 0, `line 3 (row 1): n: "1_000" is no number; want a decimal point, and nothing between thousands`},
+		{"hexadecimal", "t_s,n\n0,1\n60,0x1p4\n", 0, `line 3 (row 1): n: "0x1p4" is no number`},
+		{"underscore in a time", "t_s,n\n0,1\n1_000,2\n", 0, `line 3 (row 1): t_s: "1_000" is no time`},
 		{"clocks that go back", "t,n\n2026-10-25 02:50,1\n2026-10-25 02:55,2\n2026-10-25 02:00,3\n", 0, "line 4 (row 2): t: \"2026-10-25 02:00\" is not later than the row before; want rising times, in UTC or with a zone"},
 		{"infinite", "t_s,n\n0,1\n60,inf\n", 0, `line 3 (row 1): n: "inf" is infinite`},
 		{"beyond numbers", "t_s,n\n0,1\n60,1e400\n", 0, `line 3 (row 1): n: "1e400" is infinite`},

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strconv"
 	"strings"
 )
 
@@ -41,7 +40,7 @@ func ReadM4(r io.Reader, name string, minValues int) ([]Line, error) {
 			if len(fields) < 2 {
 				continue
 			}
-			if _, err := strconv.ParseFloat(unquote(fields[1]), 64); err != nil && !isNumber(fields[len(fields)-1]) {
+			if !isNumber(fields[1]) && !isNumber(fields[len(fields)-1]) {
 				continue
 			}
 		}
@@ -51,7 +50,7 @@ func ReadM4(r io.Reader, name string, minValues int) ([]Line, error) {
 		seen[id] = n
 		values := make([]float64, 0, len(fields)-1)
 		for i, f := range fields[1:] {
-			v, err := strconv.ParseFloat(unquote(f), 64)
+			v, err := parseNumber(unquote(f))
 			if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
 				return nil, fmt.Errorf("%s: line %d: series %q: value %d: %.80q is no number; want a number in each field", name, n, id, i+1, unquote(f))
 			}
@@ -74,6 +73,6 @@ func ReadM4(r io.Reader, name string, minValues int) ([]Line, error) {
 func unquote(field string) string { return strings.Trim(strings.TrimSpace(field), `"`) }
 
 func isNumber(field string) bool {
-	_, err := strconv.ParseFloat(unquote(field), 64)
+	_, err := parseNumber(unquote(field))
 	return err == nil
 }
