@@ -73,7 +73,7 @@ func (d decider) chooseSize(demand, hottest float64) {
 	if !isHot {
 		hottest = 0
 	}
-	choice, ok := vertical.Choose(sizes, demand, hottest, nil)
+	choice, ok := vertical.Choose(sizes, demand, hottest)
 	if !ok {
 		return
 	}

@@ -181,7 +181,31 @@ func TestBoundsWithoutMetrics(t *testing.T) {
 }
 
 func TestConfigErrors(t *testing.T) {
-	if _, err := New(Config{}); err == nil {
-		t.Error("an empty config: no error")
+	for _, tt := range []struct {
+		change func(*Config)
+		want   string
+	}{
+		{func(*Config) {}, ""},
+		{func(c *Config) { c.SyncPeriod = 0 }, "syncPeriod: 0s: want more than 0"},
+		{func(c *Config) { c.Tolerance = 0 }, ""},
+		{func(c *Config) { c.Tolerance = -0.1 }, "tolerance: -0.1: want at least 0 and below 1"},
+		{func(c *Config) { c.Tolerance = 1 }, "tolerance: 1: want at least 0 and below 1"},
+		{func(c *Config) { c.DownscaleStabilization = -1 }, "downscaleStabilization: -1ns: want 0 or more"},
+		{func(c *Config) { c.MinReplicas = 0 }, "minReplicas: 0: needs scaleToZero"},
+		{func(c *Config) { c.MinReplicas, c.ScaleToZero = -1, true }, "minReplicas: -1: want 0 or more"},
+		{func(c *Config) { c.MinReplicas, c.MaxReplicas, c.ScaleToZero = 0, 0, true }, "maxReplicas: 0: want at least 1 and at least minReplicas"},
+		{func(c *Config) { c.MinReplicas = 10 }, ""},
+		{func(c *Config) { c.MinReplicas = 11 }, "maxReplicas: 10: want at least 1 and at least minReplicas"},
+		{func(c *Config) { c.SyncPeriod, c.Tolerance = 0, 1 }, "syncPeriod: 0s: want more than 0\ntolerance: 1: want at least 0 and below 1"},
+	} {
+		config := DefaultConfig()
+		tt.change(&config)
+		got := ""
+		if _, err := New(config); err != nil {
+			got = err.Error()
+		}
+		if got != tt.want {
+			t.Errorf("%+v: error %q, want %q", config, got, tt.want)
+		}
 	}
 }

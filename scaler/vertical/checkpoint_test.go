@@ -1,7 +1,10 @@
 package vertical
 
 import (
+	"encoding/base64"
+	"encoding/binary"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +51,50 @@ func TestACheckpointRecommendsTheSame(t *testing.T) {
 		v.Observe(at, "a", 1.5, 2e9, 1)
 	}
 	same("three days later")
+}
+
+func TestACheckpointThatCannotBeIsRefused(t *testing.T) {
+	u := NewUsage()
+	u.Observe(start, "a", 0.5, 1e9, 1)
+	whole, err := base64.RawStdEncoding.DecodeString(u.Checkpoint())
+	if err != nil {
+		t.Fatal(err)
+	}
+	varint, uvarint, float := binary.AppendVarint, binary.AppendUvarint, func(b []byte, x float64) []byte {
+		return binary.LittleEndian.AppendUint64(b, math.Float64bits(x))
+	}
+	head := func(first int64, samples uint64) []byte {
+		return uvarint(varint(varint([]byte{checkpointVersion}, first), 0), samples)
+	}
+	for _, tt := range []struct {
+		b    []byte
+		want string
+	}{
+		{nil, "want version 1"},
+		{append([]byte{checkpointVersion + 1}, whole[1:]...), "want version 1"},
+		{append(slices.Clone(whole), 0), "goes on behind its end"},
+		{head(1<<40, 1), "a time is out of range"},
+		{head(-1<<40, 1), "a time is out of range"},
+		{head(0, math.MaxInt32+1), "a count is out of range"},
+		{float(varint(head(0, 1), 0), math.NaN()), "a weight is no number"},
+		{float(varint(head(0, 1), 0), maxWeight), "a weight is no number"},
+		{float(varint(head(0, 1), 0), -1), "a weight is no number"},
+		{uvarint(float(varint(head(0, 1), 0), 1), 1<<20), "a count is out of range"},
+		{uvarint(uvarint(uvarint(float(varint(head(0, 1), 0), 1), 1), uint64(len(u.cpu.Weights))), 1), "a bucket is out of range"},
+		{uvarint(uvarint(uvarint(float(varint(head(0, 1), math.MinInt64), 1), 1), 0), 1), "has weights and no time"},
+	} {
+		if _, err := Restore(base64.RawStdEncoding.EncodeToString(tt.b)); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%v: error %v, want %q", tt.b, err, tt.want)
+		}
+	}
+	for n := 1; n < len(whole); n++ {
+		if _, err := Restore(base64.RawStdEncoding.EncodeToString(whole[:n])); err == nil || !strings.Contains(err.Error(), "is cut short") {
+			t.Errorf("the first %d of %d bytes: error %v", n, len(whole), err)
+		}
+	}
+	if _, err := Restore("%"); err == nil {
+		t.Error("no base64: no error")
+	}
 }
 
 func FuzzRestore(f *testing.F) {

@@ -10,7 +10,7 @@ import (
 type histogram struct {
 	First, Growth float64 // the first bucket's size and by how much each is larger than the one before
 	HalfLife      time.Duration
-	Reference     time.Time // weights are relative to it
+	Reference     time.Time // weights are relative to it; the zero Time is longer ago than any weight lasts
 	Weights       []float64
 	Total         float64
 }
@@ -27,9 +27,6 @@ func (h *histogram) start(i int) float64 {
 }
 
 func (h *histogram) bucket(x float64) int {
-	if x < h.First {
-		return 0
-	}
 	return min(int(math.Log(x*(h.Growth-1)/h.First+1)/math.Log(h.Growth)), len(h.Weights)-1)
 }
 
@@ -40,9 +37,6 @@ const maxDecay = 100
 func (h *histogram) add(x, weight float64, at time.Time) {
 	if !(x >= 0) || math.IsInf(x, 0) || !(weight > 0) {
 		return
-	}
-	if h.Reference.IsZero() {
-		h.Reference = at
 	}
 	if halves := float64(at.Sub(h.Reference)) / float64(h.HalfLife); halves > maxDecay {
 		h.shift(at, halves)
@@ -62,20 +56,14 @@ func (h *histogram) shift(to time.Time, halves float64) {
 	h.Reference = to
 }
 
-// percentile returns the upper edge of the bucket that the level falls into, as the VPA does, so that it errs upwards; 0 for
-// an empty histogram.
+// percentile returns the upper edge of the bucket that the level falls into, as the VPA does, so that it errs upwards; the
+// lowest for an empty histogram.
 func (h *histogram) percentile(level float64) float64 {
-	if h.Total <= 0 {
-		return 0
-	}
-	sum := 0.0
-	for i, w := range h.Weights {
-		if sum += w; sum >= level*h.Total && sum > 0 {
-			if i == len(h.Weights)-1 {
-				return h.start(i)
-			}
+	sum, last := 0.0, len(h.Weights)-1
+	for i, w := range h.Weights[:last] {
+		if sum += w; sum >= level*h.Total {
 			return h.start(i + 1)
 		}
 	}
-	return h.start(len(h.Weights) - 1)
+	return h.start(last) // the last bucket has no upper edge
 }

@@ -23,19 +23,15 @@ type Choice struct {
 
 // Choose returns the size for which the replicas that the demand takes cost least, among those that keep up with the hottest
 // partition; where none does, the fastest. demand and hottest are in records per second, hottest is that of one partition (0 if
-// not known). work returns how many replicas are needed to do a given number of replicas' work (useful counts); nil rounds up.
-// It returns false where no size has been measured. Ties go to the earlier one.
-func Choose(sizes []Observed, demand, hottest float64, work func(replicas float64) int) (Choice, bool) {
-	if work == nil {
-		work = func(x float64) int { return int(math.Ceil(x - 1e-9)) }
-	}
+// not known). It returns false where no size has been measured. Ties go to the earlier one.
+func Choose(sizes []Observed, demand, hottest float64) (Choice, bool) {
 	var best, fastest Choice
 	found, any := false, false
 	for _, s := range sizes {
 		if !(s.PerReplica > 0) || !(s.Price >= 0) {
 			continue
 		}
-		n := max(work(demand/s.PerReplica), 1)
+		n := max(int(math.Ceil(demand/s.PerReplica-1e-9)), 1)
 		c := Choice{Observed: s, Replicas: n, PricePerHour: float64(n) * s.Price}
 		if !any || s.PerReplica > fastest.PerReplica {
 			fastest, any = c, true

@@ -125,9 +125,6 @@ func (u *Usage) Recommend() (Recommendation, bool) {
 
 // remove takes out what add put in.
 func (h *histogram) remove(x float64, at time.Time) {
-	if !(x >= 0) || h.Reference.IsZero() {
-		return
-	}
 	w := math.Exp2(float64(at.Sub(h.Reference)) / float64(h.HalfLife))
 	i := h.bucket(x)
 	w = math.Min(w, h.Weights[i])
