@@ -4,7 +4,7 @@ import "time"
 
 // hush is when from one tick to the next nothing comes any more of what came steadily. Where the last one was a producer that was down,
 // or the way from it, this one may be as well: all of it comes back at once, and until the replicas that were given up meanwhile are
-// there again records are late. So as many are kept as serve what came before (hack/designs/scaler-hush.md).
+// there again records are late. So as many are kept as serve what came before (hack/designs/scaler-decreases.md).
 type hush struct {
 	// Usual is the median that was forecast for the latest tick that brought as much as usual, in records per second, and At when
 	// that was.
@@ -17,7 +17,7 @@ type hush struct {
 }
 
 const (
-	// hushSpan is for how long replicas are kept: a longer silence is more often an end (hack/designs/scaler-hush.md).
+	// hushSpan is for how long replicas are kept: a longer silence is more often an end (hack/designs/scaler-decreases.md).
 	hushSpan = 10 * time.Minute
 	// What brings usualShare of what was forecast or more is as usual, and less than hushShare of it as good as nothing. No more than
 	// hushTicks lie between: an outage begins within a tick, and some go down in two.
