@@ -186,12 +186,20 @@ func (m *meter) take(record *kgo.Record) {
 			m.refuse("header %s lies %.3f s after the record: clocks differ", m.config.Header, -seconds)
 			return
 		}
+		if seconds > longestLatency.Seconds() {
+			m.refuse("header %s: %q is %.0f years before the record: want milliseconds since 1970", m.config.Header, header.Value, seconds/longestLatency.Seconds())
+			return
+		}
 		m.seen[binAbove(seconds)]++
 		m.records++
 		return
 	}
 	m.refuse("no header %s", m.config.Header)
 }
+
+// longestLatency is beyond what anybody waits for an answer and far below what a header of seconds, taken for milliseconds, tells:
+// over fifty years.
+const longestLatency = 365 * 24 * time.Hour
 
 func (m *meter) refuse(format string, args ...any) {
 	m.bad++

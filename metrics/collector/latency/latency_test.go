@@ -308,6 +308,22 @@ func TestScrapeFollowsNobody(t *testing.T) {
 	}
 }
 
+// TestHeadersThatTellNothing: a latency of fifty years would ask for all the replicas that are allowed.
+func TestHeadersThatTellNothing(t *testing.T) {
+	at := time.UnixMilli(1_700_000_000_000)
+	for value, want := range map[string]string{
+		"1700000000":       `"1700000000" is 54 years before the record: want milliseconds`,
+		"1700000000000000": "after the record: clocks differ",
+		"2023-11-14":       "is no number of milliseconds",
+	} {
+		m := meter{config: HeadersConfig{Header: "h"}, seen: distribution{}}
+		m.take(&kgo.Record{Timestamp: at, Headers: []kgo.RecordHeader{{Key: "h", Value: []byte(value)}}})
+		if m.records != 0 || m.bad != 1 || !strings.Contains(m.reason, want) {
+			t.Errorf("%s: %d taken, %d refused: %q, want %q", value, m.records, m.bad, m.reason, want)
+		}
+	}
+}
+
 func TestHeaders(t *testing.T) {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "predictions"))
 	if err != nil {
