@@ -103,7 +103,7 @@ func (s *commitSink) finishTopic() {
 		return
 	}
 	s.place.seenTick = s.collector.tick
-	s.place.take(s.read, s.collector.tick, s.current.idle(), s.current.forTarget)
+	s.place.take(s.read, s.collector.tick, s.current.jumped(s.collector.tick), s.current.forTarget)
 	s.place = nil
 }
 

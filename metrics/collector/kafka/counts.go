@@ -116,7 +116,7 @@ func (c *Collector) countConsumed(t *target, g *group, topics []*topic, now time
 		sum += total - before
 		if gt.resetTick == c.tick && gt.reset != "" {
 			known = false
-			problems.add("offsets of group %s in %s were set %s: what was consumed cannot be told", g.name, topic.name, gt.reset)
+			problems.add("offsets of group %s in %s %s: what was consumed cannot be told", g.name, topic.name, gt.reset)
 		}
 	}
 	if span := now.Sub(t.consumedAt); known && span > 0 && o.Interval > 0 {

@@ -40,8 +40,9 @@ type group struct {
 	membersKnown   bool
 	hadMembers     bool
 	membersProblem error
-	// membersTick is the tick at which the members were last described.
-	membersTick int
+	// membersTick is the tick at which the members were last described, emptyTick that at which there first were none again; 0 while
+	// there are some.
+	membersTick, emptyTick int
 	track       rebalanceTrack
 
 	// forTarget and forReport say who wants the group.
@@ -111,8 +112,16 @@ func (gt *groupTopic) grow(n int) {
 	}
 }
 
-// take stores the positions read at a tick (unknown where there is none) and counts what they moved by.
-func (gt *groupTopic) take(read []int64, tick int, emptyGroup bool, watched bool) {
+// How a position may move other than by consumption.
+const (
+	resetBack     = "were set back"
+	resetForwards = "were set forwards" // nobody was there to consume
+	resetUnsure   = "moved while members left or came, or were set forwards"
+)
+
+// take stores the positions read at a tick (unknown where there is none) and counts what they moved by. jumped, where it is not empty,
+// says of positions that moved on how that came, since it is no consumption.
+func (gt *groupTopic) take(read []int64, tick int, jumped string, watched bool) {
 	gt.grow(len(read))
 	gt.reset = ""
 	if watched {
@@ -131,10 +140,9 @@ func (gt *groupTopic) take(read []int64, tick int, emptyGroup bool, watched bool
 			gt.movedTick = tick
 			gt.note(p, watched)
 		case now < before:
-			gt.resetTick, gt.reset = tick, "back"
-		case emptyGroup:
-			// Nobody consumes: someone set the offsets forwards.
-			gt.resetTick, gt.reset = tick, "forwards"
+			gt.resetTick, gt.reset = tick, resetBack
+		case jumped != "":
+			gt.resetTick, gt.reset = tick, jumped
 		default:
 			from := before
 			if p < gt.topic.partitions() && gt.topic.start[p] > from {

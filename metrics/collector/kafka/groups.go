@@ -49,7 +49,7 @@ func (c *Collector) readGroups(ctx context.Context, now time.Time) {
 			g.state, g.listed, g.membersKnown = "", false, false
 		case complete:
 			g.state, g.listed = stateAbsent, true
-			g.members, g.membersKnown, g.membersProblem, g.membersTick = nil, true, nil, c.tick
+			g.have(nil, c.tick)
 		}
 		wanted = append(wanted, g)
 	}
@@ -207,8 +207,7 @@ func (g *group) described(tick int, code int16, message *string, state string, m
 		}
 		return
 	}
-	g.members, g.membersKnown, g.membersProblem, g.membersTick = members, true, nil, tick
-	g.hadMembers = g.hadMembers || len(members) > 0
+	g.have(members, tick)
 	if state != "" {
 		g.state = state
 	}

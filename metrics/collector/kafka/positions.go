@@ -143,10 +143,28 @@ func positionsFailed(groups []*group, err error, lost bool) {
 // maxPartition bounds the partition numbers that are believed: Kafka itself does not get near it.
 const maxPartition = 1 << 20
 
-// idle reports whether the group had members and is known to have none now, so that nothing consumes. A group that never
-// had any may be that of consumers that assign partitions to themselves and only commit.
-func (g *group) idle() bool {
-	return g.hadMembers && g.membersKnown && g.membersProblem == nil && len(g.members) == 0
+// have takes the members that a tick found.
+func (g *group) have(members []member, tick int) {
+	g.members, g.membersKnown, g.membersProblem, g.membersTick = members, true, nil, tick
+	switch {
+	case len(members) > 0:
+		g.hadMembers, g.emptyTick = true, 0
+	case g.emptyTick == 0:
+		g.emptyTick = tick
+	}
+}
+
+// jumped says how positions came to move on since the tick before, where nothing is known to have consumed: the group had members
+// and has none. A group that never had any may be that of consumers that assign partitions to themselves and only commit. Members
+// that were there at the tick before, or that came since they were last asked for, may have moved them.
+func (g *group) jumped(tick int) string {
+	switch {
+	case !g.hadMembers || !g.membersKnown || g.membersProblem != nil || len(g.members) > 0:
+		return ""
+	case g.emptyTick < tick && g.membersTick == tick:
+		return resetForwards
+	}
+	return resetUnsure
 }
 
 // forgetUnseen takes topics that the answer did not hold as never committed: the answer holds all there is.

@@ -112,3 +112,23 @@ func TestOffsetsSetForwards(t *testing.T) {
 	}
 	wantValue(t, "consumed at the next tick", f.tick(5 * time.Second)[0].Observation.ConsumedRecords, series.Of(0))
 }
+
+// TestTheLastCommitOfAMemberThatLeft: nobody set the offsets of a group that was scaled to zero.
+func TestTheLastCommitOfAMemberThatLeft(t *testing.T) {
+	f := newFixture(t, 1, map[string]int32{"a": 1}, func(c *Config) { c.GroupInterval = time.Second })
+	f.collector.SetTargets([]collector.Target{{Policy: "ns/p", Cluster: "main", Group: "g", Topics: []string{"a"}}})
+	client := f.member("g", "a")
+	f.produce("a", 0, 10)
+	f.pollAndCommit(client)
+	f.tick(0)
+	f.produce("a", 0, 90)
+	f.pollAndCommit(client)
+	client.Close()
+	left := f.tick(5 * time.Second)[0].Observation
+	wantValue(t, "lag", left.LagRecords, series.Of(0))
+	wantValue(t, "consumed", left.ConsumedRecords, series.Missing)
+	if text := strings.Join(left.Problems, ";"); !strings.Contains(text, "offsets of group g in a moved while members left or came") {
+		t.Errorf("problems: got %q", text)
+	}
+	wantValue(t, "consumed at the next tick", f.tick(5 * time.Second)[0].Observation.ConsumedRecords, series.Of(0))
+}

@@ -85,6 +85,6 @@ func (c *Collector) takeShare(g *group, from *kmsg.DescribeShareGroupOffsetsResp
 		}
 		read[p], lag[p] = part.StartOffset, part.Lag
 	}
-	gt.take(read, c.tick, g.idle(), g.forTarget)
+	gt.take(read, c.tick, g.jumped(c.tick), g.forTarget)
 	gt.shareLag = lag
 }
