@@ -43,10 +43,15 @@ func (c *Collector) wantOldest(sum *lagSum, g *group) {
 }
 
 // wantResidue asks whether what is left before the end is anything that a consumer is given, where neither end nor
-// position moved at this tick.
+// position moved at this tick. What comes behind an open transaction moves another end: a transaction of a minute would else hold the
+// marker of the one before up for as long.
 func (c *Collector) wantResidue(g *group, gt *groupTopic, p int, from, end int64) {
 	t := gt.topic
-	if gt.movedTick == c.tick || t.countedTick != c.tick || p >= len(t.lastArrived) || t.lastArrived[p] != 0 {
+	_, moved := gt.moved[int32(p)]
+	if moved = moved || !g.forTarget && gt.movedTick == c.tick; moved || t.countedTick != c.tick || p >= len(t.lastArrived) {
+		return
+	}
+	if open := end < t.end[p]; t.lastArrived[p] != 0 && !open {
 		return
 	}
 	if known, had := gt.exact[int32(p)]; had && known.offset == from && known.residueTo < end && known.lookedTo >= end {

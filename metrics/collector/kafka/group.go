@@ -43,7 +43,7 @@ type group struct {
 	// membersTick is the tick at which the members were last described, emptyTick that at which there first were none again; 0 while
 	// there are some.
 	membersTick, emptyTick int
-	track       rebalanceTrack
+	track                  rebalanceTrack
 
 	// forTarget and forReport say who wants the group.
 	forTarget, forReport bool
