@@ -195,7 +195,6 @@ func decode(event string, b []byte) *decoder {
 	case d.wire.V == nil:
 		d.bad("v", "missing; this program reads version "+strconv.Itoa(Version))
 	case *d.wire.V != Version:
-		d.errs = nil
 		d.bad("v", fmt.Sprintf("%d; this program reads version %d", *d.wire.V, Version))
 	}
 	return d

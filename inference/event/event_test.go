@@ -14,7 +14,7 @@ var (
 )
 
 func TestEventsReadBackAsWritten(t *testing.T) {
-	for _, id := range []string{"r-17", `quote " and \`, "naïve\n"} {
+	for _, id := range []string{"r-17", `quote "`, `\`, "line\n", "naïve"} {
 		r := Request{ID: id, RequestedAt: asked, Features: []float32{1.5, -7e-12, math.MaxFloat32, 0.1}}
 		if got, err := DecodeRequest(r.Append(nil)); err != nil || !reflect.DeepEqual(got, r) {
 			t.Errorf("request %q: got %+v, %v", id, got, err)
@@ -34,7 +34,7 @@ func TestEventsReadBackAsWritten(t *testing.T) {
 func TestDecodeRequestNamesTheFault(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{`{"v":1,"id":"a","requestedAtMillis":1767225600000,"features":[1]}`, ""},
-		{`{"v":1,"id":"a","requestedAtMillis":1767225600000,"features":[ 1 , 2 ],"extra":{}}`, ""},
+		{`{"v":1,"id":"a","requestedAtMillis":1767225600000,"features":[ 1 ,` + "\t2\t,\r\n3\n,4\r" + `],"extra":{}}`, ""},
 		{``, "not a JSON object"},
 		{`[]`, "not a JSON object of this schema: got JSON's array: want an object"},
 		{`{"v":1,"id":5,"requestedAtMillis":1767225600000,"features":[1]}`, "id: got JSON's number: want a string"},
@@ -46,10 +46,14 @@ func TestDecodeRequestNamesTheFault(t *testing.T) {
 		{`{"v":1,"id":"a","requestedAtMillis":1767225600000,"features":["1"]}`, "element 0"},
 		{`{"v":1,"id":"a","requestedAtMillis":1767225600000,"features":[]}`, "features: missing or empty"},
 		{`{"v":1,"id":"a","requestedAtMillis":1767225600000,"features":null}`, "features: missing or empty"},
+		{`{"v":1,"id":"a","requestedAtMillis":1767225600000}`, "features: missing or empty"},
+		{`{"v":1,"id":"a","requestedAtMillis":1767225600000,"features":1}`, "features: not an array of numbers"},
 		{`{"v":1,"id":"a","features":[1]}`, "requestedAtMillis: missing"},
 		{`{"v":1,"id":"a","requestedAtMillis":0,"features":[1]}`, "requestedAtMillis: 0 is no Unix time"},
 		{`{"v":1,"id":"a","requestedAtMillis":1767225600000000,"features":[1]}`, "no Unix time in milliseconds"},
 		{`{"v":1,"requestedAtMillis":1767225600000,"features":[1]}`, "id: missing"},
+		{`{"v":1,"id":"","requestedAtMillis":1767225600000,"features":[1]}`, "id: missing"},
+		{`{"v":1,"id":"` + strings.Repeat("x", 256) + `","requestedAtMillis":1767225600000,"features":[1]}`, ""},
 		{`{"v":1,"id":"` + strings.Repeat("x", 257) + `","requestedAtMillis":1767225600000,"features":[1]}`, "id: 257 bytes"},
 		{`{"id":"a","requestedAtMillis":1767225600000,"features":[1]}`, "v: missing; this program reads version 1"},
 		{`{"v":2,"id":"a"}`, "request: v: 2; this program reads version 1"},
@@ -70,6 +74,32 @@ func TestDecodeTellsEveryFaultAtOnce(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: does not tell of %q", err, want)
 		}
+	}
+}
+
+func TestDecodePredictionNamesTheFault(t *testing.T) {
+	const good = `{"v":1,"id":"a","requestedAtMillis":1767225600000,"predictedAtMillis":1767225600000,"model":"m","version":1,"features":[1],"scores":[0.5,0.5],"class":1}`
+	for _, tt := range []struct{ old, new, want string }{
+		{"", "", ""},
+		{`"m"`, `""`, "prediction: model: missing"},
+		{`"version":1`, `"version":0`, "prediction: version: missing or below 1"},
+		{`"class":1`, `"class":2`, "prediction: class: 2, but there are 2 scores"},
+		{`"class":1`, `"class":-1`, "prediction: class: -1 is below 0"},
+		{`,"class":1`, ``, "prediction: class: missing"},
+		{`[0.5,0.5]`, `[]`, "prediction: scores: missing or empty"},
+		{`"v":1,"id":"a"`, `"v":3`, "prediction: v: 3; this program reads version 1"}, // and nothing of what else that version has
+		{`{"v":1`, `{`, "not a JSON object"},
+	} {
+		got := ""
+		if _, err := DecodePrediction([]byte(strings.Replace(good, tt.old, tt.new, 1))); err != nil {
+			got = err.Error()
+		}
+		if got != tt.want && !(tt.want == "not a JSON object" && strings.Contains(got, tt.want)) {
+			t.Errorf("%s for %s: got %q, want %q", tt.new, tt.old, got, tt.want)
+		}
+	}
+	if _, err := DecodeOutcome([]byte(`{"v":1,"id":"a","observedAtMillis":1767225600000}`)); err == nil || err.Error() != "outcome: class: missing" {
+		t.Errorf("an outcome without a class: %v", err)
 	}
 }
 

@@ -14,7 +14,7 @@ func parseVector(b json.RawMessage) ([]float32, error) {
 	if len(b) == 0 || string(b) == "null" {
 		return nil, nil
 	}
-	if len(b) < 2 || b[0] != '[' {
+	if b[0] != '[' {
 		return nil, errors.New("not an array of numbers")
 	}
 	out := make([]float32, 0, len(b)/4+1)
