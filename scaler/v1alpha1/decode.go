@@ -52,11 +52,12 @@ var notFinite = regexp.MustCompile(`(?i)[\s:,\[][-+]?\.(inf|nan)\b`)
 func documents(data []byte) int {
 	n, empty := 0, true
 	for line := range bytes.Lines(data) {
+		// What ends a document stands at the beginning of its line, and may have a comment or the next one's beginning behind it.
+		if rest, ok := bytes.CutPrefix(line, []byte("---")); ok && (len(rest) == 0 || rest[0] <= ' ') {
+			line, empty = rest, true
+		}
 		line = bytes.TrimSpace(line)
-		switch {
-		case string(line) == "---":
-			empty = true
-		case empty && len(line) > 0 && line[0] != '#':
+		if empty && len(line) > 0 && line[0] != '#' && line[0] != '%' { // %YAML 1.1 belongs to the next
 			n, empty = n+1, false
 		}
 	}

@@ -3,6 +3,7 @@ package v1alpha1
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestEveryMistakeIsReportedWithItsKeyPath(t *testing.T) {
@@ -16,6 +17,8 @@ func TestEveryMistakeIsReportedWithItsKeyPath(t *testing.T) {
 		{"more than it holds", "spec: {replicas: {max: 99999999999}}", []string{"spec.replicas.max: 99999999999: want a whole number, at most 2147483647"}},
 		{"no finite number", "spec:\n  objective: {lagSeconds: .inf}", []string{"line 2: .inf: want a finite number"}},
 		{"duration", "spec: {leadTime: {initial: soon}}", []string{"spec.leadTime.initial: \"soon\": want a duration such as"}},
+		{"labels", "spec: {sources: {prometheus: {labels: {a: [1], b: 2}}}}", []string{"spec.sources.prometheus.labels.a: [1]: want a text", "spec.sources.prometheus.labels.b: 2: want a text"}},
+		{"no labels", "spec: {sources: {prometheus: {labels: a}}}", []string{`spec.sources.prometheus.labels: "a": want keys and values`}},
 		{"list", "spec: {kafka: {topics: a}}", []string{`spec.kafka.topics: "a": want a list`}},
 		{"mapping", "spec: {kafka: 3}", []string{"spec.kafka: 3: want keys and values"}},
 		{"no mapping", "t_s,value\n0,1\n", []string{"it has no keys: want a ScalePolicy or its spec"}},
@@ -70,6 +73,10 @@ func TestOneDocumentToAFile(t *testing.T) {
 		{"one", one, true},
 		{"begun and ended", "# ours\n---\n" + one + "---\n", true},
 		{"two", one + "---\n" + one, false},
+		{"two, with a comment between", one + "--- # the other\n" + one, false},
+		{"two, in one line each", "--- {objective: {lagSeconds: 30}, replicas: {max: 4}}\n--- {replicas: {max: 4}}\n", false},
+		{"one that says its version", "%YAML 1.1\n---\n" + one, true},
+		{"dashes in a text", "metadata:\n  annotations:\n    a: |\n      one\n      ---\n      two\nspec: {replicas: {max: 4}}\n", true},
 	} {
 		if _, err := Parse([]byte(test.text)); (err == nil) != test.good {
 			t.Errorf("%s: got %v", test.name, err)
@@ -77,6 +84,22 @@ func TestOneDocumentToAFile(t *testing.T) {
 	}
 	if _, err := Parse([]byte(one + "interval: 15\n")); err == nil || err.Error() != "interval: 15: want a duration such as 15s, 5m or 192h" {
 		t.Errorf("a duration without a unit: got %v", err)
+	}
+}
+
+func TestLabelsAndSpansAreRead(t *testing.T) {
+	p, err := Parse([]byte("sources: {prometheus: {labels: {app: orders, zone: b}}}\nhistory: {topic: true}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.Spec.Sources.Prometheus.Labels; len(got) != 2 || got["app"] != "orders" || got["zone"] != "b" {
+		t.Errorf("labels: got %v", got)
+	}
+	if got := p.Spec.History.Reach(); got != 336*time.Hour {
+		t.Errorf("a history without a span: got %v, want 336h", got)
+	}
+	if p, err = Parse([]byte("history: {topic: true, span: 48h}\n")); err != nil || p.Spec.History.Reach() != 48*time.Hour {
+		t.Errorf("got %v (%v), want 48h", p.Spec.History.Reach(), err)
 	}
 }
 
