@@ -305,6 +305,13 @@ func TestStateThatDoesNotBelongToTheOffsetsIsRefused(t *testing.T) {
 	if state, err := run.restore(t.Context(), 1); err != nil || string(state["n"]) != "21" {
 		t.Errorf("partition 1: n is %q, %v", state["n"], err)
 	}
+	foreign := &kgo.Record{Topic: run.config.StateTopic, Partition: 1, Key: []byte{}, Value: []byte("x")} // anyone may write there
+	if err := s.client.ProduceSync(t.Context(), foreign).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run.restore(t.Context(), 1); err == nil || !strings.Contains(err.Error(), `key "" is not of this program: give the state a topic of its own`) {
+		t.Errorf("a record of somebody else's: %v", err)
+	}
 	// The time ends within a later look, here one that waits for a transaction: what the first one found is still what is said.
 	looks := 0
 	cluster.ControlKey(int16(kmsg.OffsetFetch), func(request kmsg.Request) (kmsg.Response, error, bool) {

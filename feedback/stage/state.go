@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -146,8 +147,12 @@ func (s *session) restore(ctx context.Context, partition int32) (map[string][]by
 		if maps.Equal(committed, held.Next) {
 			state := map[string][]byte{}
 			for key, value := range raw {
-				if key != offsetsKey {
-					state[key[len(keyPrefix):]] = value
+				own, ok := strings.CutPrefix(key, keyPrefix)
+				if !ok && key != offsetsKey {
+					return nil, fmt.Errorf("state %s/%d: key %.80q is not of this program: give the state a topic of its own, or write an empty value under the key", s.config.StateTopic, partition, key)
+				}
+				if ok {
+					state[own] = value
 				}
 			}
 			return state, nil
