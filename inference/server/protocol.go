@@ -165,6 +165,10 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request, e *registry.Entry
 		fail(w, http.StatusUnsupportedMediaType, "Content-Encoding: %q: send the body as it is", encoding)
 		return
 	}
+	if r.Header.Get("Inference-Header-Content-Length") != "" { // the extension's, which many clients use unless they are told not to
+		fail(w, http.StatusBadRequest, "Inference-Header-Content-Length: binary tensors are not read: send them as numbers in the JSON (binary_data=False)")
+		return
+	}
 	room := callBytes(r.ContentLength, e.Model.Architecture())
 	waiting, cancel := context.WithTimeout(r.Context(), roomWithin)
 	err := s.calls.Acquire(waiting, room)

@@ -124,12 +124,22 @@ func TestProtocol(t *testing.T) {
 // TestABodyThatDoesNotComeIsNotWaitedFor, and one that is packed is not taken for one that is broken.
 func TestABodyThatDoesNotComeIsNotWaitedFor(t *testing.T) {
 	s, _ := serving(t, entry(t, 3))
-	r := httptest.NewRequest("POST", "/v2/models/default/infer", strings.NewReader("\x1f\x8b"))
-	r.Header.Set("Content-Encoding", "gzip")
-	w := httptest.NewRecorder()
-	s.Handler().ServeHTTP(w, r)
-	if w.Code != http.StatusUnsupportedMediaType || !strings.Contains(w.Body.String(), "send the body as it is") {
-		t.Errorf("gzip: %d %s", w.Code, w.Body)
+	for _, tt := range []struct {
+		header, value, body string
+		status              int
+		want                string
+	}{
+		{"Content-Encoding", "gzip", "\x1f\x8b", http.StatusUnsupportedMediaType, "send the body as it is"},
+		{"Inference-Header-Content-Length", "2", "{}\x00\x00\x80\x3f", http.StatusBadRequest, "binary tensors are not read: send them as numbers in the JSON"},
+		{"Content-Encoding", "identity", "{}", http.StatusBadRequest, "0 tensors"},
+	} {
+		r := httptest.NewRequest("POST", "/v2/models/default/infer", strings.NewReader(tt.body))
+		r.Header.Set(tt.header, tt.value)
+		w := httptest.NewRecorder()
+		s.Handler().ServeHTTP(w, r)
+		if w.Code != tt.status || !strings.Contains(w.Body.String(), tt.want) {
+			t.Errorf("%s: %s: %d %s", tt.header, tt.value, w.Code, w.Body)
+		}
 	}
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
