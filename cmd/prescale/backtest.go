@@ -184,16 +184,25 @@ func (f *backtestFlags) check(given func(flag string) bool) error {
 		errs = append(errs, fmt.Errorf("--%w", err))
 	}
 	if f.html != "" {
-		if err := writable(f.html); err != nil {
+		if err := writable(f.html, f.source.file, f.source.kafkaConfig, f.source.daemonConfig, f.policy); err != nil {
 			errs = append(errs, fmt.Errorf("--html: %w", err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// writable says why a file could not be written, before there is anything to write, and leaves it as it is.
-func writable(path string) error {
-	_, missing := os.Stat(path)
+// writable says why a file could not be written, before there is anything to write, and leaves it as it is. None of those that are read
+// is written over.
+func writable(path string, read ...string) error {
+	if path == "-" {
+		return errors.New("-: want a file's name: the table is what goes to standard output")
+	}
+	there, missing := os.Stat(path)
+	for _, other := range read {
+		if one, err := os.Stat(other); err == nil && missing == nil && os.SameFile(there, one) {
+			return fmt.Errorf("%s: is read itself: want another file", path)
+		}
+	}
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o666)
 	if err != nil {
 		return err

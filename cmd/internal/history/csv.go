@@ -263,7 +263,7 @@ func parseValue(text string) (float64, error) {
 	}
 	v, err := parseNumber(text)
 	switch {
-	case err != nil && strings.ContainsAny(text, ",_'"):
+	case err != nil && strings.ContainsAny(text, ",_' \u00a0\u202f"):
 		return 0, fmt.Errorf("%.80q is no number; want a decimal point, and nothing between thousands", text)
 	case err != nil && !math.IsInf(v, 0):
 		return 0, fmt.Errorf("%.80q is no number; leave the field empty where the value is missing", text)

@@ -80,6 +80,7 @@ func TestReadCSVSaysWhatItWants(t *testing.T) {
 	}{
 		{"decimal comma", "t_s;n\n0;1\n60;2,5\n", 0, `line 3 (row 1): n: "2,5" is no number; want a decimal point`},
 		{"comma between thousands", "t_s,n\n0,1\n60,1,234\n", 0, "line 3 (row 1): n: the row has 3 fields, the first line 2; want as many"},
+		{"space between thousands", "t_s,n\n0,1\n60,1 000\n", 0, `n: "1 000" is no number; want a decimal point, and nothing between thousands`},
 		{"underscore between thousands", "t_s,n\n0,1\n60,1_000\n", 0, `line 3 (row 1): n: "1_000" is no number; want a decimal point, and nothing between thousands`},
 		{"hexadecimal", "t_s,n\n0,1\n60,0x1p4\n", 0, `line 3 (row 1): n: "0x1p4" is no number`},
 		{"underscore in a time", "t_s,n\n0,1\n1_000,2\n", 0, `line 3 (row 1): t_s: "1_000" is no time`},
