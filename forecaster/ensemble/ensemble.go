@@ -214,12 +214,8 @@ func (m *Model) Forecast(dst *forecaster.Forecast, steps int) {
 			}
 		}
 	}
-	for i := range dst.PerStep {
-		dst.PerStep[i] /= m.unit
-	}
-	for i := range dst.Max {
-		dst.Max[i] /= m.unit
-	}
+	m.answer(dst.PerStep)
+	m.answer(dst.Max)
 	m.bank.watch.report(&dst.Accuracy, m.unit)
 	dst.Warm, dst.Trusted, dst.Reason = dst.Samples >= WarmSamples, true, ""
 	if i := m.bank.watch.strayed(); i >= 0 {
@@ -227,6 +223,22 @@ func (m *Model) Forecast(dst *forecaster.Forecast, steps int) {
 	}
 	if !dst.Warm {
 		dst.Reason = fmt.Sprintf("warming up: %d of %d samples", dst.Samples, WarmSamples)
+	}
+}
+
+// same is how far from the latest value, as a share of it, a quantile may be and still be told as that value: of arrivals that are always
+// the same the trackers' last steps, which end a hair above or below, would otherwise decide what is covered. It is half of the least unit
+// that trackers move in (signal.Signal's scale), and the noise of a hundred million arrivals a step.
+const same = 1e-4
+
+// answer takes quantiles from what the bank holds to the caller's unit.
+func (m *Model) answer(quantiles []float64) {
+	last := m.bank.outcome[m.signal.Steps()%len(m.bank.outcome)]
+	for i, q := range quantiles {
+		if math.Abs(q-last) <= same*last {
+			q = last
+		}
+		quantiles[i] = q / m.unit
 	}
 }
 

@@ -220,6 +220,16 @@ func constant(t *testing.T, make Make) {
 	if !f.Warm {
 		t.Errorf("not warm after 300 samples: %s", f.Reason)
 	}
+	// What is always the same is told the same: a quantile that is a hair under it would cover nothing.
+	for i := 300; i < 2000; i++ {
+		m.Observe(start.Add(time.Duration(i)*Config().Step), 40)
+	}
+	m.Forecast(&f, 6)
+	for i, v := range append(f.PerStep, f.Max...) {
+		if v < 40 || v > 40.04 {
+			t.Errorf("value %d of a constant 40 after 2000 samples: %v", i, v)
+		}
+	}
 }
 
 // spikeBound is how far, as a multiple of what was ever seen, a quantile may go.
