@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/prescale/prescale/hack/kafka"
@@ -57,6 +58,12 @@ func TestOnARealBroker(t *testing.T) {
 		slow.SessionTimeout, slow.Heartbeat = 45*time.Second, 5*time.Second
 		if got := chooseProtocol(t.Context(), client, slow, slog.New(slog.DiscardHandler)); got != ProtocolConsumer {
 			t.Errorf("45s: got %s", got)
+		}
+	})
+	t.Run("a clock that is a day ahead", func(t *testing.T) {
+		ahead, ms := openShard(t, cfg, opts, 2)
+		if err := ahead.Append(t.Context(), ms.tick(ahead, time.Now().Add(24*time.Hour), policies(2, cfg.Shards, 1)...)); !errors.Is(err, kerr.InvalidTimestamp) {
+			t.Errorf("got %v, want %v, by which an owner knows", err, kerr.InvalidTimestamp)
 		}
 	})
 	t.Run("a zombie is fenced", func(t *testing.T) {

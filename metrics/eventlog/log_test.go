@@ -626,3 +626,71 @@ func TestAnOwnerThatCannotWriteSaysWhy(t *testing.T) {
 		t.Errorf("no owner any more: got %v", err)
 	}
 }
+
+// TestAnOwnerWhoseTimeIsRefusedLetsGo: of two owners one has a clock that is a day ahead. The other decides for all policies, and the
+// one says why it does not.
+func TestAnOwnerWhoseTimeIsRefusedLetsGo(t *testing.T) {
+	fake, opts, cfg := fakeLog(t)
+	cfg.Protocol, cfg.Heartbeat = ProtocolClassic, 200*time.Millisecond
+	// As brokers do by default: message.timestamp.after.max.ms is an hour.
+	fake.ControlKey(int16(kmsg.Produce), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		refuse := false
+		response := request.ResponseKind().(*kmsg.ProduceResponse)
+		for _, topic := range request.(*kmsg.ProduceRequest).Topics {
+			answer := kmsg.NewProduceResponseTopic()
+			answer.Topic, answer.TopicID = topic.Topic, topic.TopicID
+			for _, partition := range topic.Partitions {
+				var batch kmsg.RecordBatch
+				refuse = refuse || batch.ReadFrom(partition.Records) == nil && time.UnixMilli(batch.FirstTimestamp).After(time.Now().Add(time.Hour))
+				one := kmsg.NewProduceResponseTopicPartition()
+				one.Partition, one.ErrorCode = partition.Partition, kerr.InvalidTimestamp.Code
+				answer.Partitions = append(answer.Partitions, one)
+			}
+			response.Topics = append(response.Topics, answer)
+		}
+		return response, nil, refuse
+	})
+	var mu sync.Mutex
+	wrote := map[int32]bool{}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	run := func(ahead time.Duration) *Owner {
+		o, err := NewOwner(cfg, opts, slog.New(slog.DiscardHandler), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		running.Go(func() {
+			err := o.Run(ctx, recovered(func(ctx context.Context, s *Shard, ms machines) error {
+				if err := s.Append(ctx, ms.tick(s, time.Now().Add(ahead), policies(s.Number, cfg.Shards, 1)[0])); err != nil {
+					return err
+				}
+				mu.Lock()
+				wrote[s.Number] = true
+				mu.Unlock()
+				<-ctx.Done()
+				return nil
+			}))
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		return o
+	}
+	wrong := run(24 * time.Hour)
+	right := run(0)
+	name := policies(0, cfg.Shards, 1)[0]
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		mu.Lock()
+		all := len(wrote) == cfg.Shards
+		mu.Unlock()
+		if err := wrong.Failing(name); all && errors.Is(err, errClock) && right.Failing(name) == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after 30s %d of %d shards are written; the one says %v, the other %v", len(wrote), cfg.Shards, wrong.Failing(name), right.Failing(name))
+		}
+	}
+}

@@ -29,6 +29,10 @@ type Owner struct {
 	shards map[int32]*tenure
 	// failing is why shards of this process were not served the last time.
 	failing map[int32]error
+	// unfit is why this process takes no shards at all, nil where it does.
+	unfit error
+	// refused gets a word when brokers refuse the time of a tick.
+	refused chan struct{}
 }
 
 // tenure is one assignment of one shard to this process.
@@ -45,13 +49,14 @@ func NewOwner(cfg Config, opts []kgo.Opt, log *slog.Logger, registerer prometheu
 	return &Owner{
 		cfg: cfg, opts: opts, log: log, metrics: newOwnerMetrics(registerer),
 		takeOvers: semaphore.NewWeighted(int64(max(2, runtime.GOMAXPROCS(0)))),
-		shards:    map[int32]*tenure{}, failing: map[int32]error{},
+		shards:    map[int32]*tenure{}, failing: map[int32]error{}, refused: make(chan struct{}, 1),
 	}, nil
 }
 
 // Run makes sure of the topics, joins the group and runs serve for every shard it is given, until ctx ends: then it hands
 // its shards over, leaves the group and returns nil. A topic with the wrong settings ends it with a *SetupError; brokers
-// that cannot be reached do not: it tries again.
+// that cannot be reached do not: it tries again. While this node's clock is so far ahead that brokers refuse its ticks, it leaves the
+// group: other processes can decide for its policies, and it cannot.
 func (o *Owner) Run(ctx context.Context, serve ShardFunc) error {
 	o.serve = serve
 	protocol, err := o.prepare(ctx)
@@ -61,15 +66,56 @@ func (o *Owner) Run(ctx context.Context, serve ShardFunc) error {
 		}
 		return err
 	}
-	client, err := o.join(protocol)
-	if err != nil {
-		return err
+	for {
+		client, err := o.join(protocol)
+		if err != nil {
+			return err
+		}
+		o.log.Info("joined the owners", "group", o.cfg.group(), "protocol", string(protocol), "sessionTimeout", o.cfg.SessionTimeout)
+		select {
+		case <-ctx.Done():
+		case <-o.refused:
+		}
+		// Leaving calls revoked for every shard, which waits until each is handed over.
+		client.Close()
+		o.release(o.owned(), ErrHandover)
+		if ctx.Err() != nil {
+			return nil
+		}
+		o.declareUnfit(errClock)
+		o.log.Error("brokers refuse this node's time: it lets go of its shards until its clock has been set", "now", wall().UTC(), "tryingAgainWithin", clockAgain)
+		if awaitClock(ctx) != nil {
+			return nil
+		}
+		o.declareUnfit(nil)
+		select {
+		case <-o.refused: // another shard's word
+		default:
+		}
 	}
-	o.log.Info("joined the owners", "group", o.cfg.group(), "protocol", string(protocol), "sessionTimeout", o.cfg.SessionTimeout)
-	<-ctx.Done()
-	// Leaving calls revoked for every shard, which waits until each is handed over.
-	client.Close()
-	o.release(o.owned(), ErrHandover)
+}
+
+// errClock says why an owner takes no shards.
+var errClock = errors.New("this node's clock is so far ahead that brokers refuse its ticks: set it")
+
+func (o *Owner) declareUnfit(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.unfit = err
+}
+
+// clockAgain is how long an owner whose time was refused stays away, where it does not notice that its clock was set.
+const clockAgain = 10 * time.Minute
+
+// awaitClock returns when this node's clock has been set, when clockAgain has passed, or with an error when ctx ends.
+func awaitClock(ctx context.Context) error {
+	for began, set := wall(), false; !set && time.Since(began) < clockAgain; {
+		if err := sleep(ctx, time.Second); err != nil {
+			return err
+		}
+		now := wall()
+		set = (now.Round(0).Sub(began.Round(0)) - now.Sub(began)).Abs() > time.Second // the second goes by the monotonic clock
+	}
 	return nil
 }
 
@@ -180,8 +226,8 @@ func (o *Owner) owned() []int32 {
 	return all
 }
 
-// Failing says why this process, which owns the policy's shard, has written nothing of it since it failed to; nil where it has, or
-// owns it not.
+// Failing says why this process, which owns the policy's shard, has written nothing of it since it failed to, or why it takes no
+// shards; nil where it has, or owns it not.
 func (o *Owner) Failing(policy string) error {
 	n := ShardOf(policy, o.cfg.Shards)
 	o.mu.Lock()
@@ -189,7 +235,7 @@ func (o *Owner) Failing(policy string) error {
 	if err := o.failing[n]; err != nil {
 		return fmt.Errorf("its owner cannot write: %w", err)
 	}
-	return nil
+	return o.unfit
 }
 
 // note remembers why a shard is not served; nil that it is.
@@ -269,6 +315,12 @@ func (o *Owner) hold(ctx context.Context, n int32) {
 		}
 		o.log.Warn("a shard starts again from the log", "shard", n, "after", wait, "error", err)
 		o.note(n, err)
+		if errors.Is(err, kerr.InvalidTimestamp) {
+			select {
+			case o.refused <- struct{}{}:
+			default:
+			}
+		}
 		if errors.Is(err, kerr.UnknownTopicOrPartition) {
 			if err := o.makeAgain(ctx); err != nil && ctx.Err() == nil {
 				o.log.Warn("the log's topics cannot be made again", "shard", n, "error", err)
