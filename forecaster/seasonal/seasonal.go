@@ -1,5 +1,5 @@
 // Package seasonal forecasts from the same hours of the past: those of the days that are like today, those a week ago, and the typical
-// day carried along by today's level. Until a season was seen its experts say what the last value says: of means the pool has enough.
+// day carried along by today's level. Until a season was seen its experts repeat the last value.
 package seasonal
 
 import (

@@ -1,5 +1,5 @@
-// Package collector says what collecting means, apart from where from: the Target that a policy names and the Result of one
-// tick for it. The packages below it collect, from Kafka and from latency sources.
+// Package collector defines what every collector takes and returns, whatever its source: the Target that a policy names, and
+// the Result of one tick for it. The packages below it collect: kafka from a cluster, latency from headers and endpoints.
 package collector
 
 import (

@@ -9,11 +9,11 @@
 // The write side is the Owner. Replicas of the daemon form a consumer group, and for each shard that the group gives it
 // the Owner runs a ShardFunc with a Shard: the only writer of that shard. A tick is one Kafka transaction over all three
 // topics. The transactional id belongs to the shard, so taking a shard over fences the writer before (its epoch is older)
-// and ends its open transaction; what is in the log then is all there will ever be from it. From that follows what the
-// rest lives on:
+// and ends its open transaction; what is in the log then is all there will ever be from it. The rest
+// relies on three consequences:
 //
-//   - A shard's log is one line: every writer has read it to its end before it writes, and nobody else can write since.
-//     That holds whatever the group believes; the group only says who should own a shard, the epoch says who does.
+//   - A shard's log is linear: a writer has read it to its end before it writes, and nobody else can have written since.
+//     That holds whatever the group believes: the group says who should own a shard, the epoch says who does.
 //   - A tick's sequence number is one more than the policy's last; a term, one more than the log's last, names each
 //     take-over. A checker (Check) can therefore prove from the log alone that nothing was lost and nothing written twice.
 //   - After any error of Append the outcome is unknown, so the writer lets go of the shard and takes it over again like
