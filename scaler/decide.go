@@ -118,9 +118,11 @@ func (d decider) run(now time.Time) {
 
 	want, reason := d.plan(&c, reason)
 	want = d.try(&c, want)
+	planned := want
+	want = d.forAlone(&c, want)
 	d.planned = want
 	want = d.postpone(&c, want, now)
-	if want > c.current && d.forBacklog(&c, want) {
+	if want > c.current && (want > planned || d.forBacklog(&c, want)) {
 		reason = ReasonBacklog
 	}
 	if n := d.forLatency(c.demand, c.highest); n > want {

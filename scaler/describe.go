@@ -30,6 +30,8 @@ func describe(d *Decision) {
 			t.Detail = fmt.Sprintf("the last increase was a moment ago, its replicas have just come, or half of all are still to come: %d are enough until more is known", t.Replicas)
 		case "backlog":
 			t.Detail = fmt.Sprintf("draining %.0f records in time asks for %d", t.Amount, t.Replicas)
+		case "alone":
+			t.Detail = fmt.Sprintf("one partition holds %.0f records, which its consumer drains as its other partitions let it: with %d replicas it has fewer of them", t.Amount, t.Replicas)
 		case "latency":
 			t.Detail = fmt.Sprintf("the latency objective with a load of %.2f replicas asks for %d", t.Amount, t.Replicas)
 		case "hold":

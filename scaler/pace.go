@@ -12,6 +12,8 @@ type pace struct {
 	Stuck   bool    // the oldest record's age grew almost as fast as time: it stands still and does not wait its turn
 	// Grows says that, with the same replicas ready, the oldest record is no younger than that of the last tick was.
 	Grows bool `json:",omitzero"`
+	// Falls says that the oldest record is younger than that of the last tick was: what waits longest is being drained.
+	Falls bool `json:",omitzero"`
 }
 
 const (
@@ -34,6 +36,7 @@ func (p *pace) observe(age series.Value, interval, tick float64, arrivals *calib
 	p.Age = now
 	p.Stuck = interval > 0 && before >= paceAge && now-before > paceStuck*interval
 	p.Grows = !disturbed && before >= paceAge && now >= before
+	p.Falls = now < before
 	if disturbed || interval <= 0 || expected <= 0 || before < paceAge || now < paceAge {
 		return
 	}
