@@ -268,8 +268,7 @@ func (s *side) expire(watermark time.Time, c Config, state map[string][]byte) (r
 	oldest, newest := watermark.Add(-c.MaxAge), watermark.Add(c.MaxAge)
 	for len(s.queue) > 0 {
 		head := s.queue[0]
-		it, ok := s.held[head.id]
-		if ok && it.at.Equal(head.at) {
+		if s.held[head.id].at.Equal(head.at) {
 			if !head.at.Before(oldest) && !head.at.After(newest) && len(s.held) <= c.MaxHeld {
 				break
 			}
@@ -282,7 +281,6 @@ func (s *side) expire(watermark time.Time, c Config, state map[string][]byte) (r
 }
 
 func (s *side) sortQueue() {
-	s.queue = s.queue[:0]
 	for id, it := range s.held {
 		s.queue = append(s.queue, queued{id, it.at})
 	}

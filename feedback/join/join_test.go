@@ -126,9 +126,46 @@ func TestTheFirstOfAnIDStays(t *testing.T) {
 	}
 	j = newJoiner(t, c)
 	j.process(predictionAt("late", 90*time.Second))
+	j.restart()
 	j.process(predictionAt("early", 40*time.Second))
 	if got := j.p.watermark; !got.Equal(start.Add(90 * time.Second)) {
 		t.Errorf("an earlier event turned the watermark back to %v", got)
+	}
+}
+
+// TestAnIDThatComesAgainWaitsAsLongAsAnyOther: what was held of it before it was matched says nothing of the second.
+func TestAnIDThatComesAgainWaitsAsLongAsAnyOther(t *testing.T) {
+	c := DefaultConfig()
+	c.MaxAge = time.Minute
+	j := newJoiner(t, c)
+	j.process(predictionAt("a", 0), outcomeAt("a", time.Second), predictionAt("a", 50*time.Second))
+	j.process(predictionAt("b", 70*time.Second))
+	if got := j.process(outcomeAt("a", 71*time.Second)); !reflect.DeepEqual(got, []string{"a"}) {
+		t.Errorf("matched %v, want a a second time", got)
+	}
+}
+
+// TestOfTooManyTheOldestLeaveAfterARestartToo, though the state is in no order.
+func TestOfTooManyTheOldestLeaveAfterARestartToo(t *testing.T) {
+	j := newJoiner(t, DefaultConfig())
+	for i := range 50 {
+		j.process(predictionAt(fmt.Sprint(i), time.Duration(i)*time.Second))
+	}
+	j.c.MaxHeld = 2
+	j.restart()
+	j.process()
+	if got := j.process(outcomeAt("47", 50*time.Second), outcomeAt("48", 50*time.Second), outcomeAt("49", 50*time.Second)); !reflect.DeepEqual(got, []string{"48", "49"}) {
+		t.Errorf("matched %v, want the two newest", got)
+	}
+}
+
+func TestValidateTellsEveryFault(t *testing.T) {
+	got := fmt.Sprint(Config{MaxAge: -1}.Validate())
+	if want := "join: predictions: missing\njoin: outcomes: missing\njoin: examples: missing\njoin: maxAge: -1ns is not above 0\njoin: maxHeld: 0 is below 1"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if c := DefaultConfig(); c.Validate() != nil {
+		t.Errorf("the default: %v", c.Validate())
 	}
 }
 
@@ -149,6 +186,10 @@ func TestAClockThatIsWrongStopsNothing(t *testing.T) {
 	j.restart()
 	if got := j.process(writtenAt(outcomeAt("a", 3*time.Second), 4*time.Second)); !reflect.DeepEqual(got, []string{"a"}) {
 		t.Errorf("matched %v, want a", got)
+	}
+	j.process(writtenAt(predictionAt("ahead", 200*365*24*time.Hour), 4*time.Second))
+	if got := j.process(writtenAt(outcomeAt("ahead", 5*time.Second), 5*time.Second)); !reflect.DeepEqual(got, []string{"ahead"}) {
+		t.Errorf("matched %v, want the prediction of a wrong clock too", got)
 	}
 	j.process(writtenAt(predictionAt("b", 5*time.Second), 5*time.Second))
 	j.process(writtenAt(predictionAt("c", 70*time.Second), 70*time.Second))
@@ -226,8 +267,8 @@ func TestRecordsThatCannotBeReadArePassedOver(t *testing.T) {
 	if got := j.process(bad, &kgo.Record{Topic: event.TopicOutcomes, Value: nil}, predictionAt("b", 0), outcomeAt("b", 1)); !reflect.DeepEqual(got, []string{"b"}) {
 		t.Errorf("matched %v", got)
 	}
-	if got := j.p.Counts().Undecodable; got != 2 {
-		t.Errorf("%d undecodable, want 2", got)
+	if got, want := j.p.Counts(), (Counts{Matched: 1, Undecodable: 2}); got != want {
+		t.Errorf("counts %+v, want %+v", got, want)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -22,8 +23,9 @@ import (
 
 // counts is a Source: wanted replicas by namespace/policy; a policy that is listed without a count is stale.
 type counts struct {
-	mu sync.Mutex
-	of map[string]*float64
+	mu    sync.Mutex
+	of    map[string]*float64
+	asked chan struct{} // where there is one, each question sends to it
 }
 
 func (c *counts) set(policy string, n float64) {
@@ -33,6 +35,9 @@ func (c *counts) set(policy string, n float64) {
 }
 
 func (c *counts) Desired(namespace, policy, pool string) (float64, error) {
+	if c.asked != nil {
+		c.asked <- struct{}{}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if pool != "" {
@@ -112,6 +117,7 @@ func TestKEDAsCalls(t *testing.T) {
 		{ref("web", "inference", "gpu"), codes.OK, 5, true},
 		{ref("web", "inference", "tpu"), codes.NotFound, 0, false},
 		{ref(""), codes.InvalidArgument, 0, false},
+		{&protocol.ScaledObjectRef{Name: "inference"}, codes.InvalidArgument, 0, false}, // without a namespace
 	} {
 		metrics, err := client.GetMetrics(t.Context(), &protocol.GetMetricsRequest{ScaledObjectRef: test.ref, MetricName: MetricName})
 		if status.Code(err) != test.code || err == nil && (metrics.MetricValues[0].MetricValueFloat != test.value || metrics.MetricValues[0].MetricValue != int64(test.value)) {
@@ -137,19 +143,78 @@ func TestKEDAsCalls(t *testing.T) {
 }
 
 func TestStreamsSendChangesOnly(t *testing.T) {
-	source := &counts{of: map[string]*float64{"ai/p": nil}}
+	source := &counts{of: map[string]*float64{"ai/p": nil}, asked: make(chan struct{})}
 	client := start(t, plaintext(), source, insecure.NewCredentials())
-	stream, err := client.StreamIsActive(t.Context(), ref("p"))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	stream, err := client.StreamIsActive(ctx, ref("p"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The stream begins with a stale policy and is silent; each change is then received in order.
-	for _, n := range []float64{0, 3, 0} {
-		source.set("ai/p", n)
-		got, err := stream.Recv()
-		if err != nil || got.Result != (n > 0) {
-			t.Fatalf("after %v: got %v, %v", n, got, err)
+	received := make(chan bool, 10)
+	go func() {
+		defer close(received)
+		for got, err := stream.Recv(); err == nil; got, err = stream.Recv() {
+			received <- got.Result
 		}
+	}()
+	// The stream begins with a stale policy and is silent; each change is then received in order, and nothing in between.
+	look := func() {
+		for range 3 { // the third question comes after all that the first had for an answer
+			<-source.asked
+		}
+	}
+	look()
+	for _, n := range []float64{3, 4, 0, 0, 2} {
+		source.set("ai/p", n)
+		look()
+	}
+	source.mu.Lock()
+	source.of["ai/p"] = nil
+	source.mu.Unlock()
+	look()
+	go func() {
+		for range source.asked { // the stream ends as the policy does
+		}
+	}()
+	source.mu.Lock()
+	delete(source.of, "ai/p")
+	source.mu.Unlock()
+	var got []bool
+	for active := range received {
+		got = append(got, active)
+	}
+	close(source.asked)
+	if want := []bool{true, false, true}; !slices.Equal(got, want) {
+		t.Errorf("received %v, want %v", got, want)
+	}
+}
+
+// TestStreamsEndWithTheServer, and keep it from ending no longer.
+func TestStreamsEndWithTheServer(t *testing.T) {
+	source := &counts{of: map[string]*float64{}}
+	source.set("ai/p", 1)
+	cfg := plaintext()
+	cfg.Address = "127.0.0.1:0"
+	server, err := New(cfg, source, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx) }()
+	connection, err := grpc.NewClient(server.Addr(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	client := protocol.NewExternalScalerClient(connection)
+	active, err := client.StreamIsActive(t.Context(), ref("p"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := active.Recv(); err != nil || !got.Result {
+		t.Errorf("got %v, %v", got, err)
 	}
 	specs, err := client.StreamMetricSpec(t.Context(), ref("p"))
 	if err != nil {
@@ -157,6 +222,21 @@ func TestStreamsSendChangesOnly(t *testing.T) {
 	}
 	if spec, err := specs.Recv(); err != nil || spec.MetricSpecs[0].MetricName != MetricName {
 		t.Errorf("got %v, %v", spec, err)
+	}
+	if unnamed, err := client.StreamMetricSpec(t.Context(), ref("")); err == nil {
+		if _, err = unnamed.Recv(); status.Code(err) != codes.InvalidArgument {
+			t.Errorf("a stream without a policy: got %v", err)
+		}
+	}
+	cancel()
+	if _, err := active.Recv(); !errors.Is(err, io.EOF) {
+		t.Errorf("whether it is active: got %v, want the end", err)
+	}
+	if _, err := specs.Recv(); !errors.Is(err, io.EOF) {
+		t.Errorf("what is measured: got %v, want the end", err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 
