@@ -210,9 +210,6 @@ func outlive(ctx context.Context, limit, grace time.Duration) (context.Context, 
 
 // pause waits for d or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
 	timer := time.NewTimer(d) //nolint:forbidigo // Run waits
 	defer timer.Stop()
 	select {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -85,8 +84,8 @@ const catchUpIdle = 5 * time.Second
 const endsRetry = 2 * time.Second
 
 // Run follows the topic until ctx ends, and returns an error only for a client that cannot be made. It first reads to the
-// end that the log had at the start, so that no champion of the past serves meanwhile; a cluster that does not answer is
-// waited for.
+// end that the log had at the start, so that no champion of the past serves meanwhile; a cluster that does not answer
+// and a topic that does not exist are waited for.
 func (f *Follower) Run(ctx context.Context) error {
 	client, err := f.client()
 	if err != nil {
@@ -113,11 +112,11 @@ func (f *Follower) client() (*kgo.Client, error) {
 	return client, nil
 }
 
-// awaitEnds asks for the ends until they are known; a topic that does not exist has none.
+// awaitEnds asks for the ends until they are known, or ctx ends.
 func (f *Follower) awaitEnds(ctx context.Context, client *kgo.Client) map[int32]int64 {
 	for attempt := 0; ; attempt++ {
 		ends, err := f.ends(ctx, client)
-		if err == nil || ctx.Err() != nil || errors.Is(err, kerr.UnknownTopicOrPartition) {
+		if err == nil || ctx.Err() != nil {
 			return ends
 		}
 		if attempt == 0 {

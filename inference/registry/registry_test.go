@@ -8,8 +8,11 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
+	"net"
 	"reflect"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -148,18 +151,91 @@ func TestFollowerServesTheChampion(t *testing.T) {
 		if f.Champion().Version != 9 {
 			t.Errorf("champion %d, want 9", f.Champion().Version)
 		}
+		told := len(*swapped)
+		produce(t, opts, version(10)) // which nobody has made champion
+		settle()
+		if len(*swapped) != told || len(*refused) != 1 {
+			t.Errorf("another version: told of %v, refused %v", (*swapped)[told:], *refused)
+		}
 		produce(t, opts, RetireRecord(Topic, DefaultName, 2))
 		settle()
 		if _, err := f.Version(2); err == nil {
 			t.Error("version 2 is still had where it was loaded, and nowhere else")
 		}
-		if got := f.Versions(); !reflect.DeepEqual(got, []int64{1, 3, 9}) {
+		if got := f.Versions(); !reflect.DeepEqual(got, []int64{1, 3, 9, 10}) {
 			t.Errorf("versions %v", got)
 		}
 	})
 }
 
 // TestWhyNothingServes: a replica that starts behind a champion that cannot be had says so, and not that none was named.
+// TestTheChampionServesOnceTheLogIsRead, and not only once nothing more has come for a while.
+func TestTheChampionServesOnceTheLogIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opts := fakeKafka(t)
+		produce(t, opts, version(1), champion(1))
+		f, _, _ := follow(t, opts)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if f.Champion() == nil {
+			t.Errorf("after a second: %v", f.Unserved())
+		}
+	})
+}
+
+// TestAClusterThatIsAwayIsWaitedFor from the start on, as is a topic that does not exist, and neither holds up the end.
+func TestAClusterThatIsAwayIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var reach kfake.VirtualNetwork
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(reach.Listen))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(cluster.Close)
+		opts := []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(reach.DialContext)}
+		var back atomic.Bool
+		through := append(slices.Clip(opts), kgo.Dialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+			if !back.Load() {
+				return nil, errors.New("away")
+			}
+			return reach.DialContext(ctx, network, address)
+		}))
+		f, _, refused := follow(t, through)
+		time.Sleep(10 * time.Minute)
+		back.Store(true)
+		time.Sleep(10 * time.Minute)
+		client, err := kgo.NewClient(opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		if created, err := kadm.NewClient(client).CreateTopic(t.Context(), 1, -1, nil, Topic); err != nil || created.Err != nil {
+			t.Fatal(err, created.Err)
+		}
+		produce(t, opts, version(1), champion(1))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if f.Champion() == nil || len(*refused) > 0 {
+			t.Errorf("a minute after: %v, refused %v", f.Unserved(), *refused)
+		}
+		for _, r := range []*kgo.Record{version(2), champion(2)} {
+			produce(t, opts, r)
+		}
+		back.Store(false)
+		_, swapped, _ := follow(t, append(slices.Clip(through), kgo.FetchMaxBytes(1), kgo.FetchMaxPartitionBytes(1)))
+		time.Sleep(10 * time.Minute)
+		back.Store(true)
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if !reflect.DeepEqual(*swapped, []int64{2}) {
+			t.Errorf("served %v: a champion of the past among them, or none", *swapped)
+		}
+		back.Store(false)
+		follow(t, through) // and the end
+		time.Sleep(time.Minute)
+	})
+}
+
 func TestWhyNothingServes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		opts := fakeKafka(t)
@@ -302,6 +378,57 @@ func TestOnlyAFewVersionsStayLoaded(t *testing.T) {
 	again, _ := s.version(8)
 	if first != again || len(s.loaded) != keepLoaded {
 		t.Errorf("%d loaded; the same entry again: %v", len(s.loaded), first == again)
+	}
+}
+
+func TestNamesAndKeysThatCannotBeAreRefused(t *testing.T) {
+	long := strings.Repeat("x", 128)
+	for key, want := range map[string]string{
+		"default": "", "a-b_c.9": "", long: "", "default/1": "", "default/9223372036854775807": "", "z/1": "", "0/1": "",
+		"": "give 1 to 128 characters", long + "x": "give 1 to 128 characters", "Default": "'D' is not one of a-z", "a b": "' ' is not one of", "{": "is not one of", "a:": "is not one of",
+		"default/": `"" is not a version number from 1 on`, "default/0": `"0" is not a version`, "default/-1": `"-1" is not a version`,
+		"default/01": `"01" is not a version`, "default/x": `"x" is not a version`, "default/9223372036854775808": "is not a version", "default/1/2": `"1/2" is not a version`,
+	} {
+		_, _, err := parseKey([]byte(key))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: got %v, want %q", key, err, want)
+		}
+	}
+	err := Config{}.Validate()
+	for _, want := range []string{"registry: topic: missing", "registry: name: model name"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("an empty config: got %v, want %q", err, want)
+		}
+	}
+	for text, want := range map[string]string{"{": "metadata prescale.lineage: unexpected end", `{"v":2}`: "v: 2; this program reads version 1"} {
+		if _, err := ParseLineage(map[string]string{metaLineage: text}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("lineage %s: got %v, want %q", text, err, want)
+		}
+	}
+}
+
+func TestVersionsAreInOrder(t *testing.T) {
+	s := newStore(DefaultName)
+	var want []int64
+	for v := int64(20); v > 0; v-- {
+		if err := s.apply(versionKey(DefaultName, v), file(v)); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, 21-v)
+	}
+	if got := s.versions(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestAStaticSourceHasItsOneVersion(t *testing.T) {
+	e := &Entry{Name: DefaultName, Version: 7}
+	s := Static{Entry: e}
+	if got, err := s.Version(7); err != nil || got != e {
+		t.Errorf("its own: got %v, %v", got, err)
+	}
+	if _, err := s.Version(8); err == nil || err.Error() != "model default: there is no version 8, only 7" {
+		t.Errorf("another: got %v", err)
 	}
 }
 
