@@ -565,12 +565,14 @@ func TestStartUpTimesComeFromPods(t *testing.T) {
 }
 
 func TestATargetThatIsNotThereIsAProblemAndNotZero(t *testing.T) {
-	r := newRig(t, nil, policyObject(t, "a", time.Hour, goodSpec+", scaleTargetRef: {kind: Deployment, name: nowhere}"))
-	r.step(t, 0)
-	o := series.Observation{Policy: "ai/a", At: r.now}
-	r.workloads.Annotate(r.now, &o)
-	if o.ReadyReplicas.Known() || o.StartingReplicas.Known() || len(o.Problems) != 1 {
-		t.Errorf("got ready %v, starting %v, problems %q", o.ReadyReplicas, o.StartingReplicas, o.Problems)
+	for kind, want := range map[string]string{"Deployment": "Deployment nowhere is not there", "Rollout": "Rollout nowhere: of this kind pods are not known"} {
+		r := newRig(t, nil, policyObject(t, "a", time.Hour, goodSpec+", scaleTargetRef: {kind: "+kind+", name: nowhere}"))
+		r.step(t, 0)
+		o := series.Observation{Policy: "ai/a", At: r.now}
+		r.workloads.Annotate(r.now, &o)
+		if o.ReadyReplicas.Known() || o.StartingReplicas.Known() || len(o.Problems) != 1 || !strings.Contains(o.Problems[0], want) {
+			t.Errorf("got ready %v, starting %v, problems %q, want %q", o.ReadyReplicas, o.StartingReplicas, o.Problems, want)
+		}
 	}
 }
 

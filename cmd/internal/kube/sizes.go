@@ -2,7 +2,6 @@ package kube
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -156,7 +155,7 @@ func (s *sizer) lookAt(ctx context.Context, p *v1alpha1.ScalePolicy, now time.Ti
 	for _, ref := range hpacheck.Targets(p) {
 		selector, _, ok := s.workloads.scaled(p.Namespace, ref)
 		if !ok {
-			return sizing{reason: reasonNoUsage, message: fmt.Sprintf("%s %s is not there", ref.Kind, ref.Name)}
+			return sizing{reason: reasonNoUsage, message: unscaled(ref)}
 		}
 		pods, usage, err := s.podsOf(ctx, p.Namespace, selector)
 		if err != nil {

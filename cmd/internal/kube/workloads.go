@@ -213,7 +213,7 @@ func (w *Workloads) Annotate(now time.Time, o *series.Observation) {
 	for _, t := range targets {
 		c, ok := w.count(namespaceOf(o.Policy), t, now)
 		if !ok {
-			o.Problems = append(o.Problems, fmt.Sprintf("%s %s is not there", t.ref.Kind, t.ref.Name))
+			o.Problems = append(o.Problems, unscaled(t.ref))
 			continue
 		}
 		known++
@@ -323,6 +323,14 @@ func (w *Workloads) scaled(namespace string, ref v1alpha1.TargetRef) (labels.Sel
 		wanted = int(*replicas)
 	}
 	return parsed, wanted, true
+}
+
+// unscaled says why scaled returned false.
+func unscaled(ref v1alpha1.TargetRef) string {
+	if ref.Kind != "Deployment" && ref.Kind != "StatefulSet" {
+		return fmt.Sprintf("%s %s: of this kind pods are not known, only of Deployment and StatefulSet: the group's members count as replicas", ref.Kind, ref.Name)
+	}
+	return fmt.Sprintf("%s %s is not there", ref.Kind, ref.Name)
 }
 
 // poolOf returns the observation's entry for the pool, adding it when it is not there.
