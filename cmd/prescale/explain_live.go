@@ -46,8 +46,8 @@ func askLive(ctx context.Context, server, policy string) (*readmodel.StatusMessa
 	if err != nil {
 		return nil, fmt.Errorf("ask the daemon: %w", err)
 	}
-	if response.StatusCode == http.StatusNotFound && strings.Contains(string(body), policy) {
-		return nil, command.Inputf("the daemon at %s knows no policy %s", server, policy)
+	if text := strings.TrimSpace(string(body)); response.StatusCode == http.StatusNotFound && strings.Contains(text, policy) {
+		return nil, command.Inputf("the daemon at %s: %s", server, text) // one that is not run, with the reason, or unknown
 	}
 	if response.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("the daemon at %s answers %s: %s", server, response.Status, body)

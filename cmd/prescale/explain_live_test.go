@@ -67,9 +67,12 @@ func TestExplainOfARunningDaemon(t *testing.T) {
 	if err := run(t.Context(), []string{"explain", "ai/a", "--server", other.URL}, io.Discard, io.Discard); command.ExitCode(err) != 1 || !strings.Contains(err.Error(), "answers 404") {
 		t.Errorf("another server: got %v", err)
 	}
-	for _, name := range []string{"ai/nobody", "a", "ai/a/b"} {
-		if _, err := explain(name); command.ExitCode(err) != 2 {
-			t.Errorf("%s: got %v, want the user's mistake", name, err)
+	store.Refuse(map[string]string{"ai/second": "Conflict: Deployment web is scaled by the older policy a"})
+	for name, want := range map[string]string{
+		"ai/nobody": "unknown policy ai/nobody", "ai/second": "policy ai/second is not run: Conflict: Deployment web", "a": "want namespace/name", "ai/a/b": "want namespace/name",
+	} {
+		if _, err := explain(name); command.ExitCode(err) != 2 || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want the user's mistake and %q", name, err, want)
 		}
 	}
 }

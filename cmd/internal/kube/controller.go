@@ -297,10 +297,13 @@ func (c *Controller) apply(ctx context.Context, policies []*v1alpha1.ScalePolicy
 	}
 	c.applied, c.current, c.refused = generations, accepted, refused
 	c.refusals.Reset()
+	why := map[string]string{}
 	for name, r := range refused {
+		why[name] = r.reason + ": " + r.message
 		namespace, policy, _ := strings.Cut(name, "/")
 		c.refusals.WithLabelValues(namespace, policy, r.reason).Set(1)
 	}
+	c.cfg.Store.Refuse(why)
 	c.cfg.Logger.Info("policies changed", "accepted", len(accepted), "refused", len(refused))
 }
 

@@ -274,6 +274,10 @@ func TestConflictsAndInvalidPoliciesAreRefused(t *testing.T) {
 			t.Errorf("%s: accepted %s, want %s", name, got, want)
 		}
 	}
+	var notRun *readmodel.RefusedError
+	if _, err := r.cfg.Store.Get("ai/young"); !errors.As(err, &notRun) || !strings.Contains(err.Error(), "Conflict: Deployment web is scaled by the older policy old") {
+		t.Errorf("what is answered of a refused policy: %v", err)
+	}
 	// The older one goes: the younger takes over.
 	if err := r.cfg.Clients.Dynamic.Resource(v1alpha1.Resource()).Namespace("ai").Delete(t.Context(), "old", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
@@ -285,6 +289,9 @@ func TestConflictsAndInvalidPoliciesAreRefused(t *testing.T) {
 	}
 	if got := fmt.Sprint(r.applied[len(r.applied)-1]); got != "[ai/elsewhere ai/young]" {
 		t.Errorf("after the older was deleted: applied %s", got)
+	}
+	if _, err := r.cfg.Store.Get("ai/young"); errors.As(err, &notRun) {
+		t.Errorf("after the older was deleted: %v", err)
 	}
 	r.step(t, time.Minute)
 	if len(r.applied) != 2 {

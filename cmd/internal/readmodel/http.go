@@ -62,7 +62,12 @@ func Handler(store *Store, explain Explainer) http.Handler {
 	mux.HandleFunc("GET /api/v1/policies/{namespace}/{name}", func(w http.ResponseWriter, r *http.Request) {
 		policy := r.PathValue("namespace") + "/" + r.PathValue("name")
 		st, err := store.Status(policy)
-		if errors.Is(err, ErrUnknown) {
+		var refused *RefusedError
+		switch {
+		case errors.As(err, &refused):
+			http.Error(w, refused.Error(), http.StatusNotFound)
+			return
+		case err != nil:
 			http.Error(w, "unknown policy "+policy, http.StatusNotFound)
 			return
 		}

@@ -3,6 +3,7 @@ package readmodel
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -36,7 +37,8 @@ func (e *MissingError) Error() string {
 
 // Query returns the samples of one metric in one namespace whose labels match, sorted by policy. Policies that match but
 // cannot answer (stale, not ready, the value missing) are an error and not left out: a sum over fewer policies than asked
-// for would be wrong. A policy that does not exist gives an empty answer, a metric that does not exist ErrUnknownMetric.
+// for would be wrong. So are those that are named and not run. A policy that does not exist gives an empty answer, a metric that does
+// not exist ErrUnknownMetric.
 //
 // match sees the labels of one value; policyMatches may rule a whole policy out by its name alone, so that the failure of
 // one policy does not touch a query for another. Nil means that every one may match, and then policies that do not have
@@ -58,6 +60,12 @@ func (s *Store) Query(namespace, metric string, match func(labels map[string]str
 	slices.Sort(names)
 	var out []Sample
 	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(s.refused)) {
+		space, short, _ := strings.Cut(name, "/")
+		if space == namespace && policyMatches != nil && policyMatches(short) && s.policies[name] == nil {
+			errs = append(errs, s.unknown(name))
+		}
+	}
 	for _, name := range names {
 		st := s.policies[name]
 		if _, err := st.get(name, now); err != nil {

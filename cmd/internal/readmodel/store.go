@@ -83,12 +83,20 @@ func (e *NotReadyError) Error() string {
 	return s
 }
 
+// RefusedError says that a policy exists and is not run.
+type RefusedError struct{ Policy, Why string }
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("policy %s is not run: %s", e.Policy, e.Why)
+}
+
 // Store keeps the newest entry of each policy. It is safe for concurrent use.
 type Store struct {
 	now func() time.Time
 
 	mu       sync.RWMutex
 	policies map[string]*state
+	refused  map[string]string
 	watchers map[chan<- Entry]struct{}
 }
 
@@ -116,6 +124,13 @@ func (s *Store) Expect(policy string, interval time.Duration) {
 		return
 	}
 	s.policies[policy] = &state{interval: interval}
+}
+
+// Refuse replaces what is known of policies that exist and are not run: why, by name. The Store keeps the map.
+func (s *Store) Refuse(why map[string]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused = why
 }
 
 // Forget removes the policy.
@@ -174,20 +189,28 @@ func (s *Store) Watch(c chan<- Entry) (stop func()) {
 	}
 }
 
-// Get returns the policy's newest entry, or a *StaleError, a *NotReadyError or ErrUnknown.
+// Get returns the policy's newest entry, or a *StaleError, a *NotReadyError, a *RefusedError or ErrUnknown.
 func (s *Store) Get(policy string) (Entry, error) {
 	now := s.now()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	st, ok := s.policies[policy]
 	if !ok {
-		return Entry{}, ErrUnknown
+		return Entry{}, s.unknown(policy)
 	}
 	return st.get(policy, now)
 }
 
 // ErrUnknown says that no such policy exists.
 var ErrUnknown = errors.New("unknown policy")
+
+// unknown says why there is nothing of a policy; s.mu is held.
+func (s *Store) unknown(policy string) error {
+	if why, ok := s.refused[policy]; ok {
+		return &RefusedError{policy, why}
+	}
+	return ErrUnknown
+}
 
 func (st *state) get(policy string, now time.Time) (Entry, error) {
 	if !st.has {
@@ -209,14 +232,14 @@ type Status struct {
 	Cause  string
 }
 
-// Status returns the policy's status, or ErrUnknown.
+// Status returns the policy's status, or a *RefusedError or ErrUnknown.
 func (s *Store) Status(policy string) (Status, error) {
 	now := s.now()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	st, ok := s.policies[policy]
 	if !ok {
-		return Status{}, ErrUnknown
+		return Status{}, s.unknown(policy)
 	}
 	return st.status(policy, now), nil
 }

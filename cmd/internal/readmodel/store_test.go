@@ -109,6 +109,7 @@ func TestQuery(t *testing.T) {
 	s.Publish(entryAt("ai/b", start, 0, 3))
 	s.Publish(entryAt("other/a", start, 5, 4))
 	s.Expect("ai/cold", tick)
+	s.Refuse(map[string]string{"ai/second": "Conflict: Deployment web is scaled by the older policy a"})
 	policy := func(want string) func(string) bool { return func(p string) bool { return p == want } }
 	for _, tt := range []struct {
 		name, namespace, metric, policy string
@@ -119,6 +120,8 @@ func TestQuery(t *testing.T) {
 		{"zero is a value", "ai", LagRecords, "b", []float64{0}, ""},
 		{"namespace is a wall", "other", DesiredReplicas, "a", []float64{4}, ""},
 		{"unknown policy", "ai", LagRecords, "nope", nil, ""},
+		{"refused", "ai", LagRecords, "second", nil, "policy ai/second is not run: Conflict: Deployment web"},
+		{"refused elsewhere", "other", LagRecords, "second", nil, ""},
 		{"unknown metric", "ai", "nope", "a", nil, "unknown metric"},
 		{"unknown namespace", "nope", LagRecords, "a", nil, ""},
 		{"missing value is an error", "ai", LagSeconds, "a", nil, "no value for"},
