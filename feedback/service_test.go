@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/prescale/prescale/feedback/join"
 	"github.com/prescale/prescale/feedback/stream"
+	"github.com/prescale/prescale/feedback/train"
 	"github.com/prescale/prescale/inference/event"
 	"github.com/prescale/prescale/inference/model"
 	"github.com/prescale/prescale/inference/registry"
@@ -193,6 +195,71 @@ func TestMetricsLeaveOutWhatIsNotKnown(t *testing.T) {
 	if len(families) != 2 {
 		t.Errorf("%d families", len(families))
 	}
+}
+
+// TestWhatIsKnownIsTold under names that dashboards go by, and no more once this instance does not train.
+func TestWhatIsKnownIsTold(t *testing.T) {
+	r := prometheus.NewRegistry()
+	s, err := New(testConfig("a"), slog.New(slog.DiscardHandler), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gather := func() map[string]float64 {
+		families, err := r.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]float64{}
+		for _, f := range families {
+			for _, m := range f.GetMetric() {
+				name := strings.TrimPrefix(f.GetName(), "prescale_feedback_")
+				if len(m.GetLabel()) > 0 {
+					name += " " + m.GetLabel()[0].GetValue()
+				}
+				got[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+		return got
+	}
+	check := func(want map[string]float64) {
+		t.Helper()
+		if got := gather(); !maps.Equal(got, want) {
+			t.Errorf("got %v\nwant %v", got, want)
+		}
+	}
+	p := join.New(testConfig("a").Join, slog.New(slog.DiscardHandler))
+	at := time.UnixMilli(1767225600000)
+	prediction := func(id string, at time.Time) *kgo.Record {
+		value := event.Prediction{ID: id, RequestedAt: at, PredictedAt: at, Model: "m", ModelVersion: 1, Features: []float32{1}, Scores: []float32{1}}.Append(nil)
+		return &kgo.Record{Topic: event.TopicPredictions, Value: value}
+	}
+	outcome := func(id string, at time.Time) *kgo.Record {
+		return &kgo.Record{Topic: event.TopicOutcomes, Value: event.Outcome{ID: id, ObservedAt: at}.Append(nil)}
+	}
+	later := at.Add(2 * testConfig("a").Join.MaxAge)
+	for _, records := range [][]*kgo.Record{
+		{prediction("a", at), prediction("b", at), prediction("c", at), prediction("d", at), outcome("a", at), outcome("x", at), outcome("y", at)},
+		{{Topic: event.TopicOutcomes}, prediction("e", later), prediction("f", later), outcome("z", later), outcome("f", later)},
+	} {
+		if _, err := p.Process(records); err != nil {
+			t.Fatal(err)
+		}
+		s.noteJoined(0, p)
+	}
+	joined := map[string]float64{"joined_total matched": 2, "joined_total expired": 3, "joined_total unknown": 2, "joined_total undecodable": 1,
+		"held_records prediction": 1, "held_records outcome": 1}
+	check(joined)
+	s.snapshot.Store(&train.Snapshot{Examples: 1, Refused: 2, Version: 3, Evidence: 4, EvidenceNeeded: 5, Drifts: 6, Promotions: 7, Rollbacks: 8, Blocked: 9})
+	all := maps.Clone(joined)
+	maps.Copy(all, map[string]float64{"examples_total": 1, "examples_refused_total": 2, "champion_version": 3, "evidence": 4, "evidence_needed": 5,
+		"drifts_total": 6, "promotions_total": 7, "rollbacks_total": 8, "promotions_blocked_total": 9})
+	check(all)
+	s.snapshot.Store(&train.Snapshot{Examples: 1, Refused: 2, Version: 3, Evidence: 4, EvidenceNeeded: 5, Drifts: 6, Promotions: 7, Rollbacks: 8, Blocked: 9,
+		Scored: true, Accuracy: 0.5, LossNats: 0.25, Calibration: 0.125, Delay: 90 * time.Second})
+	maps.Copy(all, map[string]float64{"accuracy_ratio": 0.5, "loss_nats": 0.25, "calibration_error_ratio": 0.125, "label_delay_seconds": 90})
+	check(all)
+	s.noteTrained(0, nil)
+	check(joined)
 }
 
 // TestCountsGoOnWhilePartitionsComeAndGo: what was joined never gets fewer, and what is held is of the partitions that are here.

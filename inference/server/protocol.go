@@ -180,11 +180,10 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request, e *registry.Entry
 	}
 	defer s.calls.Release(room)
 	admitted := time.Now() //nolint:forbidigo // connections have deadlines in real time
-	// A client that takes its answer drop by drop must not hold the room for ever, either.
+	// A client that sends its body or takes its answer drop by drop must not hold the room and the connection for ever. The server sets
+	// the next deadlines itself.
 	deadlines := http.NewResponseController(w)
 	_ = deadlines.SetWriteDeadline(admitted.Add(bodyTimeout + answerTimeout))
-	defer func() { _ = deadlines.SetWriteDeadline(time.Time{}) }()
-	// A client that sends its body drop by drop must not hold the connection for ever. The server sets the next deadline itself.
 	_ = deadlines.SetReadDeadline(admitted.Add(bodyTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
 	switch large := (*http.MaxBytesError)(nil); {

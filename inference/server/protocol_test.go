@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -97,6 +98,11 @@ func TestProtocol(t *testing.T) {
 		{"POST", "/v2/models/default/versions/3/infer", strings.Replace(row, "[1,2,3]", "[[1, 2, 3]]", 1), 200, `"scores"`},
 		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,3],\"datatype\":\"FP32\",\"data\":[1,2,3]", "[2,3],\"datatype\":\"FP32\",\"data\":[[1,2,3],[4,5,6]]", 1), 200, `"shape":[2,2]`},
 		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,3],\"datatype\":\"FP32\",\"data\":[1,2,3]", "[2,3],\"datatype\":\"FP32\",\"data\":[[1,2],[3,4],[5,6]]", 1), 400, "row 0: 2 numbers, the shape takes 3"},
+		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,3],\"datatype\":\"FP32\",\"data\":[1,2,3]", "[2,3],\"datatype\":\"FP32\",\"data\":[1,2,3,4,5,6]", 1), 200, `"shape":[2,2]`},
+		{"POST", "/v2/models/default/infer", strings.Replace(row, "}]}", `}],"outputs":[{"name":"scores"}],"parameters":{"x":1}}`, 1), 200, `"scores"`},
+		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,3]", "[3]", 1), 400, "the model takes"},
+		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,3]", "[1,3,1]", 1), 400, "the model takes"},
+		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,3]", "[65537,3]", 1), 400, "shape [65537 3]; the model takes [1 to 65536, 3]"},
 		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,2,3]", "[[1,2,3],4]", 1), 400, "element 3: stands in 1 list"},
 		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,2,3]", "[[[1,2,3]]]", 1), 400, "element 0: stands in 3 lists"},
 		{"POST", "/v2/models/default/infer", strings.Replace(row, "[1,2,3]", "1", 1), 400, "element 0: stands in 0 lists"},
@@ -155,6 +161,84 @@ func TestABodyThatDoesNotComeIsNotWaitedFor(t *testing.T) {
 		}
 		client.Close()
 	})
+}
+
+// TestAnAnswerThatIsNotTakenHoldsNoRoom: a client that sends its call and does not read is left, and one that comes again on its connection
+// after a while is answered.
+func TestAnAnswerThatIsNotTakenHoldsNoRoom(t *testing.T) {
+	s, _ := serving(t, entry(t, 3))
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		listener := &one{conn: server, closed: make(chan struct{})}
+		web := &http.Server{Handler: s.Handler()}
+		go func() { _ = web.Serve(listener) }()
+		defer web.Close()
+		defer client.Close()
+		const rows = 1000
+		body := fmt.Sprintf(`{"inputs":[{"name":"features","shape":[%d,3],"datatype":"FP32","data":[%s1]}]}`, rows, strings.Repeat("1,", 3*rows-1))
+		reader := bufio.NewReader(client)
+		for range 2 {
+			go fmt.Fprintf(client, "POST /v2/models/default/infer HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+			answer, err := http.ReadResponse(reader, nil)
+			if err != nil || answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != "application/json" {
+				t.Fatalf("got %v, %v", answer, err)
+			}
+			_, _ = io.Copy(io.Discard, answer.Body)
+			time.Sleep(2 * (bodyTimeout + answerTimeout))
+			go fmt.Fprint(client, "GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+			if answer, err := http.ReadResponse(reader, nil); err != nil || answer.StatusCode != http.StatusOK {
+				t.Fatalf("a probe on the same connection: got %v, %v", answer, err)
+			} else {
+				_, _ = io.Copy(io.Discard, answer.Body)
+			}
+		}
+		go fmt.Fprintf(client, "POST /v2/models/default/infer HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		time.Sleep(bodyTimeout + answerTimeout - time.Second)
+		if s.calls.TryAcquire(callsBytes) {
+			t.Error("an answer that is being taken holds no room")
+		}
+		time.Sleep(2 * time.Second)
+		if !s.calls.TryAcquire(callsBytes) {
+			t.Errorf("an answer that nobody took in %v holds its room", bodyTimeout+answerTimeout)
+		}
+	})
+}
+
+// TestAModelFileIsServedWithoutARegistry, under its own name.
+func TestAModelFileIsServedWithoutARegistry(t *testing.T) {
+	c := DefaultConfig()
+	c.Batch.Instance, c.Registry.Topic = "a", ""
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "registry: topic: missing") {
+		t.Errorf("without a registry's topic and without a model: got %v", err)
+	}
+	c.Entry = entry(t, 7)
+	c.Entry.Name = "mine"
+	metrics := prometheus.NewRegistry()
+	s, err := New(c, slog.New(slog.DiscardHandler), metrics)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, body := call(s, "GET", "/v2/models/mine", ""); status != http.StatusOK || !strings.Contains(body, `"versions":["7"]`) {
+		t.Errorf("its own name: %d %s", status, body)
+	}
+	if status, body := call(s, "GET", "/v2/models/default", ""); status != http.StatusNotFound || !strings.Contains(body, `there is no model \"default\" here, only \"mine\"`) {
+		t.Errorf("another: %d %s", status, body)
+	}
+	if status, _ := call(s, "POST", "/v2/models/mine/infer", `{"inputs":[{"name":"features","shape":[1,3],"datatype":"FP32","data":[1,2,3]}]}`); status != http.StatusOK {
+		t.Errorf("a call: %d", status)
+	}
+	families, err := metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		m := f.GetMetric()[0]
+		got[f.GetName()] = m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+	}
+	if got["prescale_inference_model_version"] != 7 || got["prescale_inference_request_duration_seconds"] != 1 {
+		t.Errorf("metrics: %v", got)
+	}
 }
 
 // one is a listener of one connection.

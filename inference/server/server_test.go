@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -260,6 +262,9 @@ func TestWithoutChampionTheReplicaIsNotReadyAndHoldsNoPartition(t *testing.T) {
 		if err := s.Live(time.Now()); err != nil {
 			t.Errorf("waiting for a champion is not live: %v", err)
 		}
+		if err := s.Live(time.Now().Add(2 * liveAge)); err == nil || !strings.Contains(err.Error(), "the Kafka loop last came round at") {
+			t.Errorf("a loop that has not come round for two minutes: %v", err)
+		}
 		groups, err := kadm.NewClient(c).ListGroups(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -274,6 +279,14 @@ func TestWithoutChampionTheReplicaIsNotReadyAndHoldsNoPartition(t *testing.T) {
 		}
 		if err := s.Ready(); err != nil {
 			t.Errorf("not ready with a champion: %v", err)
+		}
+		publish(t, c, 2)
+		if err := c.ProduceSync(t.Context(), registry.VersionRecord(registry.Topic, registry.DefaultName, 3, []byte("rubbish"))).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if version, swaps, refused := testutil.ToFloat64(s.metrics.version), testutil.ToFloat64(s.metrics.swaps), testutil.ToFloat64(s.metrics.refused); version != 2 || swaps != 2 || refused != 1 {
+			t.Errorf("metrics: version %v, %v swaps, %v refused; want version 2 after 2 swaps, and 1 refused", version, swaps, refused)
 		}
 	})
 }
