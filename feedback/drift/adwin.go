@@ -50,10 +50,8 @@ func (a *ADWIN) Add(x float64) bool {
 		a.Rows = append(a.Rows, Row{})
 	}
 	a.Rows[0].Sums, a.Rows[0].M2s = append(a.Rows[0].Sums, x), append(a.Rows[0].M2s, 0)
-	if a.Width > 0 {
-		d := x - a.Mean()
-		a.M2 += d * d * float64(a.Width) / float64(a.Width+1)
-	}
+	d := x - a.Mean()
+	a.M2 += d * d * float64(a.Width) / float64(a.Width+1)
 	a.Width++
 	a.Sum += x
 	a.compress()
@@ -69,7 +67,7 @@ func (a *ADWIN) Add(x float64) bool {
 
 // compress joins the two oldest buckets of a row that has too many into one of the next.
 func (a *ADWIN) compress() {
-	for i := 0; i < len(a.Rows) && len(a.Rows[i].Sums) > maxBuckets; i++ {
+	for i := 0; len(a.Rows[i].Sums) > maxBuckets; i++ { // one that has too many has a next
 		if i+1 == len(a.Rows) {
 			a.Rows = append(a.Rows, Row{})
 		}

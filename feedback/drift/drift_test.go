@@ -19,6 +19,9 @@ func bernoulli(rng *rand.Rand, p float64) float64 {
 func TestADWINKeepsTheExactMomentsOfItsWindow(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	a := NewADWIN()
+	if a.Mean() != 0 {
+		t.Errorf("the mean of nothing is %v", a.Mean())
+	}
 	var all []float64
 	cuts := 0
 	for i := range 6000 {
@@ -26,6 +29,9 @@ func TestADWINKeepsTheExactMomentsOfItsWindow(t *testing.T) {
 		all = append(all, x)
 		if a.Add(x) {
 			cuts++
+			if (i+1)%32 != 0 {
+				t.Errorf("value %d: a cut between two looks", i)
+			}
 		}
 		window := all[int64(len(all))-a.Width:]
 		var sum, m2 float64
@@ -138,6 +144,37 @@ func TestADWINCutsAtThePapersBound(t *testing.T) {
 	for difference, want := range map[float64]bool{0.672: false, 0.673: true, -0.672: false, -0.673: true} {
 		if got := a.differs(50, 50, 25+25*difference); got != want {
 			t.Errorf("means that differ by %v: got %v", difference, got)
+		}
+	}
+}
+
+// TestPageHinkleySumsWhatIsAboveTheMean, worked out by hand: after three zeros 2 raises the mean to ½ and the sum from -3δ to 1.5 - 4δ,
+// which is 1.5 - δ above its least; a fourth zero would not.
+func TestPageHinkleySumsWhatIsAboveTheMean(t *testing.T) {
+	for _, tt := range []struct {
+		lambda, delta float64
+		least         int64
+		last          float64
+		want          bool
+	}{
+		{1.39, 0.125, 4, 2, false},
+		{1.375, 0.125, 4, 2, false}, // not above it
+		{1.37, 0.125, 4, 2, true},
+		{1.37, 0.125, 5, 2, false}, // within the first values
+		{1.49, 0, 1, 2, true},
+		{1.49, 0, 1, 0, false},
+	} {
+		p := PageHinkley{Lambda: tt.lambda, Delta: tt.delta, Least: tt.least}
+		for range 3 {
+			if p.Add(0) {
+				t.Errorf("%+v: an alarm of zeros", tt)
+			}
+		}
+		if got := p.Add(tt.last); got != tt.want {
+			t.Errorf("%+v: got %v", tt, got)
+		}
+		if begun := (PageHinkley{Lambda: tt.lambda, Delta: tt.delta, Least: tt.least}); tt.want && p != begun {
+			t.Errorf("%+v: after the alarm it is %+v", tt, p)
 		}
 	}
 }

@@ -57,7 +57,7 @@ func TestABetterModelIsPromotedSoon(t *testing.T) {
 }
 
 func TestNewRefusesWhatCannotBe(t *testing.T) {
-	for _, tt := range [][2]float64{{0, 0.01}, {-1, 0.01}, {1, 0}, {1, 1}, {1, -1}} {
+	for _, tt := range [][2]float64{{0, 0.01}, {-1, 0.01}, {math.Inf(1), 0.01}, {math.NaN(), 0.01}, {1, 0}, {1, 1}, {1, -1}, {1, math.NaN()}} {
 		if _, err := New(tt[0], tt[1]); err == nil {
 			t.Errorf("New(%v, %v): no error", tt[0], tt[1])
 		}
@@ -78,5 +78,24 @@ func TestOneExampleIsNeverEnough(t *testing.T) {
 	before := e
 	if e.Add(math.NaN(), 0); e != before {
 		t.Errorf("not a number made %+v of %+v", e, before)
+	}
+}
+
+// TestTheBetIsThePapers, worked out by hand: of two differences of 0.1 nothing is bet on the first. It leaves a mean of 0.1/2 and a sum of
+// squares of (0.1 - 0.05)², so that the variance is (0.25 + 0.0025)/2 = 0.12625 and the bet 0.05/(0.12625 + 0.05²) = 0.388350.
+func TestTheBetIsThePapers(t *testing.T) {
+	e, err := New(2, 0.01)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, want := range []float64{1, 1 + 0.1*0.05/0.12875} {
+		e.Add(0.5, 0.3) // 0.1 of the scale
+		if math.Abs(e.K()-want) > 1e-12 || e.Count != int64(n+1) {
+			t.Errorf("after %d: K %v of %d, want %v", n+1, e.K(), e.Count, want)
+		}
+	}
+	e.Reset()
+	if want := (Evidence{Scale: 2, Alpha: 0.01}); e != want {
+		t.Errorf("reset: %+v, want %+v", e, want)
 	}
 }
