@@ -21,6 +21,8 @@ type Clients struct {
 	Dynamic    dynamic.Interface
 	Aggregator aggregator.Interface
 	Metrics    metrics.Interface
+
+	reach *reach
 }
 
 // Connect makes the clients for a kubeconfig file, or for InCluster. It reads files and opens no connection.
@@ -33,7 +35,8 @@ func Connect(kubeconfig string) (Clients, error) {
 	// client-go's own 5 a second would hold up a tick, and with it the policies that changed, once 20 statuses a second have news,
 	// and leave a look at what pods use time for 50 policies.
 	cfg.QPS, cfg.Burst = 50, 100
-	clients := Clients{Config: cfg}
+	clients := Clients{Config: cfg, reach: &reach{}}
+	cfg.Wrap(clients.reach.wrap)
 	if clients.Kubernetes, err = kubernetes.NewForConfig(cfg); err != nil {
 		return Clients{}, fmt.Errorf("kubeconfig %s: %w", kubeconfig, err)
 	}

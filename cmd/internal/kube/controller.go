@@ -133,6 +133,7 @@ func New(cfg Config) (*Controller, error) {
 	}
 	c.sizer = newSizer(c)
 	c.workloads.cores = c.sizer.cores
+	c.workloads.reach = cfg.Clients.reach
 	return c, nil
 }
 

@@ -35,6 +35,8 @@ type Workloads struct {
 	statefulSets appslisters.StatefulSetLister
 	// cores returns what each ready pod of a policy may use of a CPU; nil where nobody looks.
 	cores func(policy string) series.Value
+	// reach tells whether what the caches hold is of now.
+	reach *reach
 
 	mu      sync.Mutex
 	targets map[string][]target // by namespace
@@ -229,6 +231,9 @@ func (w *Workloads) Annotate(now time.Time, o *series.Observation) {
 				}
 			}
 		}
+	}
+	if problem := w.reach.problem(now); problem != "" && len(targets) > 0 {
+		o.Problems = append(o.Problems, problem)
 	}
 	slices.Sort(o.Problems)
 	if w.cores != nil {
