@@ -179,7 +179,7 @@ func moment(t float64) string {
 
 func (e *explanation) print(w io.Writer) error {
 	d := &e.Decision
-	fmt.Fprintf(w, "%s at %s: %d replicas, because of %s: %s\n", d.Policy, moment(e.T), d.DesiredReplicas, d.Reason, d.Reason.Text())
+	fmt.Fprintf(w, "%s at %s: %s, because of %s: %s\n", d.Policy, moment(e.T), howMany(d.DesiredReplicas, "replica", "replicas"), d.Reason, d.Reason.Text())
 	if e.last {
 		fmt.Fprintln(w, "  it is the last observation's: nothing later is known")
 	}
