@@ -191,7 +191,7 @@ func stripIdentity(h http.Header) {
 	for key := range h {
 		lower := strings.ToLower(key)
 		if lower == "authorization" || lower == "cookie" || strings.HasPrefix(lower, "x-remote-") || strings.HasPrefix(lower, "impersonate-") {
-			h.Del(key)
+			delete(h, key) // as it is written, which Del would not find were it not the usual way
 		}
 	}
 }
