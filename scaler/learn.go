@@ -183,7 +183,7 @@ func (s *State) learnCapacity(config *Config, t *tick, tune *Tuning) {
 	s.Pace.observe(s.age(o), t.interval, config.Interval.Seconds(), &s.Calibration, expected, 1-tune.Margin, t.disturbed || s.Partitions.hot > 0 || s.Capacity.doubted())
 	possible := s.Capacity.perReplica().Or(0) * t.ready
 	// Any backlog will do for what a change takes: the slowest consumer has to get through it as well.
-	s.Rebalance.observe(o.Rebalancing, t.interval, t.consumed.Or(0), possible, t.behind, t.changed || t.unseen, !t.partial && !s.Capacity.doubted())
+	s.Rebalance.observe(o.Rebalancing, t.interval, t.consumed.Or(0), possible, t.behind, t.changed || t.unseen, !t.partial)
 }
 
 func (s *State) learnPools(config *Config, t *tick) {

@@ -290,8 +290,8 @@ func TestAnIdleGroupIsNotKeptForWantOfACapacity(t *testing.T) {
 	}
 }
 
-// A release that halves what a replica does leaves a backlog, and what is seen of the slowest consumer and of pauses meanwhile is
-// set against a capacity that is no more: none of it may outlast that capacity.
+// A release that halves what a replica does leaves a backlog, and what is seen of the slowest consumer meanwhile is set against a
+// capacity that is no more: it may not outlast that capacity.
 func TestACapacityThatHalvesIsFollowed(t *testing.T) {
 	w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 48, ready: 8, random: rand.New(rand.NewPCG(1, 7))}
 	for range 960 {
@@ -306,6 +306,27 @@ func TestACapacityThatHalvesIsFollowed(t *testing.T) {
 	}
 	if most := slices.Max(w.counts[960:]); most > 24 {
 		t.Errorf("on the way to the 16 that are needed: %d replicas, want 24 at most, for what is late already: %v", most, w.counts[955:])
+	}
+}
+
+// Where nobody tells how busy replicas are the same is learned from a backlog, in more ticks. What is seen of the slowest consumer in these
+// would make it too slow for ever: half as many replicas more.
+func TestACapacityThatHalvesIsFollowedByBacklogAlone(t *testing.T) {
+	for _, test := range []struct{ before, after int }{{8, 16}, {16, 32}} {
+		partitions := 6 * test.before // each replica has 6, and then 3
+		rate := 0.875 * perSecond * float64(test.before)
+		w := &world{a: newTest(t, testConfig()), lead: 4, partitions: partitions, ready: test.before, random: rand.New(rand.NewPCG(1, 7))}
+		w.hide = func(o *series.Observation) { o.BusyRatio = series.Missing }
+		for range 480 {
+			w.step(rate)
+		}
+		w.heavy = 2
+		for range 480 {
+			w.step(rate)
+		}
+		if n := w.counts[959]; w.counts[479] != test.before || n != test.after {
+			t.Errorf("%d replicas, and two hours after each does 50 records/s instead of 100: %d, want %d and %d", w.counts[479], n, test.before, test.after)
+		}
 	}
 }
 

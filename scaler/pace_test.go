@@ -66,3 +66,24 @@ func TestALongTickDoesNotMakeTheSlowestLookSlow(t *testing.T) {
 		t.Errorf("after %d samples: got %.3f of what one does on average, want 1", s.Pace.Samples, s.Pace.Factor)
 	}
 }
+
+// TestTheOldestRecordThatGetsNoYounger: it says whether a backlog shrinks, but nothing of replicas that have just changed.
+func TestTheOldestRecordThatGetsNoYounger(t *testing.T) {
+	for _, tt := range []struct {
+		before, now  float64
+		disturbed    bool
+		grows, falls bool
+	}{
+		{20, 21, false, true, false},
+		{20, 20, false, true, false},
+		{20, 21, true, false, false},
+		{20, 19, false, false, true},
+		{paceAge / 2, 20, false, false, false}, // it did not wait before
+	} {
+		p := pace{Age: tt.before}
+		p.observe(series.Of(tt.now), 15, 15, &calibration{}, 100, 0.94, tt.disturbed)
+		if p.Grows != tt.grows || p.Falls != tt.falls {
+			t.Errorf("from %v s to %v s, disturbed: %v: grows %v and falls %v", tt.before, tt.now, tt.disturbed, p.Grows, p.Falls)
+		}
+	}
+}

@@ -128,6 +128,19 @@ func TestWhereTheForecastLostRecentArrivalsDecide(t *testing.T) {
 	}
 }
 
+// While no more than half of what was asked for is ready, the forecast is at its widest since the step that asked for it: less than a
+// quarter more waits, much more does not.
+func TestALittleMoreWaitsWhileMostIsStillToCome(t *testing.T) {
+	for _, tt := range []struct{ ready, want, get int }{{10, 24, 20}, {10, 25, 25}, {11, 24, 24}} {
+		config := testConfig()
+		s := State{Increase: 10, Desired: 20, Changed: start.Add(-5 * time.Minute)}
+		d := decider{Decision: &Decision{}, config: &config, state: &s}
+		if n := d.postpone(&choice{current: 20, scene: &scene{ready: tt.ready}}, tt.want, start); n != tt.get {
+			t.Errorf("%d of 20 are ready and %d are wanted: got %d, want %d", tt.ready, tt.want, n, tt.get)
+		}
+	}
+}
+
 // What the pause of replicas that have just come leaves waiting asks for one more, which waits; much more does not.
 func TestALittleMoreWaitsUntilThoseThatCameAreSeenAtWork(t *testing.T) {
 	for _, tt := range []struct {

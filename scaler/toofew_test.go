@@ -46,6 +46,20 @@ func TestADecreaseThatIsTakenBackIsNotMadeAgain(t *testing.T) {
 	}
 }
 
+// TestWhatLiesBetweenIsTakenBackToo: from 40 to 35 of 480 partitions and back by chance. 37 would be tried next, for as little.
+func TestWhatLiesBetweenIsTakenBackToo(t *testing.T) {
+	for _, tt := range []struct{ planned, want int }{{37, 35}, {40, 37}, {44, 35}} { // 44 is more than a quarter more
+		s := State{Capacity: capacity{Mean: 100, Samples: 40}, Partitions: partitions{Count: 480}, Arrivals: recent{Level: 3300}}
+		s.Partitions.derive(96, 3300, 100)
+		s.noteChange(&Decision{At: start, CurrentReplicas: series.Of(40), DesiredReplicas: 35, planned: 35, sustained: 3300}, 40)
+		at := start.Add(10 * time.Minute)
+		s.noteChange(&Decision{At: at, CurrentReplicas: series.Of(35), DesiredReplicas: tt.planned, planned: tt.planned, sustained: 3350}, 35)
+		if got := s.takenBack(3300, at); got != tt.want {
+			t.Errorf("for %d: %d are not gone down to, want %d", tt.planned, got, tt.want)
+		}
+	}
+}
+
 // TestADecreaseThatIsTakenBackByHabitIsNotMadeAgain: from 8 to 3 replicas and back whenever twice as much is forecast.
 func TestADecreaseThatIsTakenBackByHabitIsNotMadeAgain(t *testing.T) {
 	for _, tt := range []struct {
