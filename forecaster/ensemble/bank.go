@@ -43,6 +43,7 @@ type bank struct {
 	amazed   float64   // running mean of how far outcomes are from what the experts tell, in units of scale
 	final    []float32 // [target][level][term]: the coefficients of the terms, in units of scale
 	drift    []float32 // [target][level]: recent share of outcomes over what was told, less its due
+	run      []float32 // [target][level]: the sum of those misses in a row that are on one side
 	gain     []float32 // [target][level]: of the conformal offset
 	count    []int     // outcomes seen, by target
 	disputes disputes
@@ -93,6 +94,7 @@ func (b *bank) init(levels []float64, reach, experts int, quick, doubted []int) 
 	b.calm = make([]bool, n)
 	b.final = make([]float32, b.targets*q*finalTerms)
 	b.drift = make([]float32, b.targets*q)
+	b.run = make([]float32, b.targets*q)
 	b.gain = make([]float32, b.targets*q)
 	b.disputes.init(q, k)
 	b.watch.init(levels)
@@ -308,6 +310,7 @@ func (b *bank) visit(c *checkpoint.Codec) {
 	b.watch.visit(c)
 	b.change.visit(c)
 	c.Float32s("drifts", b.drift)
+	c.Float32s("runs", b.run)
 	c.Float32s("offsets", b.offset)
 	c.Float32s("regrets", b.regret)
 	c.Float32s("squares", b.square)

@@ -10,13 +10,15 @@ import (
 // conformal PID control). It judges what was told at the time, not what would be told now: its offset has since learned from
 // outcomes that overlap with the one that it judges. A gain that is always high enough to hold the coverage of a day costs
 // much pinball loss, so the gain grows where coverage is off: by the square of how many standard errors of finalMisses
-// outcomes it is. While a series is fresh those that overlap count as one for that. Far steps, whose outcomes come late, move less,
+// outcomes it is. While a series is fresh those that overlap count as one for that. Of a step it grows sooner where outcomes in a row are
+// on one side: by the sum of their misses, which is one where they are as many as are due, beside the root of how many overlap. Far steps, whose outcomes come late, move less,
 // by the fourth root of the span. A young series' quantiles are left to the experts' own trackers, whose gains are large at first.
 // The numbers were chosen on parts of the public traces that the benchmark does not score, and on traces that it leaves out.
 const (
 	finalMemory = 300 // outcomes, the inverse of the gain
 	finalMisses = 200 // outcomes over which coverage is watched
-	finalBoost  = 4   // the gain grows at most so many times
+	finalBoost  = 4   // the gain grows at most so many times by that
+	finalRun    = 8   // and by a run
 	finalRamp   = 100 // outcomes until the gain is whole
 )
 
@@ -72,9 +74,17 @@ func (b *bank) correct(at, t, i int, covered bool, fresh float64) {
 	drift := float64(b.drift[cell])
 	drift += (miss - drift) / finalMisses
 	b.drift[cell] = float32(drift)
+	run := miss
+	if before := float64(b.run[cell]); before*miss > 0 {
+		run += before
+	}
+	b.run[cell] = float32(run)
 	boost, overlap := 1.0, 1+fresh*float64(b.span(t)-1)
 	if off := drift * drift * 2 * finalMisses / (tau * (1 - tau) * overlap); off > 1 {
 		boost = min(finalBoost, off)
+	}
+	if t < b.reach {
+		boost = max(boost, min(finalRun, math.Abs(run)/math.Sqrt(float64(b.span(t)))))
 	}
 	ramp := min(1, float64(b.count[t])/finalRamp)
 	step := b.gain[cell] * float32(miss*ramp)

@@ -28,7 +28,7 @@ type book struct {
 	levels                         []float64
 	n                              float64     // outcomes
 	offset, regret, square, weight [][]float64 // [level][candidate]
-	loss, drift                    []float64
+	loss, drift, run               []float64
 	final                          [][]float64 // [level][term]
 
 	// What was told of the next step, and from what.
@@ -56,7 +56,7 @@ func open(b *bank) *book {
 	return &book{
 		levels: b.levels, n: float64(b.count[0]),
 		offset: rows(b.offset, b.k), regret: rows(b.regret, b.k), square: rows(b.square, b.k), weight: rows(b.weight, b.k),
-		loss: rows(b.loss, len(b.loss))[0], drift: rows(b.drift, len(b.drift))[0], final: rows(b.final, finalTerms),
+		loss: rows(b.loss, len(b.loss))[0], drift: rows(b.drift, len(b.drift))[0], run: rows(b.run, len(b.run))[0], final: rows(b.final, finalTerms),
 	}
 }
 
@@ -134,7 +134,11 @@ func (k *book) learn(s *signal.Signal, y float64) {
 			miss = tau - 1
 		}
 		k.drift[l] += (miss - k.drift[l]) / 200
-		boost := within(2*200*k.drift[l]*k.drift[l]/(tau*(1-tau)), 1, 4)
+		if k.run[l]*miss < 0 {
+			k.run[l] = 0
+		}
+		k.run[l] += miss
+		boost := math.Max(within(2*200*k.drift[l]*k.drift[l]/(tau*(1-tau)), 1, 4), math.Min(8, math.Abs(k.run[l])))
 		g := 1 / density / 300 * math.Min(1, k.n/100)
 		for j, gain := range []float64{boost, 0.5, 0.5, 0.5, 0.5, 1} {
 			k.final[l][j] += g * miss * gain * k.term[j]
@@ -179,7 +183,7 @@ func TestTheFormulasOfTheDesign(t *testing.T) {
 	}{
 		{"offset", rows(b.offset, b.k), k.offset}, {"regret", rows(b.regret, b.k), k.regret}, {"square", rows(b.square, b.k), k.square},
 		{"weight", rows(b.weight, b.k), k.weight}, {"loss", rows(b.loss, len(levels)), [][]float64{k.loss}},
-		{"drift", rows(b.drift, len(levels)), [][]float64{k.drift}}, {"coefficient", rows(b.final, finalTerms), k.final},
+		{"drift", rows(b.drift, len(levels)), [][]float64{k.drift}}, {"run", rows(b.run, len(levels)), [][]float64{k.run}}, {"coefficient", rows(b.final, finalTerms), k.final},
 	} {
 		for l := range tt.want {
 			for e, want := range tt.want[l] {
