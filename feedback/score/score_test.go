@@ -55,3 +55,30 @@ func TestCalibrationErrorFindsOverconfidence(t *testing.T) {
 		}
 	}
 }
+
+// TestCalibrationFades, worked out by hand: of a right answer at 0.9 half is left when a wrong one at 0.6 comes, so that the error is
+// (|0.45 - 0.5| + |0.6 - 0|)/(0.5 + 1). An answer that has no score is as sure as nothing.
+func TestCalibrationFades(t *testing.T) {
+	p := New(0.5)
+	if _, ok := p.CalibrationError(); ok {
+		t.Error("an error of nothing")
+	}
+	if _, ok := p.Accuracy(); ok {
+		t.Error("an accuracy of nothing")
+	}
+	if _, ok := p.LossNats(); ok {
+		t.Error("a loss of nothing")
+	}
+	p.Add([]float32{0.1, 0.9}, 1, 1)
+	p.Add([]float32{0.6, 0.4}, 0, 1)
+	if got, ok := p.CalibrationError(); !ok || math.Abs(got-0.65/1.5) > 1e-7 || p.Count != 2 {
+		t.Errorf("got %v of %d, want %v of 2", got, p.Count, 0.65/1.5)
+	}
+	p = New(0.5)
+	for _, answer := range []int{-1, 2} {
+		p.Add([]float32{0.6, 0.4}, answer, -1)
+	}
+	if got, ok := p.CalibrationError(); ok {
+		t.Errorf("of answers without a score: %v", got)
+	}
+}

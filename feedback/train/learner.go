@@ -13,6 +13,7 @@ import (
 	"github.com/prescale/prescale/feedback/promote"
 	"github.com/prescale/prescale/feedback/score"
 	"github.com/prescale/prescale/feedback/stage"
+	"github.com/prescale/prescale/inference/event"
 	"github.com/prescale/prescale/inference/model"
 	"github.com/prescale/prescale/inference/registry"
 )
@@ -181,7 +182,7 @@ func (l *Learner) learn(e join.Example, position string) error {
 	if err != nil {
 		return err
 	}
-	l.OfChampion.Add(l.scores, argmax(l.scores), truth)
+	l.OfChampion.Add(l.scores, event.Argmax(l.scores), truth)
 	if l.drifted(championLoss / score.MaxLoss * driftGain) {
 		if err := l.startOver(at); err != nil {
 			return err
@@ -224,14 +225,4 @@ func (l *Learner) loss(c *contender, x []float32, truth int) (float64, error) {
 		return 0, err
 	}
 	return score.LogLoss(l.scores, truth), nil
-}
-
-func argmax(scores []float32) int {
-	best := 0
-	for i, s := range scores {
-		if s > scores[best] {
-			best = i
-		}
-	}
-	return best
 }
