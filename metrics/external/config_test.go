@@ -1,9 +1,11 @@
 package external
 
 import (
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -66,5 +68,32 @@ func TestWhatAClientSaysOfItselfIsTakenOff(t *testing.T) {
 	stripIdentity(h)
 	if got := slices.Sorted(maps.Keys(h)); !slices.Equal(got, []string{"Accept", "User-Agent"}) {
 		t.Errorf("left: %v", got)
+	}
+}
+
+// TestTheLibrariesInformationIsForDebugging, and what they warn of is not.
+func TestTheLibrariesInformationIsForDebugging(t *testing.T) {
+	for _, tt := range []struct {
+		least slog.Level
+		want  string
+	}{
+		{slog.LevelInfo, "level=WARN msg=warns part=x\nlevel=ERROR msg=errs part=x\n"},
+		{slog.LevelDebug, "level=DEBUG msg=tells part=x\nlevel=WARN msg=warns part=x\nlevel=ERROR msg=errs part=x\n"},
+	} {
+		var out strings.Builder
+		handler := slog.NewTextHandler(&out, &slog.HandlerOptions{Level: tt.least, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}})
+		logger := slog.New(demote{handler}).With("part", "x")
+		logger.Log(t.Context(), slog.LevelDebug-4, "traces")
+		logger.Info("tells")
+		logger.Warn("warns")
+		logger.Error("errs")
+		if out.String() != tt.want {
+			t.Errorf("from %v on:\n%swant\n%s", tt.least, out.String(), tt.want)
+		}
 	}
 }

@@ -1,8 +1,10 @@
 package external_test
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/prescale/prescale/metrics/external"
+	"github.com/prescale/prescale/metrics/external/certificate"
 )
 
 // formerOwner is a metrics API that remembers what it was asked.
@@ -110,6 +113,39 @@ func TestForwardingToAFormerOwner(t *testing.T) {
 			asked.Header.Get("X-Remote-Group") != "" || asked.Header.Get("Cookie") != "" {
 			t.Errorf("%s: the former owner was asked for %s with %v", test.path, asked.URL.RequestURI(), asked.Header)
 		}
+	}
+}
+
+// TestWithAFrontProxysCertificateTheCallerGoesInItsHeaders, as the aggregator sends it, and no token of ours with it.
+func TestWithAFrontProxysCertificateTheCallerGoesInItsHeaders(t *testing.T) {
+	asked := make(chan *http.Request, 1)
+	owner := &formerOwner{Server: httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { asked <- r }))}
+	owner.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	owner.StartTLS()
+	defer owner.Close()
+	authority, err := certificate.NewAuthority("front-proxy", time.Now(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, key, err := authority.Issue([]string{"aggregator"}, time.Now(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := external.DefaultConfig()
+	cfg.Forward = forwardTo(t, owner)
+	cfg.Forward.ProxyCertFile, cfg.Forward.ProxyKeyFile = filepath.Join(t.TempDir(), "tls.crt"), filepath.Join(t.TempDir(), "tls.key")
+	if err := errors.Join(os.WriteFile(cfg.Forward.ProxyCertFile, cert, 0o600), os.WriteFile(cfg.Forward.ProxyKeyFile, key, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if response, body := get(t, start(t, cfg, newMemory()), em+"/namespaces/ai/s0-kafka"); response.StatusCode != http.StatusOK {
+		t.Fatalf("got %s: %s", response.Status, body)
+	}
+	r := <-asked
+	if got := r.TLS.PeerCertificates[0].DNSNames; len(got) != 1 || got[0] != "aggregator" {
+		t.Errorf("the certificate is for %v", got)
+	}
+	if r.Header.Get("X-Remote-User") != "system:anonymous" || r.Header.Get("Authorization") != "" || r.Header.Get("Impersonate-User") != "" {
+		t.Errorf("the former owner was asked with %v", r.Header)
 	}
 }
 
