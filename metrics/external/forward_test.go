@@ -167,7 +167,7 @@ func TestAFormerOwnerThatIsNotTrustedOrGoneIsAnError(t *testing.T) {
 		}
 		owner.Close()
 	}
-	if response, body := get(t, server, em+"/namespaces/ai/desired"); response.StatusCode != http.StatusOK {
+	if response, body := get(t, server, em+"/namespaces/ai/desired"); response.StatusCode != http.StatusOK || !strings.Contains(body, `"metricName":"desired"`) {
 		t.Errorf("our own metric: got %s: %s", response.Status, body)
 	}
 }
