@@ -40,7 +40,8 @@ func (d decider) drainedAlone(reach float64) (alone, bool) {
 }
 
 // forAlone returns the count for a partition that is drained by its consumer alone, want or more. All that arrives there until it
-// is drained comes late, at the price of late records, and for so long the replicas beyond want are paid for.
+// is drained comes late, at the price of late records, and for so long the replicas beyond those that arrivals want are paid for. What
+// a count costs does not depend on want, so that the answer does not fall as want rises.
 func (d decider) forAlone(c *choice, want int) int {
 	sc, parts := c.scene, &d.state.Partitions
 	a, ok := d.drainedAlone(c.perReplica * d.config.ObjectiveLag.Seconds())
@@ -49,21 +50,26 @@ func (d decider) forAlone(c *choice, want int) int {
 	}
 	perReplica := sc.perReplica / d.config.Interval.Seconds()
 	drains := func(n int) float64 { // in records per second
-		others := math.Ceil(float64(parts.Count)/float64(n)) - 1
+		others := math.Ceil(float64(parts.Count)/float64(max(n, 1))) - 1
 		return max(perReplica-a.arrives-others*a.elsewhere, leastDrained*perReplica)
 	}
 	late := c.price * a.arrives / perReplica // of a second, in replicas
-	best, least := want, late*a.records/drains(want)
+	anyway := d.withoutBacklog(c)
+	costs := func(n int) float64 {
+		paid := late + float64(max(0, n-anyway))
+		if n <= c.current {
+			return paid * a.records / drains(n)
+		}
+		// More are paid for while they start, and stop the group as they join.
+		left := max(0, a.records-drains(c.current)*c.lead)
+		return paid*(c.lead+left/drains(n)) + c.price*sc.joinLate(n)/perReplica
+	}
+	best, least := want, costs(want)
 	for _, n := range parts.useful {
 		if n <= want || n > c.highest {
 			continue
 		}
-		cost, left, paid := 0.0, a.records, late+float64(n-want)
-		if n > c.current { // these are paid for while they start, and stop the group as they join
-			cost = paid*c.lead + c.price*sc.joinLate(n)/perReplica
-			left = max(0, left-drains(min(want, c.current))*c.lead)
-		}
-		if cost += paid * left / drains(n); cost < least*tie {
+		if cost := costs(n); cost < least {
 			best, least = n, cost
 		}
 	}

@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/prescale/prescale/metrics/series"
 )
 
 // A record that its consumer cannot get past is mended when 15,000 wait behind it. Its consumer has other partitions as well and
@@ -66,4 +70,24 @@ func TestWhatAMendedRecordLeavesIsDrainedByMore(t *testing.T) {
 			}
 		})
 	}
+}
+
+// As one partition after the other falls far behind, up to half of them, never fewer replicas are asked for.
+func TestMonotoneInThePartitionsThatDrainAlone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawSettled(t)
+		lags := s.observation.PartitionLagRecords
+		s.state.Pace.Falls = true
+		each := rapid.Float64Range(10, 50000).Draw(t, "each")
+		less := s.decide()
+		for i := range len(lags) / 2 {
+			lags[i] = series.Of(lags[i].Or(0) + each)
+			s.observation.LagRecords = series.Of(s.observation.LagRecords.Or(0) + each)
+			got := s.decide()
+			if got.DesiredReplicas < less.DesiredReplicas {
+				t.Fatalf("with %v more on %d partitions of %d: %v\nwith one fewer: %v", each, i+1, len(lags), got.Terms, less.Terms)
+			}
+			less = got
+		}
+	})
 }

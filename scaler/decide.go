@@ -209,16 +209,19 @@ func (d decider) plan(c *choice, reason Reason) (int, Reason) {
 
 // forBacklog reports whether without what waits fewer than want would be asked for.
 func (d decider) forBacklog(c *choice, want int) bool {
-	if c.scene.backlog <= 0 {
-		return false
-	}
-	without := *c.scene
-	without.backlog = 0
-	if n, _ := without.best(&d.state.Partitions, c.current, c.lowest, c.highest, c.price, d.tune); n >= want {
+	if c.scene.backlog <= 0 || d.withoutBacklog(c) >= want {
 		return false
 	}
 	d.term("backlog", want, c.scene.backlog)
 	return true
+}
+
+// withoutBacklog returns what the plan would ask for if nothing waited.
+func (d decider) withoutBacklog(c *choice) int {
+	without := *c.scene
+	without.backlog = 0
+	n, _ := without.best(&d.state.Partitions, c.current, c.lowest, c.highest, c.price, d.tune)
+	return n
 }
 
 // findings adds what the operator should know of a decision that has been made; verdicts is how many of them there were before the group
