@@ -141,7 +141,7 @@ func historyOf(e readmodel.Entry) (reason, message string) {
 			return reasonNotImported, p
 		}
 	}
-	return reasonNotImported, "the import is under way, or the policy was a day old when it was asked for: it decides without"
+	return reasonNotImported, "the import is under way, or was passed over, since the policy had seen a day or more than the history holds: it decides without"
 }
 
 // poolStatuses returns what is known of each pool of the policy: its pods, and its share where the decision is fresh.

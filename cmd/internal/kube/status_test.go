@@ -44,7 +44,7 @@ func TestTheConditionOfAHistory(t *testing.T) {
 		reason, holds string
 	}{
 		{"none yet", readmodel.Status{}, "", ""},
-		{"under way", answer(0, nil), "NotImported", "the import is under way"},
+		{"under way or passed over", answer(0, nil), "NotImported", "under way, or was passed over, since the policy had seen a day or more"},
 		{"failed", answer(0, nil, "another", pipeline.HistoryProblem+"history.topic: topic orders: is not there; tried again at 12:00"), "NotImported", "topic orders: is not there; tried again"},
 		{"stale", answer(0, errors.New("stale")), "NotImported", "topic orders: is not there"}, // as it was
 		{"imported", answer(80000, nil), "Imported", "80000 samples"},
