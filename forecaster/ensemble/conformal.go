@@ -10,9 +10,10 @@ import (
 // conformal PID control). It judges what was told at the time, not what would be told now: its offset has since learned from
 // outcomes that overlap with the one that it judges. A gain that is always high enough to hold the coverage of a day costs
 // much pinball loss, so the gain grows where coverage is off: by the square of how many standard errors of finalMisses
-// outcomes it is. While a series is fresh those that overlap count as one for that. Of a step it grows sooner where outcomes in a row are
-// on one side: by the sum of their misses, which is one where they are as many as are due, beside the root of how many overlap. Far steps, whose outcomes come late, move less,
-// by the fourth root of the span. A young series' quantiles are left to the experts' own trackers, whose gains are large at first.
+// outcomes it is. While a series is fresh those that overlap count as one for that. Of a step it grows sooner where outcomes in a
+// row are on one side: by the sum of their misses, which is one where they are as many as are due, beside the root of how many
+// overlap. Far steps, whose outcomes come late, move less, by the fourth root of the span. A young series' quantiles are left to the
+// experts' own trackers, whose gains are large at first.
 // The numbers were chosen on parts of the public traces that the benchmark does not score, and on traces that it leaves out.
 const (
 	finalMemory = 300 // outcomes, the inverse of the gain

@@ -148,18 +148,14 @@ func TestABodyThatDoesNotComeIsNotWaitedFor(t *testing.T) {
 		}
 	}
 	synctest.Test(t, func(t *testing.T) {
-		client, server := net.Pipe()
-		listener := &one{conn: server, closed: make(chan struct{})}
-		web := &http.Server{Handler: s.Handler()}
-		go func() { _ = web.Serve(listener) }()
-		defer web.Close()
+		client, stop := piped(s)
+		defer stop()
 		go fmt.Fprint(client, "POST /v2/models/default/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
 		began := time.Now()
 		answer, err := http.ReadResponse(bufio.NewReader(client), nil)
 		if err != nil || answer.StatusCode != http.StatusRequestTimeout || time.Since(began) != bodyTimeout {
 			t.Errorf("after %v: %v, %v", time.Since(began), answer, err)
 		}
-		client.Close()
 	})
 }
 
@@ -168,12 +164,8 @@ func TestABodyThatDoesNotComeIsNotWaitedFor(t *testing.T) {
 func TestAnAnswerThatIsNotTakenHoldsNoRoom(t *testing.T) {
 	s, _ := serving(t, entry(t, 3))
 	synctest.Test(t, func(t *testing.T) {
-		client, server := net.Pipe()
-		listener := &one{conn: server, closed: make(chan struct{})}
-		web := &http.Server{Handler: s.Handler()}
-		go func() { _ = web.Serve(listener) }()
-		defer web.Close()
-		defer client.Close()
+		client, stop := piped(s)
+		defer stop()
 		const rows = 1000
 		body := fmt.Sprintf(`{"inputs":[{"name":"features","shape":[%d,3],"datatype":"FP32","data":[%s1]}]}`, rows, strings.Repeat("1,", 3*rows-1))
 		reader := bufio.NewReader(client)
@@ -238,6 +230,17 @@ func TestAModelFileIsServedWithoutARegistry(t *testing.T) {
 	}
 	if got["prescale_inference_model_version"] != 7 || got["prescale_inference_request_duration_seconds"] != 1 {
 		t.Errorf("metrics: %v", got)
+	}
+}
+
+// piped serves s on a pipe, whose other end it returns, until stop.
+func piped(s *Server) (client net.Conn, stop func()) {
+	client, server := net.Pipe()
+	web := &http.Server{Handler: s.Handler()}
+	go func() { _ = web.Serve(&one{conn: server, closed: make(chan struct{})}) }()
+	return client, func() {
+		client.Close()
+		web.Close()
 	}
 }
 

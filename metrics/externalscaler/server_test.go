@@ -56,7 +56,16 @@ func (c *counts) Desired(namespace, policy, pool string) (float64, error) {
 	return *n, nil
 }
 
+// start runs a server until the test ends.
 func start(t *testing.T, cfg Config, source Source, transport credentials.TransportCredentials) protocol.ExternalScalerClient {
+	t.Helper()
+	client, stop := startUntil(t, cfg, source, transport)
+	t.Cleanup(stop)
+	return client
+}
+
+// startUntil runs a server until stop, which waits for its end.
+func startUntil(t *testing.T, cfg Config, source Source, transport credentials.TransportCredentials) (client protocol.ExternalScalerClient, stop func()) {
 	t.Helper()
 	cfg.Address = "127.0.0.1:0"
 	server, err := New(cfg, source, slog.New(slog.DiscardHandler))
@@ -70,14 +79,13 @@ func start(t *testing.T, cfg Config, source Source, transport credentials.Transp
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	t.Cleanup(func() { connection.Close() })
+	return protocol.NewExternalScalerClient(connection), func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("Run: %v", err)
 		}
-		connection.Close()
-	})
-	return protocol.NewExternalScalerClient(connection)
+	}
 }
 
 func plaintext() Config {
@@ -194,21 +202,7 @@ func TestStreamsSendChangesOnly(t *testing.T) {
 func TestStreamsEndWithTheServer(t *testing.T) {
 	source := &counts{of: map[string]*float64{}}
 	source.set("ai/p", 1)
-	cfg := plaintext()
-	cfg.Address = "127.0.0.1:0"
-	server, err := New(cfg, source, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- server.Run(ctx) }()
-	connection, err := grpc.NewClient(server.Addr(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer connection.Close()
-	client := protocol.NewExternalScalerClient(connection)
+	client, stop := startUntil(t, plaintext(), source, insecure.NewCredentials())
 	active, err := client.StreamIsActive(t.Context(), ref("p"))
 	if err != nil {
 		t.Fatal(err)
@@ -228,15 +222,12 @@ func TestStreamsEndWithTheServer(t *testing.T) {
 			t.Errorf("a stream without a policy: got %v", err)
 		}
 	}
-	cancel()
+	stop()
 	if _, err := active.Recv(); !errors.Is(err, io.EOF) {
 		t.Errorf("whether it is active: got %v, want the end", err)
 	}
 	if _, err := specs.Recv(); !errors.Is(err, io.EOF) {
 		t.Errorf("what is measured: got %v, want the end", err)
-	}
-	if err := <-done; err != nil {
-		t.Error(err)
 	}
 }
 
