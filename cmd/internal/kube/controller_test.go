@@ -86,7 +86,7 @@ func newRig(t *testing.T, objects []runtime.Object, policies ...*unstructured.Un
 	cfg := DefaultConfig()
 	kubernetes := fake.NewClientset(objects...)
 	kubernetes.PrependReactor("patch", "pods", func(clienttesting.Action) (bool, runtime.Object, error) { return r.fail != nil, nil, r.fail })
-	cfg.Clients = Clients{Kubernetes: kubernetes, Dynamic: fakeDynamic}
+	cfg.Clients = Clients{Kubernetes: kubernetes, Dynamic: fakeDynamic, reach: &reach{}}
 	cfg.Store = readmodel.NewStore(func() time.Time { return r.now })
 	cfg.Logger, cfg.Registerer = slog.New(slog.DiscardHandler), prometheus.NewRegistry()
 	cfg.Apply = func(_ context.Context, accepted []*v1alpha1.ScalePolicy) map[string]error {

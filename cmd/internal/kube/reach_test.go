@@ -3,7 +3,11 @@ package kube
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,8 +22,8 @@ func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { retu
 // TestAnAPIServerThatGivesNoAnswerIsTold: the caches go on telling how many replicas there were.
 func TestAnAPIServerThatGivesNoAnswerIsTold(t *testing.T) {
 	var answer error
-	server := &reach{}
-	transport := server.wrap(transportFunc(func(*http.Request) (*http.Response, error) { return nil, answer }))
+	r := newRig(t, nil, policyObject(t, "a", time.Hour, goodSpec+", scaleTargetRef: {kind: Deployment, name: web}"), policyObject(t, "b", time.Hour, goodSpec))
+	transport := r.cfg.Clients.reach.wrap(transportFunc(func(*http.Request) (*http.Response, error) { return nil, answer }))
 	ask := func(ctx context.Context, err error) {
 		answer = err
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://api/pods", http.NoBody)
@@ -28,8 +32,6 @@ func TestAnAPIServerThatGivesNoAnswerIsTold(t *testing.T) {
 		}
 		_, _ = transport.RoundTrip(request) //nolint:bodyclose // there is none
 	}
-	r := newRig(t, nil, policyObject(t, "a", time.Hour, goodSpec+", scaleTargetRef: {kind: Deployment, name: web}"), policyObject(t, "b", time.Hour, goodSpec))
-	r.workloads.reach = server
 	r.step(t, 0)
 	told := func(policy string, after time.Duration) bool {
 		o := series.Observation{Policy: policy}
@@ -49,5 +51,26 @@ func TestAnAPIServerThatGivesNoAnswerIsTold(t *testing.T) {
 	ask(t.Context(), nil)
 	if told("ai/a", time.Minute) {
 		t.Error("it is told of a server that answers again")
+	}
+}
+
+// TestConnectedClientsKnowOfSilence: each of their requests goes through what watches for it.
+func TestConnectedClientsKnowOfSilence(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	server.Close()
+	path := filepath.Join(t.TempDir(), "config")
+	config := fmt.Sprintf(`{clusters: [{name: c, cluster: {server: %q}}], contexts: [{name: c, context: {cluster: c}}], current-context: c}`, server.URL)
+	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	clients, err := Connect(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := clients.Kubernetes.Discovery().ServerVersion(); err == nil {
+		t.Fatal("a server that is gone answered")
+	}
+	if problem := clients.reach.problem(time.Now().Add(time.Minute)); !strings.Contains(problem, "connection refused") {
+		t.Errorf("got %q", problem)
 	}
 }
