@@ -54,6 +54,9 @@ func (ms machines) Observe(t Tick, restart bool) {
 	if restart || ms[t.Policy] == nil {
 		ms[t.Policy] = &machine{}
 	}
+	if t.Seed != nil {
+		ms[t.Policy].sum = binary.BigEndian.Uint64(t.Seed)
+	}
 	ms[t.Policy].observe(t.Observation)
 }
 
@@ -77,8 +80,12 @@ func (ms machines) tick(s *Shard, at time.Time, policies ...string) []Entry {
 			ms[p] = &machine{}
 		}
 		o := series.Observation{Policy: p, At: at, LagRecords: series.OfInt(at.Unix() % 1000)}
+		e := Entry{Policy: p, At: at, Observation: o, Spec: 1, Fresh: fresh, Reason: "Test"}
+		if !fresh && s.SeedDue(p, e.Spec) {
+			e.Fresh, e.Seed = true, ms[p].state()
+		}
 		ms[p].observe(o)
-		e := Entry{Policy: p, At: at, Observation: o, Fresh: fresh, Payload: ms[p].state(), Reason: "Test"}
+		e.Payload = ms[p].state()
 		if s.CheckpointDue(p) {
 			e.State = ms[p].state()
 		}
@@ -295,6 +302,84 @@ func TestTheNumbersGoOnWhenNothingElseIsLeft(t *testing.T) {
 	}
 	if recovered[name] != nil {
 		t.Errorf("a state was made of nothing: %v", recovered[name])
+	}
+}
+
+// TestWhatIsLeftOfADeletedTopicIsUsed: checkpoints and observations each tell the state without the others, to the next owner and also
+// to the one after it, which comes before there is another regular checkpoint.
+func TestWhatIsLeftOfADeletedTopicIsUsed(t *testing.T) {
+	// Four ticks bring the offsets of observations that begin anew beyond those of a checkpoint that was made with the fourth, and
+	// are too few for its policy's next one.
+	const ticks, after = 8, 4
+	for _, tt := range []struct {
+		name  string
+		topic string
+		from  uint64 // the first tick that is left
+		end   int64  // where the first owner takes the observations to end
+		whole bool   // no tick is lost
+	}{
+		{"checkpoints", testConfig("a").checkpoints(), 1, 0, true},
+		{"checkpoints, and retention took the first ticks", testConfig("a").checkpoints(), 3, 0, true},
+		{"observations", testConfig("a").observations(), 1, 0, false},
+		// Before Kafka 4.0 producers know topics by name alone.
+		{"observations, which the owner has not noticed", "", 1, 1000, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, opts, cfg := fakeLog(t)
+			admin := kadm.NewClient(newClient(t, opts))
+			names := policies(2, cfg.Shards, 12)
+			first, ms := openShard(t, cfg, opts, 2)
+			first.end = tt.end
+			want := map[string]map[uint64]uint64{} // the states by policy and tick, of those that know what is left
+			for i := range uint64(ticks) {
+				if i+1 == tt.from {
+					clear(ms)
+				}
+				if err := first.Append(t.Context(), ms.tick(first, t0.Add(time.Duration(i)*time.Second), names...)); err != nil {
+					t.Fatal(err)
+				}
+				for _, p := range names {
+					if want[p] == nil {
+						want[p] = map[uint64]uint64{}
+					}
+					want[p][i+1] = ms[p].sum
+				}
+			}
+			gone := kadm.Offsets{}
+			gone.AddOffset(cfg.observations(), 2, int64(tt.from-1)*int64(len(names)+1), -1) // each tick ends with a marker
+			if deleted, err := admin.DeleteRecords(t.Context(), gone); err != nil || deleted.Error() != nil {
+				t.Fatal(err, deleted.Error())
+			}
+			if tt.topic != "" {
+				if _, err := admin.DeleteTopics(t.Context(), tt.topic); err != nil {
+					t.Fatal(err)
+				}
+				ensure(t, cfg, opts)
+			}
+			second, recovered := openShard(t, cfg, opts, 2)
+			for _, p := range names {
+				if last := second.Next(p) - 1; recovered[p] == nil || recovered[p].sum != want[p][last] || last <= ticks-uint64(cfg.CheckpointTicks) || tt.whole && last != ticks {
+					t.Fatalf("policy %s: goes on after tick %d with the state %v, want that of the tick: %v", p, last, recovered[p], want[p])
+				}
+			}
+			for i := range after {
+				if err := second.Append(t.Context(), recovered.tick(second, t0.Add(time.Minute+time.Duration(i)*time.Second), names...)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			third, again := openShard(t, cfg, opts, 2)
+			for _, p := range names {
+				if third.Next(p) != second.Next(p) || again[p] == nil || again[p].sum != recovered[p].sum {
+					t.Errorf("policy %s: the next owner goes on at tick %d with %v, want tick %d and %v", p, third.Next(p), again[p], second.Next(p), recovered[p])
+				}
+			}
+			if third.Term != 3 {
+				t.Errorf("term: got %d, want 3", third.Term)
+			}
+			if r, err := Check(t.Context(), newClient(t, opts), cfg, nil); tt.whole && (err != nil || r.ViolationCount > 0) {
+				t.Errorf("the log is no longer one line: %v, %v", err, r.Violations)
+			}
+		})
 	}
 }
 

@@ -40,7 +40,7 @@ func (k *kafkaBackend) takeOver(ctx context.Context, s *Shard, r Recovery) error
 	if err != nil {
 		return err
 	}
-	t := takeOver{shard: s, to: r, checkpoints: checkpoints, rebuild: map[string]bool{}}
+	t := takeOver{shard: s, to: r, checkpoints: checkpoints, rebuild: map[string]bool{}, reseed: map[string]bool{}}
 	from := t.restore(k.log, ends[s.Number])
 	tail := newFetcher(k.producer, s.cfg.observations(), map[int32]int64{s.Number: from})
 	t.reading = tail.cursors[s.Number]
@@ -59,6 +59,8 @@ type takeOver struct {
 	to          Recovery
 	checkpoints map[string]Checkpoint // the newest of each policy
 	rebuild     map[string]bool       // policies whose checkpoint cannot be used, until their first tick is read
+	reseed      map[string]bool       // policies whose next tick must begin with a state and have a checkpoint
+	bare        bool                  // whether there is no checkpoint at all
 	reading     *cursor
 }
 
@@ -67,8 +69,21 @@ func (t *takeOver) restore(log *slog.Logger, end int64) (from int64) {
 	s := t.shard
 	from = end
 	clear(s.last)
+	if t.bare = len(t.checkpoints) == 0; t.bare && end > 0 {
+		// Somebody deleted their topic. A checkpoint comes with a policy's first tick, so nothing else leaves none.
+		log.Warn("the shard has observations and no checkpoint: its states are rebuilt from the observations", "shard", s.Number)
+		from = 0
+	}
+	cut := 0
 	for policy, c := range t.checkpoints {
 		s.Term = max(s.Term, c.Term)
+		if c.ReplayFrom > end {
+			// The topic of the observations was made anew, or lost its end: its offsets are not those of the checkpoint.
+			t.reseed[policy] = true
+			c.ReplayFrom = 0
+			t.checkpoints[policy] = c
+			cut++
+		}
 		if len(c.State) == 0 {
 			s.last[policy] = position{seq: c.Seq - 1, origin: c.Origin}
 			from = min(from, c.ReplayFrom)
@@ -84,6 +99,9 @@ func (t *takeOver) restore(log *slog.Logger, end int64) (from int64) {
 		}
 		s.last[policy] = position{c.Seq, c.At, c.Origin, c.Spec}
 		from = min(from, c.ReplayFrom)
+	}
+	if cut > 0 {
+		log.Warn("observations that checkpoints name are gone: the states go on from the checkpoints", "shard", s.Number, "policies", cut)
 	}
 	return from
 }
@@ -103,6 +121,10 @@ func (t *takeOver) tick(record *kgo.Record) error {
 		return nil // Read for another policy's sake.
 	case t.rebuild[tick.Policy]:
 		delete(t.rebuild, tick.Policy)
+		t.to.Observe(tick, true)
+		tick.Origin = tick.Seq
+	case !known && t.bare:
+		t.reseed[tick.Policy] = true
 		t.to.Observe(tick, true)
 		tick.Origin = tick.Seq
 	case !known && tick.Seq == 1:
@@ -127,11 +149,17 @@ func (t *takeOver) tick(record *kgo.Record) error {
 	return nil
 }
 
-// finish has the numbers go on of policies of which neither a usable checkpoint nor one observation is left.
+// finish has the numbers go on of policies of which neither a usable checkpoint nor one observation is left, and new states begin
+// where a take-over before the next checkpoint would not find what this one did.
 func (t *takeOver) finish() {
 	for policy := range t.rebuild {
 		c := t.checkpoints[policy]
 		t.shard.last[policy] = position{c.Seq, c.At, c.Seq + 1, c.Spec}
+	}
+	for policy := range t.reseed {
+		last := t.shard.last[policy]
+		last.spec = 0
+		t.shard.last[policy] = last
 	}
 }
 
