@@ -280,6 +280,39 @@ func TestAStateThatCannotBeReadIsRebuilt(t *testing.T) {
 	}
 }
 
+// slow is a Recovery that replays a tick in as long as others hundreds.
+type slow struct{ machines }
+
+func (s slow) Observe(t Tick, restart bool) {
+	time.Sleep(200 * time.Millisecond)
+	s.machines.Observe(t, restart)
+}
+
+// TestARebuildingTakesAsLongAsItTakes: what is given up is begun anew, and would never end. A broker that is silent is given up.
+func TestARebuildingTakesAsLongAsItTakes(t *testing.T) {
+	t.Parallel()
+	fake, opts, cfg := fakeLog(t)
+	name := policies(2, cfg.Shards, 1)[0]
+	first, ms := openShard(t, cfg, opts, 2)
+	appendUnreadable(t, first, ms, name)
+	second, _ := openShard(t, cfg, opts, 2)
+	second.backend.(*kafkaBackend).patience = time.Second
+	var cutOff atomic.Bool
+	fake.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		req.(*kmsg.FetchRequest).MaxBytes = 1 // a batch an answer
+		return nil, errors.New("cut off"), cutOff.Load()
+	})
+	rebuilt := slow{machines{}}
+	if err := second.Recover(t.Context(), rebuilt); err != nil || rebuilt.machines[name].sum != ms[name].sum {
+		t.Errorf("replaying for 1.4s: got state %v, want %v; %v", rebuilt.machines[name], ms[name], err)
+	}
+	cutOff.Store(true)
+	if err := second.Recover(t.Context(), machines{}); err == nil || !strings.Contains(err.Error(), "nothing more came for 1s") {
+		t.Errorf("without a broker: %v", err)
+	}
+}
+
 func TestTheNumbersGoOnWhenNothingElseIsLeft(t *testing.T) {
 	_, opts, cfg := fakeLog(t)
 	name := policies(2, cfg.Shards, 1)[0]

@@ -14,23 +14,26 @@ import (
 // recover implements backend. The producer is initialised already: what its predecessor had open is ended, so the stable
 // ends that the brokers name now are the ends of all that was ever written.
 func (k *kafkaBackend) recover(ctx context.Context, s *Shard, r Recovery) error {
-	ctx, cancel := context.WithTimeout(ctx, takeOverTimeout)
-	defer cancel()
 	if err := k.takeOvers.Acquire(ctx, 1); err != nil {
 		return fmt.Errorf("shard %d: wait for other take-overs: %w", s.Number, err)
 	}
 	defer k.takeOvers.Release(1)
+	// A rebuilding of many policies from all their observations takes as long as it takes. Given up and begun anew it would never end.
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	silence := time.AfterFunc(k.patience, func() { stop(fmt.Errorf("nothing more came for %v", k.patience)) })
+	defer silence.Stop()
 	start := wall()
-	if err := k.takeOver(ctx, s, r); err != nil {
+	if err := k.takeOver(ctx, s, r, func() { silence.Reset(k.patience) }); err != nil {
 		return fmt.Errorf("shard %d: %w", s.Number, err)
 	}
 	k.metrics.takeOver.Observe(time.Since(start).Seconds())
 	return nil
 }
 
-// takeOver reads the checkpoints and the ticks after them.
-func (k *kafkaBackend) takeOver(ctx context.Context, s *Shard, r Recovery) error {
-	checkpoints, err := k.readCheckpoints(ctx, s.Number)
+// takeOver reads the checkpoints and the ticks after them. It calls progressed after each of them.
+func (k *kafkaBackend) takeOver(ctx context.Context, s *Shard, r Recovery, progressed func()) error {
+	checkpoints, err := k.readCheckpoints(ctx, s.Number, progressed)
 	if err != nil {
 		return err
 	}
@@ -44,7 +47,11 @@ func (k *kafkaBackend) takeOver(ctx context.Context, s *Shard, r Recovery) error
 	from := t.restore(k.log, ends[s.Number])
 	tail := newFetcher(k.producer, s.cfg.observations(), map[int32]int64{s.Number: from})
 	t.reading = tail.cursors[s.Number]
-	if err := tail.readTo(ctx, ends, t.tick); err != nil {
+	err = tail.readTo(ctx, ends, func(r *kgo.Record) error {
+		defer progressed()
+		return t.tick(r)
+	})
+	if err != nil {
 		return err
 	}
 	t.finish()
@@ -164,7 +171,7 @@ func (t *takeOver) finish() {
 }
 
 // readCheckpoints returns the newest checkpoint of each of the shard's policies.
-func (k *kafkaBackend) readCheckpoints(ctx context.Context, n int32) (map[string]Checkpoint, error) {
+func (k *kafkaBackend) readCheckpoints(ctx context.Context, n int32, progressed func()) (map[string]Checkpoint, error) {
 	topic := k.cfg.checkpoints()
 	ends, err := retry(ctx, func() (map[int32]int64, error) {
 		return stableEnds(ctx, k.producer, topic, []int32{n})
@@ -175,6 +182,7 @@ func (k *kafkaBackend) readCheckpoints(ctx context.Context, n int32) (map[string
 	// Only the newest of each is decoded.
 	newest := map[string][]byte{}
 	err = newFetcher(k.producer, topic, map[int32]int64{n: 0}).readTo(ctx, ends, func(r *kgo.Record) error {
+		progressed()
 		if r.Value == nil {
 			delete(newest, string(r.Key))
 			return nil
@@ -211,6 +219,5 @@ func retry[T any](ctx context.Context, do func() (T, error)) (T, error) {
 	}
 }
 
-// The time that a take-over may need before the owner starts again: reading and replaying hundreds of policies on a busy
-// machine takes seconds.
+// takeOverTimeout is how long a take-over may wait for brokers before the owner starts again.
 const takeOverTimeout = 2 * time.Minute

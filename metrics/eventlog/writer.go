@@ -21,7 +21,9 @@ type kafkaBackend struct {
 	metrics  *ownerMetrics
 	// takeOvers bounds how many shards of this process are recovered at once.
 	takeOvers *semaphore.Weighted
-	buf       []byte
+	// patience is takeOverTimeout but in tests.
+	patience time.Duration
+	buf      []byte
 }
 
 // openBackend makes the producer and takes the shard over: from here on every writer before it is fenced.
@@ -54,7 +56,7 @@ func openBackend(ctx context.Context, cfg Config, opts []kgo.Opt, shard int32, l
 		client.Close()
 		return nil, fmt.Errorf("shard %d: take over transactional id %s: %w", shard, cfg.transactionalID(shard), err)
 	}
-	return &kafkaBackend{cfg: cfg, producer: client, log: log, metrics: m, takeOvers: takeOvers}, nil
+	return &kafkaBackend{cfg: cfg, producer: client, log: log, metrics: m, takeOvers: takeOvers, patience: takeOverTimeout}, nil
 }
 
 const (
