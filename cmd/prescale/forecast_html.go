@@ -16,7 +16,7 @@ import (
 // The drawing's measures, in its own units.
 const (
 	fanWidth, fanHeight            = 960.0, 400.0
-	fanLeft, fanRight              = 64.0, 96.0 // numbers of the axis, names of the levels
+	fanLeft, fanRight              = 64.0, 120.0 // numbers of the axis, names of the levels with their last values
 	fanTop, fanBottom              = 16.0, 32.0
 	fanLabel, fanTicks, fanHistory = 15.0, 8, 3 // between two names; marks of the time at most; past steps a forecast one
 )
@@ -57,13 +57,13 @@ func forecastHTML(s *history.Series, f *forecaster.Forecast) string {
 	if top := f.Max[n-1]; top <= fanRoom*p.peak {
 		p.peak = max(p.peak, top)
 	}
+	digits := max(0, digitsOf(p.peak)-1)
 	if p.peak *= 1.03; p.peak == 0 {
 		p.peak = 1
 	}
-	digits := max(0, digitsOf(p.peak)-1)
 	fmt.Fprintf(p, `<div class="fan"><svg viewBox="0 0 %g %g" role="img" aria-label="history and forecast">`, fanWidth, fanHeight)
 	p.grid(s)
-	p.fan(f, past[shown-1], digits)
+	p.fan(f, past[shown-1])
 	p.history(f.Step, times, past)
 	p.WriteString("</svg></div>")
 
@@ -86,31 +86,32 @@ func forecastHTML(s *history.Series, f *forecaster.Forecast) string {
 	}
 	return `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Forecast of ` + html.EscapeString(s.Name) + `</title><style>
 body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#1c2430;background:#fff}h1{font-size:1.5em;margin:0}
-svg{width:100%;height:auto;margin:1em 0;direction:ltr}.fan{overflow-x:auto;direction:rtl}.fan svg{min-width:640px}text{font-size:12px;fill:#5a6472}.grid{stroke:#e3e7ec}.past{fill:none;stroke:#1c2430;stroke-width:1.3}
+svg{width:100%;height:auto;margin:1em 0;direction:ltr}.fan{overflow-x:auto;direction:rtl}.fan svg{min-width:880px}text{font-size:12px;fill:#5a6472}.grid{stroke:#e3e7ec}.past{fill:none;stroke:#1c2430;stroke-width:1.3}
 .band{fill:#1668b8}.quantile{fill:none;stroke:#1668b8;stroke-width:.7}.median{stroke-width:2}.peak,.now{stroke:#1668b8;stroke-dasharray:2 4}.now{stroke:#5a6472}
 .note{color:#8a4b00}.key{color:#5a6472}.table{overflow-x:auto}.max td{font-weight:600}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.2em .9em;text-align:right;border-bottom:1px solid #e3e7ec;white-space:nowrap}
+@media(max-width:600px){td,th{padding:.2em .35em}}
 @media(prefers-color-scheme:dark){body{background:#12161c;color:#e6eaf0}text,.key{fill:#9aa5b4;color:#9aa5b4}.grid{stroke:#2a313b}.past{stroke:#e6eaf0}
 .band{fill:#4c9be8}.quantile,.peak{stroke:#4c9be8}.note{color:#e0a04c}td,th{border-color:#2a313b}}
 </style><h1>` + html.EscapeString(s.Column) + `, the next ` + shortDuration(time.Duration(f.Steps)*f.Step) + ` in steps of ` + shortDuration(f.Step) + `</h1>
-<p class="key">` + html.EscapeString(s.Name) + `, ` + strconv.Itoa(f.Samples) + ` samples up to ` + html.EscapeString(s.FormatTime(f.At)) + `</p>` + note + p.String() + `
+<p class="key">` + html.EscapeString(s.Name) + `, ` + strconv.Itoa(f.Samples) + ` samples up to ` + html.EscapeString(s.FormatTime(f.At)) + secondsUnit(s) + `</p>` + note + p.String() + `
 <p class="key">A value stays at or under q` + strconv.FormatFloat(f.Levels[n-1], 'g', -1, 64) + ` with a chance of ` +
 		strconv.FormatFloat(100*f.Levels[n-1], 'g', 4, 64) + ` %, and so on. The dotted line is that quantile of the maximum over all steps, which is what there must be room for.</p>
-<div class="table"><table><tr><th>step</th><th>time</th><th>` + head + "</th></tr>\n" + rows.String() + "</table></div></html>\n"
+<div class="table"><table><tr><th>step</th><th>time` + secondsUnit(s) + `</th><th>` + head + "</th></tr>\n" + rows.String() + "</table></div></html>\n"
 }
 
 // grid draws lines at round values and marks at round times.
 func (p *fanPlot) grid(s *history.Series) {
 	for _, v := range niceTicks(0, p.peak) {
 		fmt.Fprintf(p, `<line class="grid" x1="%g" x2="%g" y1="%.1f" y2="%.1f"/><text x="%g" y="%.1f" text-anchor="end">%s</text>`,
-			fanLeft, fanWidth-fanRight, p.y(v), p.y(v), fanLeft-8, p.y(v)+4, plain(v))
+			fanLeft, fanWidth-fanRight, p.y(v), p.y(v), fanLeft-8, p.y(v)+4, tickText(v))
 	}
 	every := tickEvery(p.end.Sub(p.begin))
 	for at := p.begin.Truncate(every); !at.After(p.end); at = at.Add(every) {
 		if at.Before(p.begin) {
 			continue
 		}
-		name := s.FormatTime(at)
+		name := s.FormatTime(at) + secondsUnit(s)
 		if s.Dated || p.begin.Year() > 2000 {
 			switch utc := at.UTC(); {
 			case every < time.Minute:
@@ -141,7 +142,7 @@ func tickEvery(span time.Duration) time.Duration {
 }
 
 // fan draws the quantiles from the last value on, where that is known, with their names at the end, and the maximum's highest.
-func (p *fanPlot) fan(f *forecaster.Forecast, last float64, digits int) {
+func (p *fanPlot) fan(f *forecaster.Forecast, last float64) {
 	n := len(f.Levels)
 	path := func(i int) []string {
 		var points []string
@@ -183,7 +184,8 @@ func (p *fanPlot) fan(f *forecaster.Forecast, last float64, digits int) {
 		if n > fanNames && i > 0 && i < n-1 {
 			continue
 		}
-		add(p.y(f.Quantile(f.Steps, i))+4, fmt.Sprintf("q%g", level))
+		value := f.Quantile(f.Steps, i)
+		add(p.y(value)+4, fmt.Sprintf("q%g %s", level, tickText(value)))
 	}
 	x, y, arrow := p.x(f.At), p.y(f.Max[n-1]), ""
 	if y < fanTop {
@@ -191,7 +193,7 @@ func (p *fanPlot) fan(f *forecaster.Forecast, last float64, digits int) {
 	}
 	fmt.Fprintf(p, `<line class="now" x1="%.1f" x2="%.1f" y1="%g" y2="%g"/><line class="peak" x1="%.1f" x2="%g" y1="%.1f" y2="%.1f"/>`,
 		x, x, fanTop, fanHeight-fanBottom, x, fanWidth-fanRight, y, y)
-	add(y+4, "max "+strconv.FormatFloat(f.Max[n-1], 'f', digits, 64)+arrow)
+	add(y+4, "max "+tickText(f.Max[n-1])+arrow)
 	lowest := letterHeight
 	for i := len(names) - 1; i >= 0; i-- {
 		lowest = max(lowest, names[i].y)
@@ -216,8 +218,20 @@ func (p *fanPlot) history(step time.Duration, times []time.Time, values []float6
 	p.WriteString(`"/>`)
 }
 
-// shortDuration writes 1m0s as 1m.
+// secondsUnit is what stands behind the times of a history that counts seconds from some start.
+func secondsUnit(s *history.Series) string {
+	if s.Dated {
+		return ""
+	}
+	return "\u00a0s" // no-break: it stays with its number
+}
+
+// shortDuration writes 1m0s as 1m, and 720h0m0s as 30 days.
 func shortDuration(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d >= 2*day && d%day == 0 {
+		return fmt.Sprintf("%d days", d/day)
+	}
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
 		text = strings.TrimSuffix(text, "0s")

@@ -332,7 +332,7 @@ func TestOutputsAndScore(t *testing.T) {
 		want []string
 	}{
 		{[]string{"-o", "json", "--horizon", "2"}, []string{`"samples": 400`, `"0.95"`, `"warm": true`}},
-		{[]string{"-o", "html", "--horizon", "2"}, []string{"<svg", "the next 2m in steps of 1m", "quantile 0.99", ">q0.9<", ">max ", "</html>"}},
+		{[]string{"-o", "html", "--horizon", "2"}, []string{"<svg", "the next 2m in steps of 1m", "quantile 0.99", ">q0.9 ", ">max ", "</html>"}},
 		{[]string{"-o", "html", "--horizon", "1", "--quantiles", "0.9"}, []string{"<svg", "the next 1m in steps of 1m", "quantile 0.9"}},
 		{[]string{"--score", "--season", "48"}, []string{"last value", "season ago", "origins from row 199 of 400"}},
 	} {
@@ -376,7 +376,7 @@ func TestForecastNamesStandApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	above := 0.0
-	names := regexp.MustCompile(`<text x="870" y="([0-9.]+)">(q0.5|q0.9|q0.95|q0.99|max [^<]*)<`).FindAllStringSubmatch(stdout, -1)
+	names := regexp.MustCompile(`<text x="846" y="([0-9.]+)">((?:q0.5|q0.9|q0.95|q0.99|max) [^<]*)<`).FindAllStringSubmatch(stdout, -1)
 	for _, name := range names {
 		y, err := strconv.ParseFloat(name[1], 64)
 		if err != nil || y < above+letterHeight || y > fanHeight {
@@ -386,5 +386,63 @@ func TestForecastNamesStandApart(t *testing.T) {
 	}
 	if len(names) != 5 || !strings.Contains(stdout, ">23:40<") {
 		t.Errorf("want five names and times of day, got %q", names)
+	}
+}
+
+// TestForecastNumbersFit: however high or low a series is, what stands beside the fan fits there, and zero is written as such.
+func TestForecastNumbersFit(t *testing.T) {
+	text := regexp.MustCompile(`<text ([^>]*)>([^<]*)<`)
+	for _, scale := range []float64{1.234e9, 1.234e5, 9999.9, 1, 1.234e-6, 0} {
+		var file strings.Builder
+		file.WriteString("t_s,requests\n")
+		for i := range 3000 {
+			fmt.Fprintf(&file, "%d,%g\n", 60*i, scale*float64(1+i%3))
+		}
+		stdout, _, err := forecastOf("-o", "html", writeInput(t, "in.csv", file.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range text.FindAllStringSubmatch(stdout, -1) {
+			room := fanRight - 6
+			switch {
+			case strings.Contains(found[1], "middle"):
+				continue
+			case strings.Contains(found[1], "end"):
+				room = fanLeft - 8
+			}
+			if b := textBox(found[2], 0, 0, false); b.x1 > room {
+				t.Errorf("at %g %q is %.0f wide, and there is room for %.0f", scale, found[2], b.x1, room)
+			}
+		}
+		if scale == 0 && (strings.Contains(stdout, ">0.000<") || !strings.Contains(stdout, ">max 0<")) {
+			t.Errorf("zero is not written as 0")
+		}
+		if !strings.Contains(stdout, "up to 179940\u00a0s<") {
+			t.Errorf("times that are seconds have no unit")
+		}
+	}
+}
+
+func TestNumbersBesideAnAxisAreShort(t *testing.T) {
+	for _, tt := range []struct {
+		value float64
+		want  string
+	}{
+		{0, "0"}, {0.25, "0.25"}, {1.5e-6, "1.5e-06"}, {1326.91, "1327"}, {9999.4, "9999"}, {9999.9, "10 k"}, {250e3, "250 k"},
+		{999960, "1 M"}, {1.326912e9, "1.327 G"}, {2e12, "2000 G"},
+	} {
+		if got := tickText(tt.value); got != tt.want {
+			t.Errorf("%g is written as %q, want %q", tt.value, got, tt.want)
+		}
+	}
+}
+
+func TestSpansAreWrittenShort(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		time.Minute: "1m", 90 * time.Second: "1m30s", 24 * time.Hour: "24h", 720 * time.Hour: "30 days", 50 * time.Hour: "50h",
+	} {
+		if got := shortDuration(d); got != want {
+			t.Errorf("%v is written as %q, want %q", d, got, want)
+		}
 	}
 }

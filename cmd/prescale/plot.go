@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -52,7 +53,7 @@ const (
 )
 
 // Colours that stay apart for the colour-blind: Okabe and Ito (2008), with two greys for dark and light pages alike.
-var palette = []string{"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#888888", "#B8A000", "#7B4EA3", "#8C4A2F", "#00A3A3"}
+var palette = []string{"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#888888", "#9467BD", "#8C564B", "#B8A000", "#00A3A3"}
 
 // plotScale maps data to the picture.
 type plotScale struct{ x0, x1, y0, y1 float64 }
@@ -128,15 +129,19 @@ func (s plotScale) ticks(title, unit string, start time.Time) plot {
 	return p
 }
 
-// tickText writes a number short enough to stand beside an axis.
+// tickText writes a number to four digits, short enough to stand beside an axis.
 func tickText(v float64) string {
-	switch {
-	case v >= 1e6:
-		return plain(v/1e6) + " M"
-	case v >= 1e4:
-		return plain(v/1e3) + " k"
+	unit := ""
+	for _, u := range []struct {
+		from, size float64
+		text       string
+	}{{999.95e6, 1e9, " G"}, {999.95e3, 1e6, " M"}, {9999.5, 1e3, " k"}} { // from where four digits round up to the unit
+		if v >= u.from {
+			v, unit = v/u.size, u.text
+			break
+		}
 	}
-	return plain(v)
+	return strconv.FormatFloat(v, 'g', 4, 64) + unit
 }
 
 // niceTicks returns round numbers from low to high, five steps at most.

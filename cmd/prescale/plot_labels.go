@@ -24,7 +24,7 @@ func textBox(text string, x, y float64, left bool) box {
 
 // placeLabels puts the text of each dot that has one where it covers fewest other dots, and above all no text that stands already
 // and nothing outside the plot. Where several places are as good the first one counts: right above, right below, left above, left
-// below, right, left.
+// below, right, left, and a line higher than above.
 func placeLabels(dots []plotDot, standing []box) {
 	for i := range dots {
 		d := &dots[i]
@@ -36,7 +36,7 @@ func placeLabels(dots []plotDot, standing []box) {
 		for _, place := range []struct {
 			dx, dy float64
 			left   bool
-		}{{6, -d.R - 4, false}, {6, d.R + 14, false}, {-6, -d.R - 4, true}, {-6, d.R + 14, true}, {d.R + 6, 4, false}, {-d.R - 6, 4, true}} {
+		}{{6, -d.R - 4, false}, {6, d.R + 14, false}, {-6, -d.R - 4, true}, {-6, d.R + 14, true}, {d.R + 6, 4, false}, {-d.R - 6, 4, true}, {6, -d.R - 20, false}, {-6, -d.R - 20, true}} {
 			x, y := d.X+place.dx, d.Y+place.dy
 			b := textBox(d.Text, x, y, place.left)
 			covers := 0

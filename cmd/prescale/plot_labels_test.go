@@ -41,6 +41,7 @@ func TestLabelsKeepOffDotsAndEachOther(t *testing.T) {
 		{"two, close together", []plotDot{{X: 660, Y: 140, R: 8, Text: "rate + drain (Flink) 0.5"}, {X: 840, Y: 180, R: 8, Text: "prescale 0.001"}, {X: 810, Y: 165, R: 5}}, nil},
 		{"side by side", []plotDot{{X: 500, Y: 100, R: 8, Text: "prescale 0.001"}, {X: 510, Y: 104, R: 8, Text: "HPA on rate 0.7"}}, nil},
 		{"in the corners", []plotDot{{X: 995, Y: 235, R: 8, Text: "prescale 0.001"}, {X: 5, Y: 5, R: 8, Text: "HPA on rate 0.7"}}, nil},
+		{"side by side on the floor", []plotDot{{X: 73, Y: 240, R: 8, Text: "prescale 0.001"}, {X: 131, Y: 240, R: 8, Text: "HPA on rate 0.7"}}, nil},
 		{"under a text", []plotDot{{X: 900, Y: 100, R: 8, Text: "prescale 0.001"}}, []box{{880, 70, 1000, 95}}},
 		{"dots all around but left below", []plotDot{{X: 500, Y: 100, R: 8, Text: "prescale"}, {X: 530, Y: 85, R: 5}, {X: 530, Y: 115, R: 5}, {X: 470, Y: 85, R: 5}}, nil},
 	} {

@@ -161,11 +161,11 @@ func (r *backtestResult) WarmHours() float64 { return r.scenario.CountFrom / 360
 // overTime returns the plots of one stretch.
 func (r *backtestResult) overTime(at span) []plot {
 	limit := 5 * r.Objective
-	lag := r.perPolicy(fmt.Sprintf("Seconds behind, cut off at %.0f s", limit), "s", at, limit, func(p sim.Point) float64 { return p.LagSeconds })
+	lag := r.perPolicy(fmt.Sprintf("Seconds behind, cut off at %.0f s", limit), at, limit, func(p sim.Point) float64 { return p.LagSeconds })
 	lag.Rules = []plotRule{{Y: plotScale{at.from, at.to, 0, lag.Highest}.y(r.Objective), Text: "objective"}}
 	return []plot{
 		r.arrivalsPlot(at),
-		r.perPolicy("Replicas paid for", "replicas", at, math.Inf(1), func(p sim.Point) float64 { return float64(p.Ready + p.Starting) }),
+		r.perPolicy("Replicas paid for", at, math.Inf(1), func(p sim.Point) float64 { return float64(p.Ready + p.Starting) }),
 		lag,
 	}
 }
@@ -221,7 +221,7 @@ func (r *backtestResult) arrivalsPlot(at span) plot {
 			list[i] = min(list[i], sc.y1)
 		}
 	}
-	p := sc.ticks(fmt.Sprintf("Arrivals, and the forecast made %.0f s before", s.Lead), "records/s", s.Start)
+	p := sc.ticks(fmt.Sprintf("Arrivals, and the forecast made %.0f s before", s.Lead), "in records/s", s.Start)
 	for _, band := range bands {
 		p.Bands = append(p.Bands, plotLine{fmt.Sprintf("forecast, median to %g", band[1]), palette[5], sc.band(fan[band[0]], fan[band[1]], at.from, at.to)})
 	}
@@ -229,7 +229,7 @@ func (r *backtestResult) arrivalsPlot(at span) plot {
 	return p
 }
 
-func (r *backtestResult) perPolicy(title, unit string, at span, limit float64, value func(sim.Point) float64) plot {
+func (r *backtestResult) perPolicy(title string, at span, limit float64, value func(sim.Point) float64) plot {
 	first, count := r.ticksOf(at)
 	var lists [][]float64
 	var names, rules []string
@@ -245,7 +245,7 @@ func (r *backtestResult) perPolicy(title, unit string, at span, limit float64, v
 			l[i] = min(l[i], sc.y1)
 		}
 	}
-	p := sc.ticks(title, unit, r.scenario.Start)
+	p := sc.ticks(title, "", r.scenario.Start)
 	// Ours last, so that it lies on top.
 	for i := len(lists) - 1; i >= 0; i-- {
 		p.Lines = append(p.Lines, plotLine{names[i], r.color(rules[i]), sc.path(lists[i], at.from, at.to)})
