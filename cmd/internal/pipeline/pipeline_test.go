@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -292,4 +293,33 @@ func TestAClockThatIsSetBackHoldsUpNoTick(t *testing.T) {
 			t.Errorf("%d ticks in a minute, want one every 15 s", got)
 		}
 	})
+}
+
+// TestTheCollectorIsGivenBothClocks: by the monotonic one it tells a span over which the wall's was set. What goes on has the wall's alone.
+func TestTheCollectorIsGivenBothClocks(t *testing.T) {
+	source := &scripted{results: func(time.Time, []collector.Target) ([]collector.Result, error) {
+		return []collector.Result{observed(1)}, nil
+	}}
+	p, store := newPipeline(t, source, policy("ai/a"))
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := p.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	e, err := store.Get("ai/a")
+	for ; err != nil && ctx.Err() == nil; e, err = store.Get("ai/a") {
+		runtime.Gosched()
+	}
+	stop()
+	running.Wait()
+	now := source.ticks()[0]
+	if now == now.Round(0) {
+		t.Error("the collector was given the wall's time alone")
+	}
+	if want := now.Round(0).UTC(); e.Decision.At != want || e.Observation.At != want {
+		t.Errorf("decided at %v on what was seen at %v, want %v", e.Decision.At, e.Observation.At, want)
+	}
 }

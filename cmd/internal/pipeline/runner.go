@@ -56,7 +56,7 @@ func (r *runner) run(ctx context.Context) {
 	defer r.collector.SetTargets(nil)
 	for ctx.Err() == nil {
 		start := r.Clock.At(time.Now())
-		r.tick(ctx, start.UTC())
+		r.tick(ctx, start)
 		// At most the interval: the clock may have been set back meanwhile.
 		wait := r.Clock.WallSpan(min(max(0, nextTick(start, r.interval).Sub(r.Clock.At(time.Now()))), r.interval))
 		waiting, stop := context.WithTimeout(ctx, wait)
@@ -79,7 +79,7 @@ func (r *runner) overdue(ctx context.Context) <-chan struct{} {
 }
 
 // tick collects and decides once. It gives the collector at most one interval, so that a dead broker never holds up the
-// next tick.
+// next tick. The collector is given the monotonic reading of now, so that its spans are right where the clock was set; nobody else is.
 func (r *runner) tick(ctx context.Context, now time.Time) {
 	collectCtx, cancel := context.WithTimeout(ctx, r.Clock.WallSpan(r.interval))
 	defer cancel()
@@ -88,6 +88,7 @@ func (r *runner) tick(ctx context.Context, now time.Time) {
 	}
 	start := time.Now()
 	results, err := r.collector.Collect(collectCtx, now)
+	now = now.UTC()
 	if ctx.Err() != nil {
 		return // Shutting down: what the cancelled tick failed to see is no observation.
 	}

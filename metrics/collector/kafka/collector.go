@@ -155,15 +155,18 @@ func (c *Collector) topic(name string) *topic {
 }
 
 // Collect takes one sample of everything and returns a Result for each target, in the order of SetTargets. now is the
-// time of the tick; times must not go back. A target of which nothing could be learned has an error in its Result; the
-// error of Collect itself means that the cluster could not be asked at all, and then every Result has it too. Results may
-// share slices: do not modify them.
+// time of the tick; times must not go back, but for the wall's where they have monotonic readings too. A target of which nothing
+// could be learned has an error in its Result; the error of Collect itself means that the cluster could not be asked at all, and
+// then every Result has it too. Results may share slices: do not modify them.
 func (c *Collector) Collect(ctx context.Context, now time.Time) ([]collector.Result, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	began := c.wall()
 	at := func() time.Time { return now.Add(c.config.Clock.At(c.wall()).Sub(c.config.Clock.At(began))) }
 
+	if set := now.Round(0).Sub(c.tickTime.Round(0)) - now.Sub(c.tickTime); c.tick > 0 && set.Abs() > time.Second {
+		c.logger.Warn("this machine's clock was set, or the machine stood still", "by", set.Round(time.Millisecond), "now", now.UTC())
+	}
 	c.tick++
 	c.tickTime = now
 	clear(c.nodeProblems)
@@ -178,6 +181,12 @@ func (c *Collector) Collect(ctx context.Context, now time.Time) ([]collector.Res
 	}
 	c.telemetry.tickDone(c.wall().Sub(began), c, results, now, err)
 	return results, err
+}
+
+// between returns how long it was from one tick's time to another's: the longer of what the two clocks say. The wall's may have been set
+// back, and the monotonic one does not go on while the machine stands still. So no rate seems higher than it was.
+func between(from, to time.Time) time.Duration {
+	return max(to.Sub(from), to.Round(0).Sub(from.Round(0)))
 }
 
 // sample asks the cluster: first who and what there is, then positions, then ends.

@@ -119,7 +119,7 @@ func (c *Collector) countConsumed(t *target, g *group, topics []*topic, now time
 			problems.add("offsets of group %s in %s %s: what was consumed cannot be told", g.name, topic.name, gt.reset)
 		}
 	}
-	if span := now.Sub(t.consumedAt); known && span > 0 && o.Interval > 0 {
+	if span := between(t.consumedAt, now); known && span > 0 && o.Interval > 0 {
 		value := float64(sum)
 		if diff := span - o.Interval; diff > time.Millisecond || diff < -time.Millisecond {
 			value *= o.Interval.Seconds() / span.Seconds()

@@ -13,7 +13,8 @@
 //
 // Seconds behind is the age of the oldest record not yet consumed. It is interpolated between samples of each
 // partition's end offset; the samples that enclose the record bound the error. Where they do not (a backlog older than
-// the samples) or the bound is wide, the record batch itself is fetched and its timestamp read.
+// the samples) or the bound is wide, the record batch itself is fetched and its timestamp read. Where the samples contradict a
+// timestamp, because a clock is wrong or producers stamp records with another time than that of sending, they are believed.
 //
 // # Rights
 //

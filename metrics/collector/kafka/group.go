@@ -199,7 +199,7 @@ func (g *group) endTick(now time.Time) {
 		gt.stepSeconds = 0
 		total := gt.consumedUnder(collector.ResetEarliest)
 		if !gt.totalAt.IsZero() && gt.reset == "" {
-			gt.step, gt.stepSeconds = total-gt.total, now.Sub(gt.totalAt).Seconds()
+			gt.step, gt.stepSeconds = total-gt.total, between(gt.totalAt, now).Seconds()
 		}
 		gt.total, gt.totalAt = total, now
 	}

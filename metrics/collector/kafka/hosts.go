@@ -47,7 +47,7 @@ func (c *Collector) observeHosts(t *target, g *group, topics []*topic, now time.
 	}
 	before := t.hosts
 	t.hosts = hostBase{at: now, held: c.holdings(g, topics, t.ReadCommitted)}
-	span := now.Sub(before.at)
+	span := between(before.at, now)
 	if before.at.IsZero() || span <= 0 || interval <= 0 {
 		return nil
 	}

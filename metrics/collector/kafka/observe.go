@@ -63,10 +63,10 @@ func (c *Collector) observeTarget(t *target, now, readAt time.Time, result *coll
 	problems := problemList{}
 
 	if !t.observedAt.IsZero() {
-		o.Interval = now.Sub(t.observedAt)
+		o.Interval = between(t.observedAt, now)
 	}
 	if !t.countedAt.IsZero() {
-		o.Interval = now.Sub(t.countedAt)
+		o.Interval = between(t.countedAt, now)
 	}
 	t.observedAt = now
 

@@ -42,15 +42,18 @@ func (m moment) bound() int64 { return max(m.likely-m.earliest, m.latest-m.likel
 
 // recordMoment returns when the record at an offset below the partition's end arrived. It interpolates between the two
 // samples that enclose the offset: the record came after the older was read and before the newer was, and where in
-// between is taken as if records came evenly. near, where it is of this partition, can stand in for the older sample.
+// between is taken as if records came evenly. near, where it is of this partition, can stand in for the older sample; where it is of
+// this record its time is taken, unless both samples say otherwise: by whose clock a record was stamped, and whether with the time at
+// which it was sent, nobody knows.
 func (c *Collector) recordMoment(t *topic, p int, offset int64, near *exact) moment {
+	var stamped moment
 	if near != nil && near.offset == offset && near.known {
-		return moment{near.earliest, near.latest, near.likely, true}
+		stamped = moment{near.earliest, near.latest, near.likely, true}
 	}
 	line := c.line
 	lower, upper := t.samples.enclose(line, p, offset)
 	if upper == len(line.order) {
-		return moment{}
+		return stamped
 	}
 	high := &line.spans[upper]
 	highEnd := t.samples.end(line, p, upper)
@@ -58,7 +61,12 @@ func (c *Collector) recordMoment(t *topic, p int, offset int64, near *exact) mom
 	switch {
 	case lower >= 0:
 		low := &line.spans[lower]
+		if stamped.known && stamped.latest >= low.sent && stamped.earliest <= high.received {
+			return stamped
+		}
 		earliest, from, lowEnd = low.sent, low.middle, t.samples.end(line, p, lower)
+	case stamped.known:
+		return stamped
 	case near != nil && near.known && near.offset <= offset:
 		earliest, from, lowEnd = near.earliest, near.likely, near.offset
 	default:

@@ -138,7 +138,7 @@ func (t *topic) endTick(line *timeline, tick int, now time.Time) {
 	}
 	t.counted = append(t.counted[:0], t.end...)
 	if !t.countedAt.IsZero() {
-		t.stepSeconds = now.Sub(t.countedAt).Seconds()
+		t.stepSeconds = between(t.countedAt, now).Seconds()
 	}
 	t.previousTick, t.countedTick, t.countedAt = t.countedTick, tick, now
 	t.fresh = false

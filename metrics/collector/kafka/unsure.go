@@ -71,7 +71,7 @@ func (c *Collector) refine() {
 		for _, w := range r.sum.unsure {
 			m := w.at
 			if e, ok := w.place.exact[int32(w.p)]; ok && e.known && e.offset == w.offset {
-				m = moment{e.earliest, e.latest, e.likely, true}
+				m = c.recordMoment(w.place.topic, w.p, w.offset, &e)
 			}
 			addOldest(&r.sum.oldest, &r.sum.waiting, m)
 		}
