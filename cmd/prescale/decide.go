@@ -139,6 +139,7 @@ type deciding struct {
 	malformed  int
 	busyTold   bool // that a busy ratio is none
 	backTold   bool // that a time is before the last
+	twiceTold  bool // that a time is the last once more
 }
 
 func (d *deciding) run(ctx context.Context, in io.Reader, out io.Writer) error {
@@ -209,9 +210,14 @@ func (d *deciding) answer(line []byte, number int) (answerLine, error) {
 			return answerLine{}, err
 		}
 	}
-	if d.ticks > 0 && t < d.lastTime && !d.backTold {
+	switch {
+	case d.ticks == 0 || t > d.lastTime:
+	case t < d.lastTime && !d.backTold:
 		d.backTold = true
 		fmt.Fprintf(d.stderr, "line %d: t: %g is before %g of the line before: nothing is learned of it, and of later lines, until t is beyond what it was\n", number, t, d.lastTime)
+	case t == d.lastTime && !d.twiceTold:
+		d.twiceTold = true
+		fmt.Fprintf(d.stderr, "line %d: t: %g is that of the line before, too: nothing is learned of it, here and in the lines to come that repeat a time\n", number, t)
 	}
 	d.lastTime = t
 	d.ticks++

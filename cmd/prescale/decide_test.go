@@ -141,6 +141,22 @@ func TestDecideSaysThatAClockWasSetBack(t *testing.T) {
 	}
 }
 
+// A line whose time was there already is answered, teaches nothing, and is spoken of once.
+func TestDecideSaysThatATimeIsThereTwice(t *testing.T) {
+	lines := []string{tick(1, 700, 8), tick(2, 700, 8), tick(2, 790, 8), tick(2, 790, 8), tick(3, 700, 8)}
+	answers, stderr, err := decide(t, testPolicy, lines)
+	if err != nil || len(answers) != len(lines) {
+		t.Fatalf("%d answers to %d lines: %v", len(answers), len(lines), err)
+	}
+	once, _, _ := decide(t, testPolicy, []string{lines[0], lines[1], lines[4]})
+	if got, want := fmt.Sprint(answers[4]), fmt.Sprint(once[2]); got != want {
+		t.Errorf("after a time that was there twice: got %s, want %s", got, want)
+	}
+	if strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "line 3: t: 30 is that of the line before") {
+		t.Errorf("said %q", stderr)
+	}
+}
+
 func TestDecideDependsOnTheInputAlone(t *testing.T) {
 	var lines []string
 	for i := 1; i <= 150; i++ {
@@ -329,7 +345,7 @@ func TestDecideHeedsWhatItIsTold(t *testing.T) {
 
 func TestDecideSaysWhichKeysItDoesNotKnow(t *testing.T) {
 	line := `{"t": 15, "ReadyReplicas": 3, "readyReplica": 3, "extra": {"a": 1}}`
-	answers, stderr, err := decide(t, testPolicy, []string{"\ufeff" + line, line}) // an editor's mark before the first is none of it
+	answers, stderr, err := decide(t, testPolicy, []string{"\ufeff" + line, strings.Replace(line, "15", "30", 1)}) // an editor's mark before the first is none of it
 	if err != nil || len(answers) != 2 {
 		t.Fatalf("%d answers, %v, %s", len(answers), err, stderr)
 	}
