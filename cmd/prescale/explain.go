@@ -248,7 +248,9 @@ func printAccuracy(w io.Writer, a *scaler.ForecastAccuracy) {
 	for _, q := range a.MaxCoverage {
 		fmt.Fprintf(w, "  %-26s %.1f %% of the highest arrivals\n", fmt.Sprintf("at or under %g", q.Level), 100*q.Value)
 	}
-	fmt.Fprintf(w, "  %-26s %s of the last value's\n", "error of the median", a.MASE)
+	if mase, ok := a.MASE.Get(); ok {
+		fmt.Fprintf(w, "  %-26s %g of the last value's\n", "error of the median", mase)
+	}
 	if bias, ok := a.BiasRatio.Get(); ok {
 		way := "too much is forecast by"
 		if bias < 0 {

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/prescale/prescale/metrics/series"
+	"github.com/prescale/prescale/scaler"
 )
 
 // TestExplainPastTheEnd: what is explained for a moment after the last observation is that observation's decision, and said to be.
@@ -26,6 +29,20 @@ func TestExplainPastTheEnd(t *testing.T) {
 		}
 		if got := out.String(); !strings.Contains(got, tt.of) || strings.Contains(got, "nothing later is known") != tt.last {
 			t.Errorf("--at %q: want %q and that nothing later is known %v, in:\n%s", tt.at, tt.of, tt.last, got)
+		}
+	}
+}
+
+// TestExplainSaysNothingOfAnUnknownError: where the last value never erred there is nothing to compare the median's error with.
+func TestExplainSaysNothingOfAnUnknownError(t *testing.T) {
+	for _, tt := range []struct {
+		mase series.Value
+		want bool
+	}{{series.Value{}, false}, {series.Of(0.75), true}} {
+		var out bytes.Buffer
+		printAccuracy(&out, &scaler.ForecastAccuracy{Outcomes: 40, MASE: tt.mase})
+		if got := out.String(); strings.Contains(got, "0.75 of the last value's") != tt.want || strings.Contains(got, "missing") {
+			t.Errorf("an error of %v: got\n%s", tt.mase, got)
 		}
 	}
 }
