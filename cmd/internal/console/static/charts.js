@@ -87,7 +87,7 @@ export class Chart {
     if (this.plot) this.plot.destroy();
     const { spec, visible } = this;
     const host = this.figure.querySelector('.plot');
-    const muted = css('faint'), grid = css('grid');
+    const muted = css('muted'), grid = css('grid');
     const font = '11px ' + getComputedStyle(document.body).fontFamily;
     const index = new Map(visible.map((c, i) => [c.name, i + 1]));
     const series = visible.map(c => {
