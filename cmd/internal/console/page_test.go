@@ -92,6 +92,19 @@ func TestPageInChromium(t *testing.T) {
 		s.Tick(readmodel.Entry{Policy: name, At: time.Unix(1000+15*30, 0), Interval: 15 * time.Second, Usable: true, Observation: series.Observation{Interval: 15 * time.Second, ArrivalRecords: series.Of(30)}})
 		page.Wait("prescale.points().arrivals?.arrivals === 31", 10*time.Second)
 	}
+	// Some minutes: the times below them differ. The last tick has no forecast, and nothing is said of its horizon.
+	page.Resize(1280, 800)
+	page.Wait("prescale.charts.arrivals.plot.width > 600", 10*time.Second)
+	var times []string
+	page.Eval("prescale.charts.arrivals.plot.axes[0]._values", &times)
+	if slices.Sort(times); len(times) < 4 || len(slices.Compact(slices.Clone(times))) != len(times) {
+		t.Errorf("the times of the axis are %q, want them to differ", times)
+	}
+	var said []string
+	page.Eval("['horizon', 't-arrivals-sub'].map(id => document.getElementById(id).textContent)", &said)
+	if want := []string{"records/s", "nothing is forecast now"}; !slices.Equal(said, want) {
+		t.Errorf("without a forecast the page says %q, want %q", said, want)
+	}
 	if problems := page.Problems(); len(problems) > 0 {
 		t.Errorf("the page complained: %q", problems)
 	}

@@ -126,7 +126,7 @@ export class Chart {
       },
       axes: [
         { stroke: muted, font, size: 24, gap: 5, grid: { show: false }, ticks: { show: false }, space: 70,
-          values: (_, splits) => splits.map(s => time(s).slice(0, 5)) },
+          values: (_, splits, __, ___, step) => splits.map(s => time(s).slice(0, step < 60 ? 8 : 5)) },
         { stroke: muted, font, size: 44, gap: 6, grid: { stroke: grid, width: 1 }, ticks: { show: false }, space: 28,
           splits: spec.splits ? () => spec.splits : arsinh ? (u, __, min, max) => apart(max, u.bbox.height / devicePixelRatio) : undefined,
           filter: (_, splits) => splits,

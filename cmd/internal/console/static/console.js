@@ -127,8 +127,8 @@ function draw() {
     tiles(tick, infoOf(state.policy), ticksOf(rivalName() || '').at(-1));
     $('clock').textContent = time(tick.at);
     const horizon = `${Math.round(tick.horizonSeconds)} s`;
-    const shown = tick.ahead.length ? `records/s, as expected ${horizon} before` : `records/s, the highest in ${horizon}`;
-    $('horizon').textContent = shown + fared(tick);
+    const shown = tick.ahead.length ? `, as expected ${horizon} before` : tick.forecast.length ? `, the highest in ${horizon}` : '';
+    $('horizon').textContent = 'records/s' + shown + fared(tick);
   });
 }
 

@@ -28,7 +28,7 @@ export function tiles(tick, info, rival) {
   const high = used(tick);
   $('t-arrivals-sub').textContent = high
     ? `≤ ${number(high.value)} in ${number(tick.horizonSeconds)} s (${number(100 * high.level)} %)`
-    : 'the forecast warms up';
+    : tick.verdicts.includes('WarmingUp') ? 'the forecast warms up' : 'nothing is forecast now';
 
   $('t-replicas').textContent = number(tick.ready);
   $('t-replicas-unit').textContent = tick.starting ? `ready, ${tick.starting} starting` : 'ready';
