@@ -81,18 +81,18 @@ func TestPageInChromium(t *testing.T) {
 	page.Screenshot("console-narrow")
 	// Another policy is chosen from the list, also one that the page hears of while it is open.
 	for _, name := range []string{"payments-production/inference-of-the-recommendation-service", "zz/new"} {
-		for i := range 30 {
+		for i := range 12 {
 			e := entry(i)
 			e.Policy, e.ObjectiveLag = name, 30*time.Second
 			s.Tick(e)
 		}
 		page.Wait(fmt.Sprintf("[...document.getElementById('policy').options].some(o => o.value === %q)", name), 10*time.Second)
 		page.Eval(fmt.Sprintf("(() => { const p = document.getElementById('policy'); p.value = %q; return p.dispatchEvent(new Event('change')); })()", name), new(bool))
-		page.Wait("prescale.points().arrivals?.arrivals === 30", 10*time.Second)
-		s.Tick(readmodel.Entry{Policy: name, At: time.Unix(1000+15*30, 0), Interval: 15 * time.Second, Usable: true, Observation: series.Observation{Interval: 15 * time.Second, ArrivalRecords: series.Of(30)}})
-		page.Wait("prescale.points().arrivals?.arrivals === 31", 10*time.Second)
+		page.Wait("prescale.points().arrivals?.arrivals === 12", 10*time.Second)
+		s.Tick(readmodel.Entry{Policy: name, At: time.Unix(1000+15*12, 0), Interval: 15 * time.Second, Usable: true, Observation: series.Observation{Interval: 15 * time.Second, ArrivalRecords: series.Of(30)}})
+		page.Wait("prescale.points().arrivals?.arrivals === 13", 10*time.Second)
 	}
-	// Some minutes: the times below them differ. The last tick has no forecast, and nothing is said of its horizon.
+	// Three minutes: the times below them differ. The last tick has no forecast, and nothing is said of its horizon.
 	page.Resize(1280, 800)
 	page.Wait("prescale.charts.arrivals.plot.width > 600", 10*time.Second)
 	var times []string
