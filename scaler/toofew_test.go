@@ -305,3 +305,27 @@ func TestATrialSaysThatItIsOne(t *testing.T) {
 		t.Error("no trial")
 	}
 }
+
+// TestATrialWhoseReplicasAreLost: that all of them are gone, and nobody knows what waits, is not what was tried.
+func TestATrialWhoseReplicasAreLost(t *testing.T) {
+	for _, left := range []float64{0, 1} {
+		w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 48, ready: 12}
+		w.hide = func(o *series.Observation) { o.BusyRatio = series.Missing }
+		var d Decision
+		for i := 0; d.Reason != ReasonTrial; i++ {
+			if d = w.step(600); i > 400 {
+				t.Fatal("no trial")
+			}
+		}
+		tried := d.DesiredReplicas
+		w.hide = func(o *series.Observation) {
+			o.BusyRatio, o.LagRecords, o.LagSeconds, o.ConsumedRecords = series.Missing, series.Missing, series.Missing, series.Missing
+			o.ReadyReplicas, o.StartingReplicas = series.Of(left), series.Of(0)
+		}
+		for i := range 4 {
+			if d = w.step(600); d.DesiredReplicas < tried {
+				t.Errorf("%v replicas left, %d ticks later: %d are asked for (%s), want the %d that were tried: %v", left, i+1, d.DesiredReplicas, d.Reason, tried, d.Terms)
+			}
+		}
+	}
+}

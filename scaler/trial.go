@@ -38,10 +38,12 @@ func (d decider) try(c *choice, want int) int {
 	if want <= c.current || !s.Capacity.guessed() || sc.backlog > mayWait {
 		return want
 	}
+	// Replicas that are lost meanwhile are no part of the trial: as many as before are asked for.
+	tried := min(want, max(c.current, s.Desired))
 	switch {
-	case s.TriedTicks > 0:
-		d.term("tried", c.current, 0) // what was tried has not been seen yet
-		return c.current
+	case s.TriedTicks > 0 && tried > 0:
+		d.term("tried", tried, 0) // what was tried has not been seen yet
+		return tried
 	case slices.Max(sc.paths.at[0][:sc.paths.steps]) <= parts.work(c.current)*sc.perReplica:
 		d.term("guess", c.current, 0) // the most that was seen is no bound on what they can do, and chance alone passes it
 		return c.current
