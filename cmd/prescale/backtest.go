@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -129,9 +128,7 @@ func (f *backtestFlags) run(ctx context.Context, stdout, stderr io.Writer, chang
 		fmt.Fprintf(stderr, "report written to %s\n", f.html)
 	}
 	if f.output == "json" {
-		e := json.NewEncoder(stdout)
-		e.SetIndent("", "  ")
-		return e.Encode(result)
+		return writeJSON(stdout, result)
 	}
 	return result.print(stdout, f.price > 0)
 }

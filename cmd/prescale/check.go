@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -142,16 +141,14 @@ func checkedPolicies(cfg config.Config, report *kube.Report) ([]pipeline.Policy,
 // and of the Prometheus servers.
 func (o *checkOptions) print(w io.Writer, cfg config.Config, report *kube.Report, found, servers []finding) error {
 	if o.output == "json" {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
 		if report != nil {
-			return encoder.Encode(struct {
+			return writeJSON(w, struct {
 				*kube.Report
 				Kafka      []finding `json:"kafka,omitzero"`
 				Prometheus []finding `json:"prometheus,omitzero"`
 			}{report, found, servers})
 		}
-		return encoder.Encode(struct {
+		return writeJSON(w, struct {
 			Config     string    `json:"config"`
 			Clusters   int       `json:"clusters"`
 			Policies   int       `json:"policies"`

@@ -58,15 +58,9 @@ taken. Its schedules and events count t from 1970-01-01 UTC.`,
 		Example: "  prescale decide --policy policy.yaml --history arrivals.csv < observations.jsonl",
 		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, config, err := readPolicy(policy)
+			d, err := newDeciding(policy, history, cmd.ErrOrStderr())
 			if err != nil {
 				return err
-			}
-			d := &deciding{policy: p, config: config, stderr: cmd.ErrOrStderr()}
-			if history != "" {
-				if d.history, err = readArrivals(history); err != nil {
-					return command.Input(err)
-				}
 			}
 			return d.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
 		},
@@ -140,6 +134,21 @@ type deciding struct {
 	busyTold   bool // that a busy ratio is none
 	backTold   bool // that a time is before the last
 	twiceTold  bool // that a time is the last once more
+}
+
+// newDeciding reads the policy file and, where one is named, the history.
+func newDeciding(policy, history string, stderr io.Writer) (*deciding, error) {
+	p, config, err := readPolicy(policy)
+	if err != nil {
+		return nil, err
+	}
+	d := &deciding{policy: p, config: config, stderr: stderr}
+	if history != "" {
+		if d.history, err = readArrivals(history); err != nil {
+			return nil, command.Input(err)
+		}
+	}
+	return d, nil
 }
 
 func (d *deciding) run(ctx context.Context, in io.Reader, out io.Writer) error {

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,8 +18,14 @@ import (
 	"github.com/prescale/prescale/scaler"
 )
 
+type explainOptions struct {
+	server, daemonConfig          string
+	policy, observations, history string
+	at, output                    string
+}
+
 func newExplainCommand() *cobra.Command {
-	var policy, observations, history, output, server, daemonConfig, at string
+	var o explainOptions
 	c := &cobra.Command{
 		Use:   "explain [NAMESPACE/NAME]",
 		Short: "Say why the answer was this number, and what would change it",
@@ -36,62 +41,67 @@ observations, as prescale decide takes them, are replayed up to --at.`,
   prescale explain --policy policy.yaml --observations observations.jsonl --at 1767225600`,
 		Args: atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if output != "text" && output != "json" {
-				return command.Inputf("--output: %q: want text or json", output)
-			}
-			switch {
-			case daemonConfig != "" && len(args) == 0:
-				return command.Inputf("--config: want a policy beside it, as NAMESPACE/NAME")
-			case (daemonConfig != "" || len(args) == 0) && cmd.Flags().Changed("server"):
-				return command.Inputf("--server: goes with NAMESPACE/NAME alone, for the newest decision of a running daemon")
-			case len(args) == 1 && (policy != "" || observations != "" || history != ""):
-				return command.Inputf("--policy, --observations and --history: go without NAMESPACE/NAME, whose decision a daemon knows")
-			case daemonConfig != "":
-				return explainRecorded(cmd.Context(), cmd.OutOrStdout(), daemonConfig, args[0], cmp.Or(at, "0s"), output)
-			case len(args) == 0 && policy == "" && observations == "":
-				return command.Inputf("what to explain? want NAMESPACE/NAME of a daemon's policy, or --policy and --observations")
-			case len(args) == 1 && at != "":
-				return command.Inputf("--at: want --config beside it: a running daemon knows the newest decision only")
-			case len(args) == 1:
-				return explainLive(cmd.Context(), cmd.OutOrStdout(), server, args[0], output)
-			}
-			p, config, err := readPolicy(policy)
-			if err != nil {
-				return err
-			}
-			d := &deciding{policy: p, config: config, stderr: cmd.ErrOrStderr()}
-			if history != "" {
-				if d.history, err = readArrivals(history); err != nil {
-					return command.Input(err)
-				}
-			}
-			until := math.Inf(1)
-			if at != "" {
-				if until, err = strconv.ParseFloat(at, 64); err != nil || math.IsNaN(until) {
-					return command.Inputf("--at: %q: want a number, in the observations' seconds", at)
-				}
-			}
-			e, err := d.explain(observations, until)
-			if err != nil {
+			if err := o.check(args, cmd.Flags().Changed("server")); err != nil {
 				return command.Input(err)
 			}
-			if output == "json" {
-				enc := json.NewEncoder(cmd.OutOrStdout())
-				enc.SetIndent("", "  ")
-				return enc.Encode(e)
-			}
-			return e.print(cmd.OutOrStdout())
+			return o.run(cmd, args)
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&server, "server", "http://127.0.0.1:8080", "a daemon's http.listen address, a `URL`")
-	flags.StringVar(&daemonConfig, "config", "", "configuration `FILE` of a daemon that keeps its log in Kafka")
-	flags.StringVar(&policy, "policy", "", "ScalePolicy `FILE`")
-	flags.StringVar(&observations, "observations", "", "`FILE` of one JSON object a line; - is standard input")
-	flags.StringVar(&history, "history", "", "CSV `FILE` of past arrivals to warm up with first, as of decide")
-	flags.StringVar(&at, "at", "", "`TIME` to explain; of --config also how long ago (6h) (default: the last)")
-	flags.StringVarP(&output, "output", "o", "text", "text or json")
+	flags.StringVar(&o.server, "server", "http://127.0.0.1:8080", "a daemon's http.listen address, a `URL`")
+	flags.StringVar(&o.daemonConfig, "config", "", "configuration `FILE` of a daemon that keeps its log in Kafka")
+	flags.StringVar(&o.policy, "policy", "", "ScalePolicy `FILE`")
+	flags.StringVar(&o.observations, "observations", "", "`FILE` of one JSON object a line; - is standard input")
+	flags.StringVar(&o.history, "history", "", "CSV `FILE` of past arrivals to warm up with first, as of decide")
+	flags.StringVar(&o.at, "at", "", "`TIME` to explain; of --config also how long ago (6h) (default: the last)")
+	flags.StringVarP(&o.output, "output", "o", "text", "text or json")
 	return c
+}
+
+// check says which flags do not go together.
+func (o *explainOptions) check(args []string, server bool) error {
+	switch {
+	case o.output != "text" && o.output != "json":
+		return fmt.Errorf("--output: %q: want text or json", o.output)
+	case o.daemonConfig != "" && len(args) == 0:
+		return errors.New("--config: want a policy beside it, as NAMESPACE/NAME")
+	case (o.daemonConfig != "" || len(args) == 0) && server:
+		return errors.New("--server: goes with NAMESPACE/NAME alone, for the newest decision of a running daemon")
+	case len(args) == 1 && (o.policy != "" || o.observations != "" || o.history != ""):
+		return errors.New("--policy, --observations and --history: go without NAMESPACE/NAME, whose decision a daemon knows")
+	case len(args) == 0 && o.policy == "" && o.observations == "":
+		return errors.New("what to explain? want NAMESPACE/NAME of a daemon's policy, or --policy and --observations")
+	case len(args) == 1 && o.daemonConfig == "" && o.at != "":
+		return errors.New("--at: want --config beside it: a running daemon knows the newest decision only")
+	}
+	return nil
+}
+
+func (o *explainOptions) run(cmd *cobra.Command, args []string) error {
+	switch {
+	case o.daemonConfig != "":
+		return explainRecorded(cmd.Context(), cmd.OutOrStdout(), o.daemonConfig, args[0], cmp.Or(o.at, "0s"), o.output)
+	case len(args) == 1:
+		return explainLive(cmd.Context(), cmd.OutOrStdout(), o.server, args[0], o.output)
+	}
+	d, err := newDeciding(o.policy, o.history, cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	until := math.Inf(1)
+	if o.at != "" {
+		if until, err = strconv.ParseFloat(o.at, 64); err != nil || math.IsNaN(until) {
+			return command.Inputf("--at: %q: want a number, in the observations' seconds", o.at)
+		}
+	}
+	e, err := d.explain(o.observations, until)
+	if err != nil {
+		return command.Input(err)
+	}
+	if o.output == "json" {
+		return writeJSON(cmd.OutOrStdout(), e)
+	}
+	return e.print(cmd.OutOrStdout())
 }
 
 // explanation is a decision with what would have changed it.

@@ -66,9 +66,7 @@ func explainLive(ctx context.Context, w io.Writer, server, policy, output string
 		return err
 	}
 	if output == "json" {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		return enc.Encode(message)
+		return writeJSON(w, message)
 	}
 	if message.Error != "" {
 		fmt.Fprintf(w, "NOT ANSWERED NOW: %s\n\n", message.Error)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
@@ -54,9 +53,7 @@ func explainRecorded(ctx context.Context, w io.Writer, path, policy, at, output 
 		e.WhatIf = replayer.WhatIf(policy)
 	}
 	if output == "json" {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		return enc.Encode(e)
+		return writeJSON(w, e)
 	}
 	later := "nothing later is in the log"
 	if !next.IsZero() {

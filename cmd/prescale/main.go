@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
@@ -103,6 +104,13 @@ func loadConfig(path string) (config.Config, error) {
 		return cfg, command.Inputf("%s:\n%w", path, err)
 	}
 	return cfg, nil
+}
+
+// writeJSON writes v as an indented document.
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
 }
 
 // required checks a flag that has no default.
