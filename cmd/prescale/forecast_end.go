@@ -38,7 +38,7 @@ func forecastEnd(cmd *cobra.Command, s *history.Series, config forecaster.Config
 	case "json":
 		text, err = forecastJSON(s, &f)
 	case "html":
-		text = forecastHTML(s, &f)
+		text, err = forecastHTML(s, &f)
 	default:
 		text = forecastCSV(s, &f)
 	}

@@ -1,8 +1,9 @@
 package main
 
 import (
+	_ "embed"
 	"fmt"
-	"html"
+	"html/template"
 	"math"
 	"slices"
 	"strconv"
@@ -43,61 +44,77 @@ func (p *fanPlot) y(v float64) float64 {
 	return fanHeight - fanBottom - (fanHeight-fanBottom-fanTop)*v/p.peak
 }
 
+//go:embed forecast.html
+var forecastPage string
+
+// forecastRow is a row of the table below the plot.
+type forecastRow struct {
+	Name, When string
+	Cells      []string
+}
+
 // forecastHTML draws the end of the history and the forecast's fan: one page, no script, nothing loaded from elsewhere.
-func forecastHTML(s *history.Series, f *forecaster.Forecast) string {
+func forecastHTML(s *history.Series, f *forecaster.Forecast) (string, error) {
+	plot, digits := drawFan(s, f)
+	n := len(f.Levels)
+	row := func(name, when string, values []float64) forecastRow {
+		cells := make([]string, n)
+		for i, v := range values {
+			cells[i] = strconv.FormatFloat(v, 'f', digits, 64)
+		}
+		return forecastRow{name, when, cells}
+	}
+	rows := []forecastRow{row("max", "of all steps", f.Max)}
+	for k := range f.Steps {
+		rows = append(rows, row(strconv.Itoa(k+1), s.FormatTime(f.At.Add(time.Duration(k+1)*f.Step)), f.PerStep[k*n:(k+1)*n]))
+	}
+	unit := "\u00a0s" // no-break: it stays with its number
+	if s.Dated {
+		unit = ""
+	}
+	page, err := template.New("forecast").Parse(forecastPage)
+	if err != nil {
+		return "", err
+	}
+	var out strings.Builder
+	err = page.Execute(&out, struct {
+		Name, Column, Span, Step string
+		Samples                  int
+		At, SecondsUnit, Reason  string
+		Plot                     template.HTML
+		Levels                   []float64
+		Highest, HighestPercent  float64
+		Rows                     []forecastRow
+	}{
+		s.Name, s.Column, shortDuration(time.Duration(f.Steps) * f.Step), shortDuration(f.Step), f.Samples, s.FormatTime(f.At), unit, f.Reason,
+		template.HTML(plot), f.Levels, f.Levels[n-1], 100 * f.Levels[n-1], rows,
+	})
+	return out.String(), err
+}
+
+// drawFan returns the drawing, and to how many digits its numbers are worth writing.
+func drawFan(s *history.Series, f *forecaster.Forecast) (svg string, digits int) {
 	shown := min(len(s.Values), max(60, fanHistory*f.Steps))
 	past, times := s.Values[len(s.Values)-shown:], s.Times[len(s.Values)-shown:]
-	n := len(f.Levels)
 	p := &fanPlot{begin: times[0], end: f.At.Add(time.Duration(f.Steps) * f.Step), peak: slices.Max(f.PerStep)}
 	for _, v := range past {
 		if !math.IsNaN(v) {
 			p.peak = max(p.peak, v)
 		}
 	}
-	if top := f.Max[n-1]; top <= fanRoom*p.peak {
+	if top := f.Max[len(f.Levels)-1]; top <= fanRoom*p.peak {
 		p.peak = max(p.peak, top)
 	}
-	digits := max(0, digitsOf(p.peak)-1)
+	digits = max(0, digitsOf(p.peak)-1)
 	if p.peak *= 1.03; p.peak == 0 {
 		p.peak = 1
 	}
-	fmt.Fprintf(p, `<div class="fan"><svg viewBox="0 0 %g %g" role="img" aria-label="history and forecast">`, fanWidth, fanHeight)
+	fmt.Fprintf(p, `<svg viewBox="0 0 %g %g" role="img" aria-label="history and forecast">`, fanWidth, fanHeight)
 	p.grid(s)
 	p.fan(f, past[shown-1])
 	p.history(f.Step, times, past)
-	p.WriteString("</svg></div>")
-
-	var rows strings.Builder
-	cells := func(class, name, when string, values []float64) {
-		fmt.Fprintf(&rows, `<tr%s><td>%s</td><td>%s</td>`, class, name, html.EscapeString(when))
-		for _, v := range values {
-			fmt.Fprintf(&rows, "<td>%s</td>", strconv.FormatFloat(v, 'f', digits, 64))
-		}
-		rows.WriteString("</tr>\n")
-	}
-	cells(` class="max"`, "max", "of all steps", f.Max)
-	for k := range f.Steps {
-		cells("", strconv.Itoa(k+1), s.FormatTime(f.At.Add(time.Duration(k+1)*f.Step)), f.PerStep[k*n:(k+1)*n])
-	}
-	head := strings.ReplaceAll(levelNames(f.Levels), ",", "</th><th>")
-	note := ""
-	if f.Reason != "" {
-		note = "<p class=\"note\">" + html.EscapeString(f.Reason) + "</p>"
-	}
-	return `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Forecast of ` + html.EscapeString(s.Name) + `</title><style>
-body{font:15px/1.5 system-ui,sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#1c2430;background:#fff}h1{font-size:1.5em;margin:0}
-svg{width:100%;height:auto;margin:1em 0;direction:ltr}.fan{overflow-x:auto;direction:rtl}.fan svg{min-width:880px}text{font-size:12px;fill:#5a6472}.grid{stroke:#e3e7ec}.past{fill:none;stroke:#1c2430;stroke-width:1.3}
-.band{fill:#1668b8}.quantile{fill:none;stroke:#1668b8;stroke-width:.7}.median{stroke-width:2}.peak,.now{stroke:#1668b8;stroke-dasharray:2 4}.now{stroke:#5a6472}
-.note{color:#8a4b00}.key{color:#5a6472}.table{overflow-x:auto}.max td{font-weight:600}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.2em .9em;text-align:right;border-bottom:1px solid #e3e7ec;white-space:nowrap}
-@media(max-width:600px){td,th{padding:.2em .35em}}
-@media(prefers-color-scheme:dark){body{background:#12161c;color:#e6eaf0}text,.key{fill:#9aa5b4;color:#9aa5b4}.grid{stroke:#2a313b}.past{stroke:#e6eaf0}
-.band{fill:#4c9be8}.quantile,.peak{stroke:#4c9be8}.note{color:#e0a04c}td,th{border-color:#2a313b}}
-</style><h1>` + html.EscapeString(s.Column) + `, the next ` + shortDuration(time.Duration(f.Steps)*f.Step) + ` in steps of ` + shortDuration(f.Step) + `</h1>
-<p class="key">` + html.EscapeString(s.Name) + `, ` + strconv.Itoa(f.Samples) + ` samples up to ` + html.EscapeString(s.FormatTime(f.At)) + secondsUnit(s) + `</p>` + note + p.String() + `
-<p class="key">A value stays at or under q` + strconv.FormatFloat(f.Levels[n-1], 'g', -1, 64) + ` with a chance of ` +
-		strconv.FormatFloat(100*f.Levels[n-1], 'g', 4, 64) + ` %, and so on. The dotted line is that quantile of the maximum over all steps, which is what there must be room for.</p>
-<div class="table"><table><tr><th>step</th><th>time` + secondsUnit(s) + `</th><th>` + head + "</th></tr>\n" + rows.String() + "</table></div></html>\n"
+	p.WriteString("</svg>")
+	return p.String(), digits
 }
 
 // grid draws lines at round values and marks at round times.
@@ -111,7 +128,7 @@ func (p *fanPlot) grid(s *history.Series) {
 		if at.Before(p.begin) {
 			continue
 		}
-		name := s.FormatTime(at) + secondsUnit(s)
+		name := s.FormatTime(at) + "\u00a0s"
 		if s.Dated || p.begin.Year() > 2000 {
 			switch utc := at.UTC(); {
 			case every < time.Minute:
@@ -123,7 +140,7 @@ func (p *fanPlot) grid(s *history.Series) {
 			}
 		}
 		fmt.Fprintf(p, `<line class="grid" x1="%.1f" x2="%.1f" y1="%g" y2="%g"/><text x="%.1f" y="%g" text-anchor="middle">%s</text>`,
-			p.x(at), p.x(at), fanHeight-fanBottom, fanHeight-fanBottom+5, p.x(at), fanHeight-fanBottom+20, html.EscapeString(name))
+			p.x(at), p.x(at), fanHeight-fanBottom, fanHeight-fanBottom+5, p.x(at), fanHeight-fanBottom+20, name)
 	}
 }
 
@@ -216,14 +233,6 @@ func (p *fanPlot) history(step time.Duration, times []time.Time, values []float6
 		}
 	}
 	p.WriteString(`"/>`)
-}
-
-// secondsUnit is what stands behind the times of a history that counts seconds from some start.
-func secondsUnit(s *history.Series) string {
-	if s.Dated {
-		return ""
-	}
-	return "\u00a0s" // no-break: it stays with its number
 }
 
 // shortDuration writes 1m0s as 1m, and 720h0m0s as 30 days.

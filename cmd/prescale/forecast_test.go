@@ -389,6 +389,14 @@ func TestForecastNamesStandApart(t *testing.T) {
 	}
 }
 
+// TestForecastPageShowsNamesAsTheyAre: what a file calls its column is no markup.
+func TestForecastPageShowsNamesAsTheyAre(t *testing.T) {
+	stdout, _, err := forecastOf("-o", "html", writeInput(t, "in.csv", strings.Replace(wavy(50), "requests", "<b>&x", 1)))
+	if err != nil || !strings.Contains(stdout, "<h1>&lt;b&gt;&amp;x, the next") || strings.Contains(stdout, "<b>") {
+		t.Errorf("got %v and %.900s", err, stdout)
+	}
+}
+
 // TestForecastNumbersFit: however high or low a series is, what stands beside the fan fits there, and zero is written as such.
 func TestForecastNumbersFit(t *testing.T) {
 	text := regexp.MustCompile(`<text ([^>]*)>([^<]*)<`)
