@@ -61,7 +61,7 @@ func changes(last, next v1alpha1.ScalePolicyStatus) []change {
 			continue
 		}
 		kind := corev1.EventTypeNormal
-		if c.Status != metav1.ConditionTrue {
+		if c.Status == metav1.ConditionFalse {
 			kind = corev1.EventTypeWarning
 		}
 		out = append(out, change{kind, c.Type + c.Reason, c.Message})

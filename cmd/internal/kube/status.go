@@ -48,15 +48,18 @@ type facts struct {
 func newStatus(f facts, now time.Time) v1alpha1.ScalePolicyStatus {
 	s := v1alpha1.ScalePolicyStatus{ObservedGeneration: f.policy.Generation}
 	s.Conditions = slices.Clone(f.policy.Status.Conditions)
+	setTo := func(kind string, status metav1.ConditionStatus, reason, message string) {
+		meta.SetStatusCondition(&s.Conditions, metav1.Condition{
+			Type: kind, Status: status, Reason: reason, Message: cut(message, mostMessage),
+			ObservedGeneration: f.policy.Generation, LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
+		})
+	}
 	set := func(kind string, ok bool, reason, message string) {
 		status := metav1.ConditionFalse
 		if ok {
 			status = metav1.ConditionTrue
 		}
-		meta.SetStatusCondition(&s.Conditions, metav1.Condition{
-			Type: kind, Status: status, Reason: reason, Message: cut(message, mostMessage),
-			ObservedGeneration: f.policy.Generation, LastTransitionTime: metav1.NewTime(now.Truncate(time.Second)),
-		})
+		setTo(kind, status, reason, message)
 	}
 	if f.refused != nil {
 		set(v1alpha1.ConditionAccepted, false, f.refused.reason, f.refused.message)
@@ -95,8 +98,8 @@ func newStatus(f facts, now time.Time) v1alpha1.ScalePolicyStatus {
 	if f.policy.Spec.History == nil {
 		meta.RemoveStatusCondition(&s.Conditions, v1alpha1.ConditionHistory)
 	} else if f.answer.Err == nil && f.answer.Has { // else it stays as it was
-		reason, message := historyOf(f.answer.Entry)
-		set(v1alpha1.ConditionHistory, reason == reasonImported, reason, message)
+		status, reason, message := historyOf(f.answer.Entry)
+		setTo(v1alpha1.ConditionHistory, status, reason, message)
 	}
 	if f.podsOK && f.pods.Pending > 0 {
 		s.PendingReplicas = pointer(int32(f.pods.Pending))
@@ -129,19 +132,20 @@ func cut(text string, most int) string {
 const (
 	reasonImported    = "Imported"
 	reasonNotImported = "NotImported"
+	reasonWithout     = "DecidingWithout"
 )
 
 // historyOf says what has become of the history that the policy names.
-func historyOf(e readmodel.Entry) (reason, message string) {
+func historyOf(e readmodel.Entry) (status metav1.ConditionStatus, reason, message string) {
 	if n := e.Decision.HistorySamples; n > 0 {
-		return reasonImported, fmt.Sprintf("the forecaster began with %d samples of it", n)
+		return metav1.ConditionTrue, reasonImported, fmt.Sprintf("the forecaster began with %d samples of it", n)
 	}
 	for _, p := range e.Observation.Problems {
 		if strings.HasPrefix(p, pipeline.HistoryProblem) {
-			return reasonNotImported, p
+			return metav1.ConditionFalse, reasonNotImported, p
 		}
 	}
-	return reasonNotImported, "the import is under way, or was passed over, since the policy had seen a day or more than the history holds: it decides without"
+	return metav1.ConditionUnknown, reasonWithout, "the import is under way, or was passed over, since the policy had seen a day or more than the history holds: it decides without"
 }
 
 // poolStatuses returns what is known of each pool of the policy: its pods, and its share where the decision is fresh.

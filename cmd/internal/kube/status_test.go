@@ -39,15 +39,16 @@ func TestTheConditionOfAHistory(t *testing.T) {
 		}}
 	}
 	for _, tt := range []struct {
-		name          string
-		answer        readmodel.Status
-		reason, holds string
+		name                  string
+		answer                readmodel.Status
+		status, reason, holds string
+		event                 string // its type
 	}{
-		{"none yet", readmodel.Status{}, "", ""},
-		{"under way or passed over", answer(0, nil), "NotImported", "under way, or was passed over, since the policy had seen a day or more"},
-		{"failed", answer(0, nil, "another", pipeline.HistoryProblem+"history.topic: topic orders: is not there; tried again at 12:00"), "NotImported", "topic orders: is not there; tried again"},
-		{"stale", answer(0, errors.New("stale")), "NotImported", "topic orders: is not there"}, // as it was
-		{"imported", answer(80000, nil), "Imported", "80000 samples"},
+		{"none yet", readmodel.Status{}, "", "", "", ""},
+		{"under way or passed over", answer(0, nil), "Unknown", "DecidingWithout", "under way, or was passed over, since the policy had seen a day or more", "Normal"},
+		{"failed", answer(0, nil, "another", pipeline.HistoryProblem+"history.topic: topic orders: is not there; tried again at 12:00"), "False", "NotImported", "topic orders: is not there; tried again", "Warning"},
+		{"stale", answer(0, errors.New("stale")), "False", "NotImported", "topic orders: is not there", ""}, // as it was
+		{"imported", answer(80000, nil), "True", "Imported", "80000 samples", "Normal"},
 	} {
 		s := newStatus(facts{policy: policy, answer: tt.answer}, now)
 		c := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionHistory)
@@ -56,8 +57,17 @@ func TestTheConditionOfAHistory(t *testing.T) {
 			if tt.reason != "" {
 				t.Errorf("%s: no condition", tt.name)
 			}
-		case c.Reason != tt.reason || !strings.Contains(c.Message, tt.holds) || (c.Status == "True") != (tt.reason == "Imported"):
+		case c.Reason != tt.reason || !strings.Contains(c.Message, tt.holds) || string(c.Status) != tt.status:
 			t.Errorf("%s: got %s %s: %s", tt.name, c.Status, c.Reason, c.Message)
+		}
+		event := ""
+		for _, one := range changes(policy.Status, s) {
+			if strings.HasPrefix(one.reason, v1alpha1.ConditionHistory) {
+				event = one.kind
+			}
+		}
+		if event != tt.event {
+			t.Errorf("%s: an event of the type %q, want %q", tt.name, event, tt.event)
 		}
 		policy.Status = s
 	}
