@@ -32,6 +32,9 @@ func NewRegistry() *prometheus.Registry {
 // shutdownGrace is how long open requests may take once the server stops.
 const shutdownGrace = 10 * time.Second
 
+// idleTimeout is how long a connection may wait for its next request: longer than the minute that passes between two scrapes mostly.
+const idleTimeout = 3 * time.Minute
+
 // Config is what a Server is made with.
 type Config struct {
 	// Listener is served and closed by Run.
@@ -81,6 +84,7 @@ func New(config Config) *Server {
 			mux.ServeHTTP(w, r)
 		}),
 		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       idleTimeout,
 		ErrorLog:          slog.NewLogLogger(config.Logger.Handler(), slog.LevelWarn),
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			switch state {

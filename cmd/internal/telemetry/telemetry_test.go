@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -104,3 +106,55 @@ func TestRunFailsOnAClosedListener(t *testing.T) {
 		t.Errorf("got %v, want an error that names the address", err)
 	}
 }
+
+// TestAnIdleConnectionIsClosed: callers that never come back hold no connection for ever.
+func TestAnIdleConnectionIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := net.Pipe()
+		listener := &one{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
+		listener.conns <- server
+		s := New(Config{Listener: listener, Gatherer: NewRegistry(), Logger: slog.New(slog.DiscardHandler)})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- s.Run(ctx) }()
+		if _, err := io.WriteString(client, "GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		answer := bufio.NewReader(client)
+		response, err := http.ReadResponse(answer, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		began := time.Now()
+		if _, err := answer.ReadByte(); err == nil || time.Since(began) != idleTimeout {
+			t.Errorf("closed after %v (%v), want %v", time.Since(began), err, idleTimeout)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// one is a listener of one connection.
+type one struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (l *one) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *one) Close() error {
+	close(l.closed)
+	return nil
+}
+
+func (l *one) Addr() net.Addr { return &net.TCPAddr{} }
