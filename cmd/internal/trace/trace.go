@@ -16,6 +16,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -151,7 +152,8 @@ func readRows(r io.Reader) (rows, error) {
 				return 0
 			}
 			x, parseErr := strconv.ParseFloat(record[column], 64)
-			if parseErr != nil || math.IsNaN(x) || x < 0 || x > math.MaxInt32 {
+			// 1_000 and 0x10 are numbers in Go's source alone.
+			if parseErr != nil || strings.ContainsAny(record[column], "_xX") || math.IsNaN(x) || x < 0 || x > math.MaxInt32 {
 				err = fmt.Errorf("line %d: %s: %q: want a number from 0", line, header[column], record[column])
 			}
 			return x

@@ -66,6 +66,7 @@ func TestReadRefuses(t *testing.T) {
 		{"time,requests\n", `line 1: the first column is "time"; want t_s`},
 		{"t_s\n", "it has no requests"},
 		{"t_s\n1\nx\n", `line 3: t_s: "x": want a number from 0`},
+		{"t_s\n1\n1_000\n", `line 3: t_s: "1_000": want a number from 0`},
 		{"t_s\n1\n-1\n", `line 3: t_s: "-1": want a number from 0`},
 		{"t_s\n2\n1\n", `line 3: t_s: "1" is before the line above`},
 		{"t_s,context_tokens\n1,NaN\n", `line 2: context_tokens: "NaN": want a number from 0`},
