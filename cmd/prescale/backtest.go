@@ -143,7 +143,8 @@ func (f *backtestFlags) check(given func(flag string) bool) error {
 	if most == 0 {
 		most = f.partitions
 	}
-	bounds := f.policy == "" || given("min") && given("max") // where one is the policy's, its own rules tell
+	// Where one is the policy's, its own rules tell; a most that cannot be is told of by itself.
+	bounds := most >= 1 && (f.policy == "" || given("min") && given("max"))
 	var errs []error
 	for _, flag := range []struct {
 		name  string

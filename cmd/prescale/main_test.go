@@ -135,6 +135,20 @@ func TestTheUsersMistakes(t *testing.T) {
 	}
 }
 
+// TestAMistakeIsToldOfOnce: --min is not compared with a most that cannot be.
+func TestAMistakeIsToldOfOnce(t *testing.T) {
+	rows := filepath.Join(t.TempDir(), "rows.csv")
+	if err := os.WriteFile(rows, []byte("t,n\n0,1\n60,2\n120,3\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, flag := range []string{"--partitions", "--max"} {
+		err := run(t.Context(), []string{"backtest", "--input", rows, flag, "0"}, io.Discard, io.Discard)
+		if err == nil || strings.Count(err.Error(), "want") != 1 {
+			t.Errorf("%s 0: got %v, want one mistake", flag, err)
+		}
+	}
+}
+
 // TestAServerThatDoesNotAnswerIsNoMistake: it exits with 1, whoever asks.
 func TestAServerThatDoesNotAnswerIsNoMistake(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
