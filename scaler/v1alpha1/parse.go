@@ -167,7 +167,7 @@ func (s *ScalePolicySpec) validate() error {
 		check(m.Memory == nil || m.Memory.Sign() > 0, "verticalMax.memory: %s: want more than 0, such as 2Gi", m.Memory)
 	}
 	for i, topic := range s.Kafka.Topics {
-		check(topicName.MatchString(topic), "kafka.topics[%d]: %q: %s", i, topic, topicWanted)
+		check(namesTopic(topic), "kafka.topics[%d]: %q: %s", i, topic, topicWanted)
 	}
 	return errors.Join(append(errs, s.ScaleTargetRef.validate("scaleTargetRef"), s.Sources.validate(), s.History.validate(&s.Kafka))...)
 }
@@ -189,7 +189,9 @@ const (
 // topicName matches what Kafka allows (org.apache.kafka.common.internals.Topic).
 var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
 
-const topicWanted = "want a topic's name: 1 to 249 letters, digits, ., _ and -"
+const topicWanted = "want a topic's name, neither . nor ..: 1 to 249 letters, digits, ., _ and -"
+
+func namesTopic(name string) bool { return topicName.MatchString(name) && name != "." && name != ".." }
 
 func (r *TargetRef) validate(at string) error {
 	var errs []error

@@ -34,7 +34,7 @@ type Sources struct {
 type HeaderSource struct {
 	// Topic is the output topic, on the same cluster.
 	// +kubebuilder:validation:MaxLength=249
-	// +kubebuilder:validation:Pattern=`^[a-zA-Z0-9._-]+$`
+	// +kubebuilder:validation:Pattern=`^(\.*[a-zA-Z0-9_-][a-zA-Z0-9._-]*|\.{3,})$`
 	Topic string `json:"topic"`
 	// Header holds the instant: Unix milliseconds in decimal ASCII. The latency is the record's timestamp less it.
 	// +kubebuilder:validation:MinLength=1
@@ -117,7 +117,7 @@ func (s *Sources) validate() error {
 	add(s.LatencyQuantile < 0 || s.LatencyQuantile >= 1, "sources.latencyQuantile: %v: want more than 0 and less than 1, such as 0.99", s.LatencyQuantile)
 	if h := s.Headers; h != nil {
 		add(h.Topic == "", "sources.headers.topic: missing: name the topic whose records carry the header")
-		add(h.Topic != "" && !topicName.MatchString(h.Topic), "sources.headers.topic: %q: %s", h.Topic, topicWanted)
+		add(h.Topic != "" && !namesTopic(h.Topic), "sources.headers.topic: %q: %s", h.Topic, topicWanted)
 		add(h.Header == "", "sources.headers.header: missing: name the header that holds the instant of the request")
 	}
 	if p := s.Prometheus; p != nil {

@@ -262,7 +262,7 @@ type KafkaSource struct {
 	// Topics are the topics counted; empty means all that the group has committed or is assigned.
 	// +kubebuilder:validation:MaxItems=1000
 	// +kubebuilder:validation:items:MaxLength=249
-	// +kubebuilder:validation:items:Pattern=`^[a-zA-Z0-9._-]+$`
+	// +kubebuilder:validation:items:Pattern=`^(\.*[a-zA-Z0-9_-][a-zA-Z0-9._-]*|\.{3,})$`
 	// +listType=set
 	// +optional
 	Topics []string `json:"topics,omitempty"`
