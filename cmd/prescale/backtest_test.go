@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -211,6 +212,39 @@ func TestEveryRuleIsInThePicture(t *testing.T) {
 	r.Days = 0.01
 	if got := r.Span() + ", " + r.Rows[1].Hours(); got != "0.24 hours, 1.23" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// Where every rule has everything late the picture ends at 100 %, and what stands beside the clairvoyant's line is in it on either side.
+func TestThePictureEndsAtAllRecords(t *testing.T) {
+	for _, oracle := range []float64{1.01, 1.9} {
+		r := &backtestResult{ViolationRatio: 0.001, OracleUpper: oracle, Rows: []backtestRow{
+			{Policy: ours, Setting: 0.001, CostRatio: 0.5, LateRatio: 1}, {Policy: "a", CostRatio: 2, LateRatio: 1},
+		}}
+		p := r.paretoPlot()
+		if highest := p.YTicks[len(p.YTicks)-1].Text; highest != "100 %" {
+			t.Errorf("the axis ends at %s", highest)
+		}
+		if post := p.Posts[0]; post.Left != (oracle == 1.9) {
+			t.Errorf("of a clairvoyant at %v the text is to the left: %v", oracle, post.Left)
+		} else if b := textBox(post.Text, post.X, 12, post.Left); b.x0 < 0 || b.x1 > plotWidth {
+			t.Errorf("of a clairvoyant at %v the text goes from %v to %v", oracle, b.x0, b.x1)
+		}
+	}
+}
+
+// Where one replica is all that there may be, all rules pay for as many.
+func TestTheReportSaysThatNothingIsSaved(t *testing.T) {
+	page := filepath.Join(t.TempDir(), "report.html")
+	c := newBacktestCommand()
+	c.SetArgs([]string{"--input", dayCSV(t), "--html", page, "-o", "json", "--max", "1", "--quiet"})
+	c.SetOut(io.Discard)
+	c.SetErr(io.Discard)
+	if err := c.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(page); err != nil || !bytes.Contains(got, []byte("Prescale takes as many replica-hours as the cheapest other rule")) {
+		t.Errorf("%v: the report does not say that as many replica-hours are taken", err)
 	}
 }
 

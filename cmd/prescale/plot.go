@@ -40,6 +40,7 @@ type plotDot struct {
 type plotRule struct {
 	X, Y float64
 	Text string
+	Left bool // the text of an upright one stands left of it
 }
 
 type tickMark struct {

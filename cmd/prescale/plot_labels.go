@@ -1,6 +1,9 @@
 package main
 
-import "unicode/utf8"
+import (
+	"slices"
+	"unicode/utf8"
+)
 
 // box is a rectangle of a plot, upright, with y downwards.
 type box struct{ x0, y0, x1, y1 float64 }
@@ -23,20 +26,21 @@ func textBox(text string, x, y float64, left bool) box {
 }
 
 // placeLabels puts the text of each dot that has one where it covers fewest other dots, and above all no text that stands already
-// and nothing outside the plot. Where several places are as good the first one counts: right above, right below, left above, left
-// below, right, left, and a line higher than above.
+// and nothing outside the plot. Of places as good it takes one away from the other dots that have a text, so that each text is beside
+// its own, and of these the first: above, below, beside the dot, and a line further up or down.
 func placeLabels(dots []plotDot, standing []box) {
 	for i := range dots {
 		d := &dots[i]
 		if d.Text == "" {
 			continue
 		}
+		away := slices.ContainsFunc(dots, func(o plotDot) bool { return o.Text != "" && o.X > d.X }) // to the left
 		least := -1
 		var taken box
 		for _, place := range []struct {
 			dx, dy float64
 			left   bool
-		}{{6, -d.R - 4, false}, {6, d.R + 14, false}, {-6, -d.R - 4, true}, {-6, d.R + 14, true}, {d.R + 6, 4, false}, {-d.R - 6, 4, true}, {6, -d.R - 20, false}, {-6, -d.R - 20, true}} {
+		}{{6, -d.R - 4, false}, {6, d.R + 14, false}, {-6, -d.R - 4, true}, {-6, d.R + 14, true}, {d.R + 6, 4, false}, {-d.R - 6, 4, true}, {6, -d.R - 20, false}, {-6, -d.R - 20, true}, {6, d.R + 30, false}, {-6, d.R + 30, true}} {
 			x, y := d.X+place.dx, d.Y+place.dy
 			b := textBox(d.Text, x, y, place.left)
 			covers := 0
@@ -53,8 +57,12 @@ func placeLabels(dots []plotDot, standing []box) {
 			if b.x0 < 0 || b.x1 > plotWidth || b.y0 < 0 || b.y1 > plotHeight {
 				covers += len(dots)
 			}
-			if least < 0 || covers < least {
-				least, taken = covers, b
+			cost := 2 * covers
+			if place.left != away {
+				cost++
+			}
+			if least < 0 || cost < least {
+				least, taken = cost, b
 				d.TextX, d.TextY, d.Left = x, y, place.left
 			}
 		}

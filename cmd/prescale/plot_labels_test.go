@@ -42,6 +42,7 @@ func TestLabelsKeepOffDotsAndEachOther(t *testing.T) {
 		{"side by side", []plotDot{{X: 500, Y: 100, R: 8, Text: "prescale 0.001"}, {X: 510, Y: 104, R: 8, Text: "HPA on rate 0.7"}}, nil},
 		{"in the corners", []plotDot{{X: 995, Y: 235, R: 8, Text: "prescale 0.001"}, {X: 5, Y: 5, R: 8, Text: "HPA on rate 0.7"}}, nil},
 		{"side by side on the floor", []plotDot{{X: 73, Y: 240, R: 8, Text: "prescale 0.001"}, {X: 131, Y: 240, R: 8, Text: "HPA on rate 0.7"}}, nil},
+		{"on each other in the corner", []plotDot{{X: 0, Y: 0, R: 8, Text: "prescale 0.001"}, {X: 0, Y: 0, R: 8, Text: "HPA on rate 0.5"}}, nil},
 		{"under a text", []plotDot{{X: 900, Y: 100, R: 8, Text: "prescale 0.001"}}, []box{{880, 70, 1000, 95}}},
 		{"dots all around but left below", []plotDot{{X: 500, Y: 100, R: 8, Text: "prescale"}, {X: 530, Y: 85, R: 5}, {X: 530, Y: 115, R: 5}, {X: 470, Y: 85, R: 5}}, nil},
 	} {
@@ -49,6 +50,11 @@ func TestLabelsKeepOffDotsAndEachOther(t *testing.T) {
 		if said := covered(tt.dots, tt.standing); said != "" {
 			t.Errorf("%s: %s: %+v", tt.name, said, tt.dots)
 		}
+	}
+	// Each stands beside its own dot, and not across the other's.
+	pair := []plotDot{{X: 508, Y: 100, R: 8, Text: "HPA on rate 0.7"}, {X: 500, Y: 100, R: 8, Text: "prescale 0.001"}}
+	if placeLabels(pair, nil); pair[0].Left || !pair[1].Left {
+		t.Errorf("of two neighbours the text of the right one is left: %v, of the left one: %v", pair[0].Left, pair[1].Left)
 	}
 	// Where there is room it is found: ten dots at random, of which two have a text.
 	random := rand.New(rand.NewPCG(1, 1))

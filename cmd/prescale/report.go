@@ -283,7 +283,7 @@ func (r *backtestResult) paretoPlot() plot {
 		low, high = min(low, log(row.LateRatio)), max(high, log(row.LateRatio))
 		cheap, costly = min(cheap, row.CostRatio), max(costly, row.CostRatio) // one that leaves records waiting may pay less than 1
 	}
-	sc := plotScale{cheap, 1.03 * costly, math.Floor(low), math.Ceil(high + 1e-9)}
+	sc := plotScale{cheap, 1.03 * costly, math.Floor(low), min(math.Ceil(high+1e-9), 0)}
 	if sc.y1 <= sc.y0 {
 		sc.y1 = sc.y0 + 1
 	}
@@ -296,7 +296,9 @@ func (r *backtestResult) paretoPlot() plot {
 	}
 	p.Rules = []plotRule{{Y: sc.y(log(r.ViolationRatio)), Text: "promised"}}
 	if r.OracleUpper > sc.x0 && r.OracleUpper < sc.x1 {
-		p.Posts = []plotRule{{X: sc.x(r.OracleUpper), Text: "a clairvoyant pays this"}}
+		post := plotRule{X: sc.x(r.OracleUpper), Text: "a clairvoyant pays this"}
+		post.Left = post.X > plotWidth/2
+		p.Posts = []plotRule{post}
 	}
 	best := r.headline()
 	byRule := map[string][]backtestRow{}
@@ -329,7 +331,11 @@ func (r *backtestResult) paretoPlot() plot {
 		standing = append(standing, textBox(rule.Text, plotWidth, rule.Y-4, true))
 	}
 	for _, post := range p.Posts {
-		standing = append(standing, textBox(post.Text, post.X+4, 12, false))
+		beside := 4.0
+		if post.Left {
+			beside = -4
+		}
+		standing = append(standing, textBox(post.Text, post.X+beside, 12, post.Left))
 	}
 	placeLabels(p.Dots, standing)
 	return p
