@@ -79,7 +79,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 			return fmt.Errorf("assemble %s: %w", program, err)
 		}
 		path := filepath.Join(*out, program+".tar")
-		if err := tarball.WriteToFile(path, reference, image); err != nil {
+		if err := writeImage(path, reference, image); err != nil {
 			return fmt.Errorf("write %s: %w", path, err)
 		}
 		digest, err := image.Digest()
@@ -99,6 +99,16 @@ func run(args []string, stdout, stderr io.Writer) error {
 		fmt.Fprintf(stdout, "%s %s %s\n", path, reference.Name(), digest)
 	}
 	return nil
+}
+
+// writeImage writes all of the file or leaves the one that is there.
+func writeImage(path string, reference name.Reference, image v1.Image) error {
+	part := path + ".part"
+	if err := tarball.WriteToFile(part, reference, image); err != nil {
+		_ = os.Remove(part) // the failure to write is what there is to tell
+		return err
+	}
+	return os.Rename(part, path)
 }
 
 // sourceDate reads SOURCE_DATE_EPOCH (reproducible-builds.org/specs/source-date-epoch).
