@@ -169,10 +169,10 @@ func maySetTimeouts(ctx context.Context, client *kgo.Client, cfg Config) (*Setup
 		return nil, nil
 	case errors.Is(err, kerr.GroupAuthorizationFailed):
 		return &SetupError{subject, "this user may not AlterConfigs of it, " + kept,
-			"run kafka-acls.sh --add --allow-principal User:NAME --operation AlterConfigs --group " + cfg.group()}, nil
+			allowAlterGroup(cfg)}, nil
 	case errors.Is(err, kerr.InvalidConfig):
 		return &SetupError{subject, fmt.Sprintf("the brokers do not let it have a session timeout of %v, %s (%v)", cfg.SessionTimeout, kept, err),
-			"set group.consumer.min.session.timeout.ms and group.consumer.min.heartbeat.interval.ms on the brokers, or leave eventLog.protocol at auto"}, nil
+			allowSessions + ", or leave eventLog.protocol at auto"}, nil
 	case errors.Is(err, kerr.UnsupportedVersion):
 		return &SetupError{subject, err.Error(), "leave eventLog.protocol at auto"}, nil
 	}

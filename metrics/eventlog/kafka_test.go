@@ -3,6 +3,7 @@
 package eventlog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -51,7 +52,12 @@ func TestOnARealBroker(t *testing.T) {
 	})
 	t.Run("the protocol", func(t *testing.T) {
 		// The broker's minimum for KIP-848 is 45s unless changed: classic hands over sooner.
-		if got := chooseProtocol(t.Context(), client, cfg, slog.New(slog.DiscardHandler)); got != ProtocolClassic {
+		var said bytes.Buffer
+		got := chooseProtocol(t.Context(), client, cfg, slog.New(slog.NewTextHandler(&said, nil)))
+		if !strings.Contains(said.String(), `remedy="none is needed; for that of KIP-848 set group.consumer.min.session.timeout.ms and`) {
+			t.Errorf("no remedy is named: %s", said.String())
+		}
+		if got != ProtocolClassic {
 			t.Errorf("6s: got %s", got)
 		}
 		slow := cfg

@@ -277,9 +277,28 @@ func chooseProtocol(ctx context.Context, client *kgo.Client, cfg Config, log *sl
 		log.Warn("the group keeps the broker's session timeout", "group", cfg.group(), "error", err)
 		return ProtocolConsumer
 	default:
-		log.Info("the group uses the classic protocol", "group", cfg.group(), "because", err)
+		log.Info("the group uses the classic protocol", "group", cfg.group(), "because", err, "remedy", "none is needed"+forConsumerProtocol(cfg, err))
 		return ProtocolClassic
 	}
+}
+
+// allowSessions lets brokers take a session as short as an owner's.
+const allowSessions = "set group.consumer.min.session.timeout.ms and group.consumer.min.heartbeat.interval.ms on the brokers"
+
+// forConsumerProtocol says what would let the group have ProtocolConsumer, where anything would.
+func forConsumerProtocol(cfg Config, err error) string {
+	switch {
+	case errors.Is(err, kerr.InvalidConfig):
+		return "; for that of KIP-848 " + allowSessions
+	case errors.Is(err, kerr.GroupAuthorizationFailed):
+		return "; for that of KIP-848 " + allowAlterGroup(cfg)
+	default:
+		return ""
+	}
+}
+
+func allowAlterGroup(cfg Config) string {
+	return "run kafka-acls.sh --add --allow-principal User:NAME --operation AlterConfigs --group " + cfg.group()
 }
 
 // protocolPatience bounds how long the brokers are asked before the classic protocol is taken, which all of them have.

@@ -79,7 +79,7 @@ func (r *runner) overdue(ctx context.Context) <-chan struct{} {
 }
 
 // tick collects and decides once. It gives the collector at most one interval, so that a dead broker never holds up the
-// next tick. The collector is given the monotonic reading of now, so that its spans are right where the clock was set; nobody else is.
+// next tick. The collector alone is given the monotonic reading of now, so that its spans are right where the clock was set.
 func (r *runner) tick(ctx context.Context, now time.Time) {
 	collectCtx, cancel := context.WithTimeout(ctx, r.Clock.WallSpan(r.interval))
 	defer cancel()

@@ -11,6 +11,8 @@
 // (DescribeShareGroupOffsets). Asking the wrong one mostly answers "nothing", with no error; so the type is read from
 // ListGroups and an empty answer is never taken for a lag of zero.
 //
+// Records behind are offsets: of a compacted topic fewer records may be left than that, and the older the backlog the fewer.
+//
 // Seconds behind is the age of the oldest record not yet consumed. It is interpolated between samples of each
 // partition's end offset; the samples that enclose the record bound the error. Where they do not (a backlog older than
 // the samples) or the bound is wide, the record batch itself is fetched and its timestamp read. Where the samples contradict a
