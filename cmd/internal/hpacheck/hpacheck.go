@@ -60,6 +60,8 @@ const (
 	TwoControllers Code = "TwoControllers"
 	// VerticalAndCPU means that an HPA scales on CPU what the policy resizes in place, and each acts on what the other changes.
 	VerticalAndCPU Code = "VerticalAndCPU"
+	// NoScale means that the HPA's controller cannot read or write the scale of its target, as where somebody has deleted it.
+	NoScale Code = "NoScale"
 	// Bounds means that the HPA's bounds are narrower than the policy's.
 	Bounds Code = "Bounds"
 	// AbovePartitions means that the HPA allows more replicas than there are partitions.
@@ -104,6 +106,7 @@ func Check(policy *v1alpha1.ScalePolicy, hpas []*autoscalingv2.HorizontalPodAuto
 		if hpa.Namespace != policy.Namespace {
 			continue
 		}
+		before := reading
 		for i := range hpa.Spec.Metrics {
 			use, ok := usage(policy, hpa, &hpa.Spec.Metrics[i])
 			if !ok {
@@ -114,6 +117,9 @@ func Check(policy *v1alpha1.ScalePolicy, hpas []*autoscalingv2.HorizontalPodAuto
 				read[use.pools[0]] = true
 			}
 			found = append(found, checkUse(policy, hpa, use, facts)...)
+		}
+		if reading > before {
+			found = append(found, noScale(hpa)...)
 		}
 	}
 	found = append(found, twoControllers(policy, hpas)...)
@@ -146,6 +152,19 @@ func Check(policy *v1alpha1.ScalePolicy, hpas []*autoscalingv2.HorizontalPodAuto
 	}
 	slices.SortStableFunc(found, func(a, b Finding) int { return strings.Compare(string(a.Severity), string(b.Severity)) })
 	return found
+}
+
+// noScale hands on what the HPA's controller says of a target whose scale it cannot read or write.
+func noScale(hpa *autoscalingv2.HorizontalPodAutoscaler) []Finding {
+	for _, c := range hpa.Status.Conditions {
+		if c.Type == autoscalingv2.AbleToScale && c.Status == corev1.ConditionFalse && (c.Reason == "FailedGetScale" || c.Reason == "FailedUpdateScale") {
+			return []Finding{{
+				Severity: Broken, Code: NoScale, HPA: hpa.Name, Message: c.Message,
+				Remedy: "Make what its scaleTargetRef names, or name there and in the policy what there is",
+			}}
+		}
+	}
+	return nil
 }
 
 // unselectable says what to do about a policy whose name no HPA's selector can hold, so that the API server refuses the HPA: an

@@ -1,6 +1,7 @@
 package hpacheck
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -208,6 +209,37 @@ func TestALongNameIsNoLabelsValue(t *testing.T) {
 		found := Check(policy, nil, Facts{ServerMinor: 36})
 		if len(found) != 1 || found[0].Code != NoHPA || !strings.Contains(found[0].Remedy, want) {
 			t.Errorf("a name of %d characters: got %v, want NoHPA with %q", length, found, want)
+		}
+	}
+}
+
+// TestATargetThatIsGone is told in the words of the HPA's controller (podautoscaler.HorizontalController, its reasons FailedGetScale
+// and FailedUpdateScale); that it waits for its window is no finding.
+func TestATargetThatIsGone(t *testing.T) {
+	const status = `
+status:
+  conditions:
+    - {type: AbleToScale, status: "%s", reason: %s, message: 'deployments.apps "orders" not found'}
+`
+	for _, tt := range []struct {
+		status, reason string
+		gone           bool
+	}{
+		{"False", "FailedGetScale", true},
+		{"False", "FailedUpdateScale", true},
+		{"False", "BackoffBoth", false},
+		{"True", "SucceededGetScale", false},
+	} {
+		hpa := parse[autoscalingv2.HorizontalPodAutoscaler](t, goodHPA+fmt.Sprintf(status, tt.status, tt.reason))
+		found := Check(parse[v1alpha1.ScalePolicy](t, policyText), []*autoscalingv2.HorizontalPodAutoscaler{hpa}, Facts{ServerMinor: 36, Partitions: 24})
+		if gone := len(found) == 1 && found[0].Code == NoScale && found[0].Severity == Broken && strings.Contains(found[0].String(), `HPA orders: deployments.apps "orders" not found. Make`); gone != tt.gone || !tt.gone && len(found) > 0 {
+			t.Errorf("%s %s: got %v, want it told: %t", tt.status, tt.reason, found, tt.gone)
+		}
+	}
+	other := parse[autoscalingv2.HorizontalPodAutoscaler](t, strings.ReplaceAll(goodHPA, "policy: orders", "policy: another")+fmt.Sprintf(status, "False", "FailedGetScale"))
+	for _, f := range Check(parse[v1alpha1.ScalePolicy](t, policyText), []*autoscalingv2.HorizontalPodAutoscaler{other}, Facts{ServerMinor: 36}) {
+		if f.Code == NoScale {
+			t.Errorf("another policy's HPA: %v", f)
 		}
 	}
 }
