@@ -114,7 +114,7 @@ func (f *backtestFlags) run(ctx context.Context, stdout, stderr io.Writer, chang
 	if n := len(f.stated.Spec.Pools); n > 0 {
 		fmt.Fprintf(stderr, "%s: pools: all replicas are simulated alike, as --capacity and --lead-time say, and not as of %d pools\n", f.policy, n)
 	}
-	bar := &progressBar{out: stderr, quiet: f.quiet}
+	bar := &progressBar{out: stderr, quiet: f.quiet, long: s.Trace.Duration() >= manyTicks*s.Tick}
 	result, err := f.tryAll(ctx, s, config, bar)
 	bar.done()
 	if err != nil {

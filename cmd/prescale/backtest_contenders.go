@@ -57,7 +57,7 @@ func (f *backtestFlags) tryAll(ctx context.Context, s sim.Scenario, config scale
 	result.recorded = recorded
 	contenders := f.contenders(config, result.recorded)
 	for i, c := range contenders {
-		bar.begin(fmt.Sprintf("%d/%d %s", i+1, len(contenders), c.name))
+		bar.begin(fmt.Sprintf("%d/%d %s", i+1, len(contenders), rowName(backtestRow{Policy: c.name, Setting: c.setting})))
 		policy, err := c.make(&s)
 		if err != nil {
 			return nil, err

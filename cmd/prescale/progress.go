@@ -69,10 +69,12 @@ func (p *progress) done() {
 	}
 }
 
-// progressBar shows what is being done on a terminal, and nothing elsewhere. Its methods may be called concurrently.
+// progressBar shows what is being done on a terminal. Elsewhere it writes a line for each task of a pass that is long, and nothing of
+// others. Its methods may be called concurrently.
 type progressBar struct {
 	out   io.Writer
 	quiet bool
+	long  bool
 
 	mu    sync.Mutex
 	task  string
@@ -82,6 +84,9 @@ type progressBar struct {
 func (b *progressBar) begin(task string) {
 	b.mu.Lock()
 	b.task = task
+	if b.long && !b.quiet && !command.IsTerminal(b.out) {
+		fmt.Fprintln(b.out, task)
+	}
 	b.mu.Unlock()
 	b.share(0)
 }
@@ -97,6 +102,9 @@ func (b *progressBar) share(x float64) {
 	full := int(x * width)
 	fmt.Fprintf(b.out, "\r\x1b[K[%-*s] %3.0f %% %s", width, bars[:full], 100*x, b.task)
 }
+
+// manyTicks is from how many ticks of a history on each rule takes some seconds: a fortnight at 15 s is 80,640.
+const manyTicks = 80_000
 
 const bars = "##############################"
 
