@@ -194,7 +194,7 @@ func (f *Follower) tick(ctx context.Context, client *kgo.Client, behind map[int3
 		f.refuse(err)
 	case changed:
 		e := f.Champion()
-		f.logger.Info("registry: new champion serves", "model", e.Name, "version", e.Version, "parent", e.Lineage.Parent, "planError", e.Model.PlanError)
+		logChampion(f.logger, e)
 		if f.events.Swapped != nil {
 			f.events.Swapped(e)
 		}
@@ -205,5 +205,13 @@ func (f *Follower) refuse(err error) {
 	f.logger.Error("registry: refused", "error", err)
 	if f.events.Refused != nil {
 		f.events.Refused(err)
+	}
+}
+
+// logChampion says which version serves, and warns where it is served by the graph, which takes many times as long as the plan.
+func logChampion(logger *slog.Logger, e *Entry) {
+	logger.Info("registry: new champion serves", "model", e.Name, "version", e.Version, "parent", e.Lineage.Parent)
+	if err := e.Model.PlanError; err != nil {
+		logger.Warn("registry: the champion is served slowly, by its graph", "model", e.Name, "version", e.Version, "error", err)
 	}
 }

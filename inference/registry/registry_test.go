@@ -468,3 +468,15 @@ func FuzzApply(f *testing.F) {
 		_ = s.apply(key, value)
 	})
 }
+
+// TestAChampionThatServesSlowlyIsWarnedOf: and of one that does not nothing is said of an error.
+func TestAChampionThatServesSlowlyIsWarnedOf(t *testing.T) {
+	for _, slow := range []error{nil, errors.New("the plan differs by 0.5")} {
+		var out bytes.Buffer
+		logChampion(slog.New(slog.NewTextHandler(&out, nil)), &Entry{Name: DefaultName, Version: 2, Model: &model.Model{PlanError: slow}})
+		got := out.String()
+		if warned := strings.Contains(got, "level=WARN") && strings.Contains(got, "0.5"); warned != (slow != nil) || strings.Contains(got, "nil") || !strings.Contains(got, "version=2") {
+			t.Errorf("with the error %v it says\n%s", slow, got)
+		}
+	}
+}
