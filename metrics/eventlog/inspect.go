@@ -16,7 +16,7 @@ import (
 
 // Inspect asks once whether the client's user may do all that an Owner does, and whether the topics are kept as they should be. It
 // changes nothing and disturbs no Owner; topics that are missing and may be created are no problem. It returns every problem; the
-// error says that Kafka could not be asked.
+// error says that Kafka could not be asked for more of them.
 func Inspect(ctx context.Context, client *kgo.Client, cfg Config) ([]*SetupError, error) {
 	adm := kadm.NewClient(client)
 	specs := cfg.topics()
@@ -27,15 +27,15 @@ func Inspect(ctx context.Context, client *kgo.Client, cfg Config) ([]*SetupError
 	var problems []*SetupError
 	for _, spec := range specs {
 		found, err := inspectTopic(ctx, adm, cfg, spec, topics[spec.name], brokers)
-		if err != nil {
-			return nil, err
-		}
 		problems = append(problems, found...)
+		if err != nil {
+			return problems, err
+		}
 	}
 	for _, may := range []func(context.Context, *kgo.Client, Config) (*SetupError, error){mayJoin, maySetTimeouts, mayWrite} {
 		problem, err := may(ctx, client, cfg)
 		if err != nil {
-			return nil, err
+			return problems, err
 		}
 		if problem != nil {
 			problems = append(problems, problem)
@@ -83,7 +83,7 @@ func inspectTopic(ctx context.Context, adm *kadm.Client, cfg Config, spec topicS
 	case err != nil:
 		return nil, fmt.Errorf("list topic %s: %w", spec.name, err)
 	}
-	var problems []*SetupError
+	problems := inspectLeaders(spec, topic.Partitions)
 	// A broker that leaves the operations out has the least of integers there.
 	allowed := kadm.DecodeACLOperations(topic.AuthorizedOperations)
 	missing := slices.DeleteFunc(topicRights(), func(op kadm.ACLOperation) bool { return slices.Contains(allowed, op) })
@@ -102,12 +102,12 @@ func inspectTopic(ctx context.Context, adm *kadm.Client, cfg Config, spec topicS
 		err = described[0].Err
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the settings of topic %s: %w", spec.name, err)
+		return problems, fmt.Errorf("read the settings of topic %s: %w", spec.name, err)
 	}
 	settings := settingsOf(described[0])
 	for _, err := range verifySettings(spec, settings) {
 		if !errors.As(err, &wrong) {
-			return nil, err
+			return problems, err
 		}
 		problems = append(problems, wrong)
 	}
@@ -116,6 +116,22 @@ func inspectTopic(ctx context.Context, adm *kadm.Client, cfg Config, spec topicS
 			spec.alter("retention.bytes", "-1")))
 	}
 	return append(problems, inspectReplication(spec, topic.Partitions, settings["min.insync.replicas"], cfg.replication(brokers))...), nil
+}
+
+// inspectLeaders says which partitions nobody can write to now.
+func inspectLeaders(spec topicSpec, partitions []kmsg.MetadataResponseTopicPartition) []*SetupError {
+	var without []int32
+	for _, p := range partitions {
+		if p.Leader < 0 {
+			without = append(without, p.Partition)
+		}
+	}
+	if len(without) == 0 {
+		return nil
+	}
+	slices.Sort(without)
+	return []*SetupError{aboutTopic(spec.name, fmt.Sprintf("partitions %v of %d have no leader: nothing is decided for their policies", without, len(partitions)),
+		"start their brokers, or mend the log directories that these have lost: kafka-log-dirs.sh --describe and the brokers' logs tell which")}
 }
 
 // inspectReplication says what the death of one broker would do. None of it keeps an Owner from starting.
@@ -193,7 +209,7 @@ func mayWrite(ctx context.Context, client *kgo.Client, cfg Config) (*SetupError,
 			return &SetupError{"transactional id " + req.TransactionalID, "this user may not Write with it",
 				fmt.Sprintf("run kafka-acls.sh --add --allow-principal User:NAME --operation Write --transactional-id %s.shard- --resource-pattern-type prefixed", cfg.Prefix)}, nil
 		}
-		if err := unlessAnswer("ask for transactional id "+req.TransactionalID, err); err != nil {
+		if err := unlessAnswer("ask the leader of a partition of __transaction_state for transactional id "+req.TransactionalID, err); err != nil {
 			return nil, err
 		}
 	}

@@ -1,11 +1,14 @@
 package eventlog
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // TestInspect changes one thing at a time of a good log on three brokers.
@@ -74,5 +77,34 @@ func TestInspectDisturbsNoOwner(t *testing.T) {
 		if problems, err := Inspect(t.Context(), newClient(t, opts), cfg); err != nil || len(problems) > 0 {
 			t.Fatalf("got %v, %v", problems, err)
 		}
+	}
+}
+
+// TestInspectTellsOfLostLeaders: a broker's directory that is full or broken takes the leaders with it where nobody else has the partitions.
+func TestInspectTellsOfLostLeaders(t *testing.T) {
+	spec := testConfig("a").topics()[0]
+	partitions := []kmsg.MetadataResponseTopicPartition{{Partition: 2, Leader: -1}, {Partition: 1, Leader: 3}, {Partition: 0, Leader: -1}}
+	found := inspectLeaders(spec, partitions)
+	if len(found) != 1 || !strings.Contains(found[0].Error(), spec.name+": partitions [0 2] of 3 have no leader") {
+		t.Errorf("got %v", found)
+	}
+	if found := inspectLeaders(spec, partitions[1:2]); len(found) > 0 {
+		t.Errorf("with all leaders: got %v", found)
+	}
+}
+
+// TestInspectKeepsWhatItFound where Kafka does not answer all that it is asked.
+func TestInspectKeepsWhatItFound(t *testing.T) {
+	fake, opts, cfg := fakeLog(t)
+	fake.ControlKey(int16(kmsg.EndTxn), func(kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		return nil, errors.New("cut off"), true
+	})
+	cfg.Shards = 4
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	problems, err := Inspect(ctx, newClient(t, opts), cfg)
+	if err == nil || !strings.Contains(err.Error(), "__transaction_state") || len(problems) != 3 {
+		t.Errorf("got %v and %v, want three topics with another number of partitions and the error", problems, err)
 	}
 }
