@@ -88,10 +88,12 @@ func parse(args []string, stderr io.Writer) (Config, error) {
 		flags.PrintDefaults()
 		return c, err
 	}
-	if err == nil && flags.NArg() > 0 {
+	switch {
+	case err != nil:
+		err = fmt.Errorf("%w; demo -h lists the flags", err)
+	case flags.NArg() > 0:
 		err = fmt.Errorf("unexpected argument %q; demo takes flags only, see -h", flags.Arg(0))
-	}
-	if err == nil {
+	default:
 		err = c.Validate()
 	}
 	return c, command.Input(err)

@@ -27,6 +27,7 @@ func TestBadFlagsAreToldBeforeAnythingRuns(t *testing.T) {
 		want []string
 	}{
 		{"--speed fast", []string{"invalid value"}},
+		{"--page x", []string{"-page", "demo -h lists the flags"}},
 		{"--speed 0 -o xml --duration -1s", []string{"--speed: 0: want more than 0", `-o: "xml": want text or json`, "--duration: -1s"}},
 		{"run", []string{`unexpected argument "run"`}},
 		{"--trace missing.csv", []string{"--trace: open missing.csv"}},
