@@ -96,6 +96,10 @@ type leadTimes struct {
 // time, too: else one more that is asked for would make those that hang seem to be about to come. Chance alone makes none as late.
 const overdue = 2
 
+// asLongAgain makes what has taken as long as was assumed at first, before any start-up was seen, be expected after as long again. Were it
+// expected any moment, what waits for it meanwhile would ask for a little more every few ticks.
+const asLongAgain = 2
+
 // mostWaiting bounds how far a replica that does not start stretches the lead time, as a multiple of what is usual: one that
 // never starts must not be planned with for ever.
 const mostWaiting = 5
@@ -139,11 +143,15 @@ func (l *leadTimes) observe(plain, provisioned []float64, ready float64, readyKn
 
 // hangs learns that the oldest of the start-ups that are waited for was ordered at a time, which may be before the last increase.
 func (l *leadTimes) hangs(since, at time.Time, assumed float64, current int) {
-	if l.Waiting == 0 || since.IsZero() || l.Plain.Count < startupsNeeded {
+	if l.Waiting == 0 || since.IsZero() {
 		return
 	}
-	if waited := at.Sub(since).Seconds(); waited > overdue*l.usual(assumed, current) {
+	waited, usual := at.Sub(since).Seconds(), l.usual(assumed, current)
+	switch known := l.Plain.Count >= startupsNeeded; {
+	case known && waited > overdue*usual:
 		l.Waiting = waited
+	case !known && !l.fromZero() && waited >= usual:
+		l.Waiting = asLongAgain * waited
 	}
 }
 

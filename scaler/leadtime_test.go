@@ -130,6 +130,30 @@ func TestOneMoreDoesNotHideThoseThatHang(t *testing.T) {
 	}
 }
 
+// Before any start-up was seen one that takes as long as was assumed is expected after as long again, reckoned from the oldest that is
+// waited for; the first of a group at zero, whose own time may be known, is not.
+func TestAStartOfUnknownLengthMayTakeAsLongAgain(t *testing.T) {
+	for _, c := range []struct {
+		from           int
+		waited, oldest time.Duration
+		want           float64
+	}{
+		{4, 45 * time.Second, 45 * time.Second, 60},
+		{4, 60 * time.Second, 60 * time.Second, 120},
+		{4, 15 * time.Second, 90 * time.Second, 180},
+		{4, 15 * time.Second, 20 * time.Minute, mostWaiting * 60},
+		{0, 75 * time.Second, 75 * time.Second, 75},
+	} {
+		at := start.Add(time.Hour)
+		l := leadTimes{OrderedAt: at.Add(-c.waited), OrderedFrom: c.from, OrderedTo: 6}
+		l.observe(nil, nil, float64(c.from), true, at, 60)
+		l.hangs(at.Add(-c.oldest), at, 60, 6)
+		if got := l.seconds(60, c.from); got != c.want {
+			t.Errorf("from %d replicas, %v after the order and %v after the oldest: a lead time of %g s, want %g", c.from, c.waited, c.oldest, got, c.want)
+		}
+	}
+}
+
 // Nineteen start-ups that an outage kept for up to 1,938 s teach as much as one of five times the usual, and starts that have become ten
 // times as long are learned within a few increases.
 func TestAnOutageIsNoLeadTime(t *testing.T) {

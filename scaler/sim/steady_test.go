@@ -149,6 +149,39 @@ func TestAStepWithAForecast(t *testing.T) {
 	}
 }
 
+// TestAStepBeforeAnyStartUpWasSeen is a step for which replicas take 300 s to come, where 60 are assumed: what waits for them grows all
+// the while, and asked for 15, 16 and 20 after the 12 of the first tick.
+func TestAStepBeforeAnyStartUpWasSeen(t *testing.T) {
+	const interval, need, at = 30, 7.1, 120
+	rates := make([]float64, 160)
+	for i := range rates {
+		rates[i] = need * 1000
+		if i >= at {
+			rates[i] *= 1.5
+		}
+	}
+	trace, err := sim.NewTrace("step", interval, rates)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := sim.DefaultScenario(trace)
+	s.Tick, s.Capacity, s.Lead, s.Partitions, s.Initial, s.Keep = interval, 1000, 300, 480, 9, true
+	s.Max, s.Objective = 96, 2*interval
+	var counts []int
+	for _, point := range runStandard(t, s).Points {
+		counts = append(counts, point.Desired)
+	}
+	ups := 0
+	for i := at; i < at+10; i++ { // none is there before
+		if counts[i] > counts[i-1] {
+			ups++
+		}
+	}
+	if ups > 2 {
+		t.Errorf("%d increases while the first is waited for, want two at most: %v", ups, counts[at-1:])
+	}
+}
+
 // TestATrialIsNotRepeated runs a constant rate where nobody tells how busy the replicas are. Then only fewer can teach what they can
 // do; but a count that failed is not tried again. Where two steps were one too many the way back is two.
 func TestATrialIsNotRepeated(t *testing.T) {
