@@ -80,7 +80,8 @@ func TestInspectDisturbsNoOwner(t *testing.T) {
 	}
 }
 
-// TestInspectTellsOfLostLeaders: a broker's directory that is full or broken takes the leaders with it where nobody else has the partitions.
+// TestInspectTellsOfLostLeaders: a broker's directory that is full or broken takes the leaders with it where nobody else has
+// the partitions.
 func TestInspectTellsOfLostLeaders(t *testing.T) {
 	spec := testConfig("a").topics()[0]
 	partitions := []kmsg.MetadataResponseTopicPartition{{Partition: 2, Leader: -1}, {Partition: 1, Leader: 3}, {Partition: 0, Leader: -1}}

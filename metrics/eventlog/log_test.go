@@ -338,8 +338,8 @@ func TestTheNumbersGoOnWhenNothingElseIsLeft(t *testing.T) {
 	}
 }
 
-// TestWhatIsLeftOfADeletedTopicIsUsed: checkpoints and observations each tell the state without the others, to the next owner and also
-// to the one after it, which comes before there is another regular checkpoint.
+// TestWhatIsLeftOfADeletedTopicIsUsed: checkpoints and observations each tell the state without the others, to the next owner
+// and also to the one after it, which comes before there is another regular checkpoint.
 func TestWhatIsLeftOfADeletedTopicIsUsed(t *testing.T) {
 	// Four ticks bring the offsets of observations that begin anew beyond those of a checkpoint that was made with the fourth, and
 	// are too few for its policy's next one.

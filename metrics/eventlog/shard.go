@@ -116,7 +116,8 @@ func (s *Shard) Known(policy string) (last time.Time, ok bool) {
 
 // SeedDue reports whether the policy's next tick, decided under the configuration with the fingerprint spec, ought to begin a
 // state anew, from a seed: the last one was decided under another configuration, and what came of that is not to be derived
-// under this one. So it is where checkpoints and observations no longer fit together, as where somebody deleted one of their topics.
+// under this one. So it is where checkpoints and observations no longer fit together, as where somebody deleted one of their
+// topics.
 func (s *Shard) SeedDue(policy string, spec uint64) bool {
 	p, known := s.last[policy]
 	return known && p.spec != spec && s.backend.durable()

@@ -213,8 +213,8 @@ func TestALongNameIsNoLabelsValue(t *testing.T) {
 	}
 }
 
-// TestATargetThatIsGone is told in the words of the HPA's controller (podautoscaler.HorizontalController, its reasons FailedGetScale
-// and FailedUpdateScale); that it waits for its window is no finding.
+// TestATargetThatIsGone is told in the words of the HPA's controller (podautoscaler.HorizontalController, its reasons
+// FailedGetScale and FailedUpdateScale); that it waits for its window is no finding.
 func TestATargetThatIsGone(t *testing.T) {
 	const status = `
 status:

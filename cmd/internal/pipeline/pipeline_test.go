@@ -295,7 +295,8 @@ func TestAClockThatIsSetBackHoldsUpNoTick(t *testing.T) {
 	})
 }
 
-// TestTheCollectorIsGivenBothClocks: by the monotonic one it tells a span over which the wall's was set. What goes on has the wall's alone.
+// TestTheCollectorIsGivenBothClocks: by the monotonic one it tells a span over which the wall's was set. What goes on has the
+// wall's alone.
 func TestTheCollectorIsGivenBothClocks(t *testing.T) {
 	source := &scripted{results: func(time.Time, []collector.Target) ([]collector.Result, error) {
 		return []collector.Result{observed(1)}, nil

@@ -183,8 +183,8 @@ func (c *Collector) Collect(ctx context.Context, now time.Time) ([]collector.Res
 	return results, err
 }
 
-// between returns how long it was from one tick's time to another's: the longer of what the two clocks say. The wall's may have been set
-// back, and the monotonic one does not go on while the machine stands still. So no rate seems higher than it was.
+// between returns how long it was from one tick's time to another's: the longer of what the two clocks say. The wall's may have
+// been set back, and the monotonic one does not go on while the machine stands still. So no rate seems higher than it was.
 func between(from, to time.Time) time.Duration {
 	return max(to.Sub(from), to.Round(0).Sub(from.Round(0)))
 }

@@ -40,11 +40,11 @@ func (m moment) older(than moment) moment {
 // bound is how far likely may be off, in nanoseconds.
 func (m moment) bound() int64 { return max(m.likely-m.earliest, m.latest-m.likely) }
 
-// recordMoment returns when the record at an offset below the partition's end arrived. It interpolates between the two
-// samples that enclose the offset: the record came after the older was read and before the newer was, and where in
-// between is taken as if records came evenly. near, where it is of this partition, can stand in for the older sample; where it is of
-// this record its time is taken, unless both samples say otherwise: by whose clock a record was stamped, and whether with the time at
-// which it was sent, nobody knows.
+// recordMoment returns when the record at an offset below the partition's end arrived. It interpolates between the two samples
+// that enclose the offset: the record came after the older was read and before the newer was, and where in between is taken as
+// if records came evenly. near, where it is of this partition, can stand in for the older sample; where it is of this record
+// its time is taken, unless both samples say otherwise: by whose clock a record was stamped, and whether with the time at which
+// it was sent, nobody knows.
 func (c *Collector) recordMoment(t *topic, p int, offset int64, near *exact) moment {
 	var stamped moment
 	if near != nil && near.offset == offset && near.known {

@@ -11,8 +11,8 @@ import (
 	"github.com/prescale/prescale/metrics/series"
 )
 
-// set returns a time with its monotonic reading, as of a wall clock that was set forward by so much. Package time has no way to make
-// one: the seconds are the 33 bits above the nanoseconds (its type Time says so).
+// set returns a time with its monotonic reading, as of a wall clock that was set forward by so much. Package time has no way to
+// make one: the seconds are the 33 bits above the nanoseconds (its type Time says so).
 func set(t *testing.T, at time.Time, by time.Duration) time.Time {
 	t.Helper()
 	was := at
