@@ -244,7 +244,7 @@ func (s *session) commit(ctx context.Context, outputs map[int32]Output, batches 
 	for _, r := range s.records(outputs, batches) {
 		s.kafka.Produce(transaction, r, promise.Promise())
 	}
-	produced := promise.Err()
+	produced := settled(transaction, promise)
 	committed, err := s.kafka.End(transaction, produced == nil)
 	switch {
 	case err != nil:
@@ -261,6 +261,19 @@ func (s *session) commit(ctx context.Context, outputs map[int32]Output, batches 
 		s.committed(p, s.processors[p])
 	}
 	return nil
+}
+
+// settled waits for what was produced, at most until ctx ends: a record that a broker may have got is kept while no broker tells,
+// whatever its own context says.
+func settled(ctx context.Context, promise *kgo.FirstErrPromise) error {
+	told := make(chan error, 1)
+	go func() { told <- promise.Err() }()
+	select {
+	case err := <-told:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // outlive returns a context that ends after limit, or grace after ctx, whichever is first.

@@ -169,7 +169,7 @@ func (l *Loop) tick(ctx context.Context, session *kgo.GroupTransactSession) erro
 	if l.config.ServiceTime > 0 {
 		pause(ctx, time.Duration(len(answers))*l.config.ServiceTime-time.Since(started))
 	}
-	produced := promise.Err()
+	produced := settled(transaction, promise)
 	committed, err := session.End(transaction, produced == nil)
 	ended := wall()
 	l.metrics.busy.Add(ended.Sub(started).Seconds())
@@ -199,6 +199,19 @@ func (l *Loop) tick(ctx context.Context, session *kgo.GroupTransactSession) erro
 // note publishes the status. Only Run's goroutine calls it.
 func (l *Loop) note(now time.Time, answered int, problem error) {
 	l.status.Store(&Status{Beat: now, Problem: problem, Answered: l.status.Load().Answered + int64(answered)})
+}
+
+// settled waits for what was produced, at most until ctx ends: a record that a broker may have got is kept while no broker tells,
+// whatever its own context says.
+func settled(ctx context.Context, promise *kgo.FirstErrPromise) error {
+	told := make(chan error, 1)
+	go func() { told <- promise.Err() }()
+	select {
+	case err := <-told:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // outlive returns a context that ends after limit, or grace after ctx, whichever is first.

@@ -403,6 +403,30 @@ func TestWhatIsBegunIsEnded(t *testing.T) {
 	})
 }
 
+// TestAReplicaEndsWithoutABroker: also in the midst of a transaction whose records a broker may have got.
+func TestAReplicaEndsWithoutABroker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.source.Store(newEntry(t))
+		r.produce(request("a"))
+		asked := false
+		r.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+			asked = true
+			go r.cluster.Close()
+			return nil, errors.New("the broker dies"), true
+		})
+		r.run(DefaultConfig())
+		if !asked {
+			t.Fatal("nothing was produced")
+		}
+		began := time.Now()
+		r.stop()
+		if took := time.Since(began); took > 2*endGrace {
+			t.Errorf("it took %v to end, want %v at most", took, 2*endGrace)
+		}
+	})
+}
+
 // TestRequestsOfAnAbortedTransactionAreNotAnswered: nobody asked.
 func TestRequestsOfAnAbortedTransactionAreNotAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
