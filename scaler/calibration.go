@@ -10,6 +10,9 @@ import "math"
 // did require. The distance of a path from the median is then widened after a miss and narrowed after a hit, in the proportion
 // that makes hits as frequent as the path's level: the quantile tracker of online conformal prediction (Gibbs and Candès,
 // "Adaptive conformal inference under distribution shift", NeurIPS 2021), on the logarithm of the distance.
+//
+// High paths are missed so seldom that this takes days. So for the first youngHorizons it counts as well by how far a path was missed or
+// not: that sums spread less than their parts, or more, shows within the first hour.
 type calibration struct {
 	LogScale [pathCount]float64 // of the rare paths beside what the one before them has narrowed by
 	Horizon  int
@@ -17,6 +20,8 @@ type calibration struct {
 	Arrivals [maxPathSteps]float64            // records per tick, likewise
 	Missing  int                              // ticks until the kept arrivals are complete again
 	Ticks    int
+	// Horizons is how many have passed, up to youngHorizons.
+	Horizons float64 `json:",omitzero"`
 }
 
 const (
@@ -25,6 +30,10 @@ const (
 	// one each counts for less, else one morning at a lead time of five minutes would make the paths three times as wide for days.
 	calibrationGain, calibrationSteps = 0.02, 8
 	maxLogScale                       = 1.5
+	// youngHorizons is for how many horizons the paths learn from deviations too, and youngLogScale how far these move them. Without that
+	// bound a forecast of batches that comes true for an hour narrows the paths so far that the count follows each of them for ever.
+	// mostDeviations is how many the furthest counts for.
+	youngHorizons, youngLogScale, mostDeviations = 60.0, 0.5, 3.0
 	// rarePath is the first of the paths that have few misses to learn from, those above 0.99.
 	rarePath = pathCount - 2
 )
@@ -80,7 +89,7 @@ func (c *calibration) observe(records, room float64) {
 	for k := range h {
 		span[k] = c.Arrivals[(now-h+1+k)%maxPathSteps]
 	}
-	actual := requirement(span[:h], room)
+	actual, young := requirement(span[:h], room), c.young(h)
 	for j := 1; j < pathCount; j++ {
 		miss := 0.0
 		if actual > made[j] {
@@ -93,9 +102,35 @@ func (c *calibration) observe(records, room float64) {
 			gain *= 2
 		}
 		c.LogScale[j] += gain * (miss - (1 - level))
+		if young > 0 {
+			was := c.LogScale[j]
+			is := was + young*deviates(gaussian[j], actual-made[0], made[j]-made[0])
+			c.LogScale[j] = min(max(is, min(was, -youngLogScale)), max(was, youngLogScale))
+		}
 		c.LogScale[j] = min(max(c.LogScale[j], -maxLogScale), maxLogScale)
 	}
 	made[0] = 0
+}
+
+// young returns the gain of what deviations tell while few horizons of h ticks have passed, and counts one tick more. All ticks of a
+// horizon are worth one sample, and the scale that paths begin with is worth another. Towards the end the gain fades.
+func (c *calibration) young(h int) float64 {
+	seen := c.Horizons
+	if seen >= youngHorizons {
+		return 0
+	}
+	c.Horizons += 1 / float64(h)
+	return (1 - seen/youngHorizons) / (float64(h) * (1 + seen))
+}
+
+// deviates returns the step of the logarithm of a deviation by the likelihood of a normal variable (score over information): a path at
+// `deviations` of them required `distant` more than the median path, and what arrived `more`.
+func deviates(deviations, more, distant float64) float64 {
+	if !(distant > 0) {
+		return 0
+	}
+	z := min(deviations*math.Abs(more)/distant, mostDeviations)
+	return (z*z - 1) / 2
 }
 
 // between returns how many records arrived between `older` and `newer` seconds before the latest tick, and false where that is

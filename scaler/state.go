@@ -8,7 +8,7 @@ import (
 
 // StateVersion is the version of State as it is stored. Bump it when a field changes its meaning or goes; a new field whose
 // zero value means "not learned yet" needs none.
-const StateVersion = 5
+const StateVersion = 6
 
 // State is what is carried from tick to tick besides the forecaster's own state: what was learned and what was decided.
 // The zero State knows nothing. It is plain data; Autoscaler stores it in its checkpoint.
