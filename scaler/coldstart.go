@@ -17,6 +17,9 @@ func (d decider) coldStart(current, lowest, highest int) (int, Reason) {
 		waiting = o.LagRecords.Or(0) > rate*d.config.ObjectiveLag.Seconds()
 	}
 	work, short := s.Partitions.work(current)*1.5, false
+	if s.Capacity.Samples == 0 && !s.Came.IsZero() && s.Came.Equal(s.At) {
+		settled = false // a whole tick of those that have just come tells what they do
+	}
 	if perReplica := d.CapacityPerReplica.Or(0); s.Capacity.Samples > 0 {
 		// What a replica does was measured, and so is what they are short of. What waits is to be gone within a lead time and the
 		// objective.

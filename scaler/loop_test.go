@@ -359,3 +359,23 @@ func TestAColdStartWaitsForNoLateRecord(t *testing.T) {
 		t.Errorf("ten minutes later: %d replicas, want 16 at most: %v", n, w.counts)
 	}
 }
+
+// An hour's backlog, starts as quick as a tick, and nobody tells how busy replicas are: the first whole tick of as many tells what they
+// do, and that is awaited. Half as many more were asked for in each tick, of which none was such a one.
+func TestAColdStartLooksAtThoseThatHaveCome(t *testing.T) {
+	w := &world{a: newTest(t, testConfig()), lead: 1, partitions: 480, ready: 2, lag: 290 * 3600}
+	w.hide = func(o *series.Observation) { o.BusyRatio = series.Missing }
+	for range 12 {
+		w.step(290)
+	}
+	ups, before := 0, 2
+	for _, n := range w.counts {
+		if n > before {
+			ups++
+		}
+		before = n
+	}
+	if ups != 2 {
+		t.Errorf("%d increases, want one by half and one to what drains the backlog: %v", ups, w.counts)
+	}
+}
