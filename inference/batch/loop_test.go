@@ -409,14 +409,14 @@ func TestAReplicaEndsWithoutABroker(t *testing.T) {
 		r := newRig(t)
 		r.source.Store(newEntry(t))
 		r.produce(request("a"))
-		asked := false
+		var asked atomic.Bool
 		r.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-			asked = true
+			asked.Store(true)
 			go r.cluster.Close()
 			return nil, errors.New("the broker dies"), true
 		})
 		r.run(DefaultConfig())
-		if !asked {
+		if !asked.Load() {
 			t.Fatal("nothing was produced")
 		}
 		began := time.Now()
