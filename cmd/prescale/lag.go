@@ -227,11 +227,11 @@ func (o *lagOptions) clusterConfigs() (map[string]kafkaclient.Config, error) {
 // print writes the report, of which complete says that no group is missing.
 func (o *lagOptions) print(out io.Writer, report []kafka.GroupLag, complete bool) error {
 	if o.output == "json" {
-		encoder := json.NewEncoder(out)
-		if !o.watch {
-			encoder.SetIndent("", "  ")
+		list := append([]kafka.GroupLag{}, report...) // [] where there is none
+		if o.watch {
+			return json.NewEncoder(out).Encode(list)
 		}
-		return encoder.Encode(slices.Clip(append([]kafka.GroupLag{}, report...)))
+		return writeJSON(out, list)
 	}
 	if o.watch {
 		fmt.Fprint(out, "\x1b[H\x1b[2J")

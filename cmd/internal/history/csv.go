@@ -119,7 +119,7 @@ func newColumns(first []string, column string) (*columns, bool, error) {
 		}
 		return &columns{time: 0, value: 1, count: len(names), timeName: "time", valueName: "value"}, false, nil
 	}
-	if _, err := parseNumber(names[1]); err == nil {
+	if _, err := ParseNumber(names[1]); err == nil {
 		return nil, false, fmt.Errorf("%q is no time and %q no name of a column; want a header line such as t_s,value, or a time and a value", names[0], names[1])
 	}
 	t := &columns{time: max(0, slices.IndexFunc(names, isTimeName)), count: len(names)}
@@ -224,7 +224,7 @@ const (
 
 func parseTime(text string) (at time.Time, dated bool, err error) {
 	text = strings.TrimSpace(text)
-	if seconds, err := parseNumber(text); err == nil {
+	if seconds, err := ParseNumber(text); err == nil {
 		switch {
 		case !(math.Abs(seconds) <= maxMilliseconds):
 			return at, false, fmt.Errorf("%.80q is out of range; want seconds, or milliseconds since 1970", text)
@@ -242,9 +242,9 @@ func parseTime(text string) (at time.Time, dated bool, err error) {
 	return at, false, fmt.Errorf("%.80q is no time; want seconds, or a time such as 2026-01-31T09:00:00Z", text)
 }
 
-// parseNumber reads a decimal number. What only Go's source takes for one is none in a file: 1_000 is one between thousands or a slip, and
-// 0x10 an identifier.
-func parseNumber(text string) (float64, error) {
+// ParseNumber reads a decimal number. What only Go's source takes for one is none in a file: 1_000 is one between thousands or a
+// slip, and 0x10 an identifier.
+func ParseNumber(text string) (float64, error) {
 	if strings.ContainsAny(text, "_xX") {
 		return 0, strconv.ErrSyntax
 	}
@@ -261,7 +261,7 @@ func parseValue(text string) (float64, error) {
 	case "", "null", "none", "na", "n/a":
 		return math.NaN(), nil
 	}
-	v, err := parseNumber(text)
+	v, err := ParseNumber(text)
 	switch {
 	case err != nil && strings.ContainsAny(text, ",_' \u00a0\u202f"):
 		return 0, fmt.Errorf("%.80q is no number; want a decimal point, and nothing between thousands", text)

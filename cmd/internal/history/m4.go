@@ -50,7 +50,7 @@ func ReadM4(r io.Reader, name string, minValues int) ([]Line, error) {
 		seen[id] = n
 		values := make([]float64, 0, len(fields)-1)
 		for i, f := range fields[1:] {
-			v, err := parseNumber(unquote(f))
+			v, err := ParseNumber(unquote(f))
 			if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
 				return nil, fmt.Errorf("%s: line %d: series %q: value %d: %.80q is no number; want a number in each field", name, n, id, i+1, unquote(f))
 			}
@@ -73,6 +73,6 @@ func ReadM4(r io.Reader, name string, minValues int) ([]Line, error) {
 func unquote(field string) string { return strings.Trim(strings.TrimSpace(field), `"`) }
 
 func isNumber(field string) bool {
-	_, err := parseNumber(unquote(field))
+	_, err := ParseNumber(unquote(field))
 	return err == nil
 }

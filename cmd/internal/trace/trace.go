@@ -15,9 +15,9 @@ import (
 	"math"
 	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/prescale/prescale/cmd/internal/history"
 )
 
 // Arrival is one request of a trace.
@@ -151,9 +151,8 @@ func readRows(r io.Reader) (rows, error) {
 			if column < 0 || err != nil {
 				return 0
 			}
-			x, parseErr := strconv.ParseFloat(record[column], 64)
-			// 1_000 and 0x10 are numbers in Go's source alone.
-			if parseErr != nil || strings.ContainsAny(record[column], "_xX") || math.IsNaN(x) || x < 0 || x > math.MaxInt32 {
+			x, parseErr := history.ParseNumber(record[column])
+			if parseErr != nil || math.IsNaN(x) || x < 0 || x > math.MaxInt32 {
 				err = fmt.Errorf("line %d: %s: %q: want a number from 0", line, header[column], record[column])
 			}
 			return x
