@@ -25,8 +25,6 @@ type fetcher struct {
 	stale   bool // whether leaders must be asked for again
 	// anew is called where the topic was deleted and made again, before it is read from its start; nil makes that an error.
 	anew func()
-	// patience is fetchPatience but in tests.
-	patience time.Duration
 }
 
 // cursor is where the reading of one partition stands.
@@ -51,7 +49,7 @@ const (
 
 // newFetcher returns a fetcher at the given offsets.
 func newFetcher(client *kgo.Client, topic string, from map[int32]int64) *fetcher {
-	f := &fetcher{client: client, topic: topic, cursors: map[int32]*cursor{}, stale: true, patience: fetchPatience}
+	f := &fetcher{client: client, topic: topic, cursors: map[int32]*cursor{}, stale: true}
 	for p, offset := range from {
 		f.cursors[p] = &cursor{next: offset, stable: -1}
 	}
@@ -141,7 +139,7 @@ func (f *fetcher) round(ctx context.Context, maxWait time.Duration, now time.Tim
 
 // refresh learns the topic's id and its partitions' leaders.
 func (f *fetcher) refresh(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, f.patience, errors.New("the broker does not answer"))
+	ctx, cancel := context.WithTimeoutCause(ctx, fetchPatience, errors.New("the broker does not answer"))
 	defer cancel()
 	meta, err := kadm.NewClient(f.client).Metadata(ctx, f.topic)
 	if err != nil {
@@ -193,7 +191,7 @@ func (f *fetcher) request(ctx context.Context, leader int32, partitions []int32,
 		topic.Partitions = append(topic.Partitions, part)
 	}
 	req.Topics = append(req.Topics, topic)
-	ctx, cancel := context.WithTimeoutCause(ctx, maxWait+f.patience, errors.New("the broker does not answer"))
+	ctx, cancel := context.WithTimeoutCause(ctx, maxWait+fetchPatience, errors.New("the broker does not answer"))
 	defer cancel()
 	// Not a RetriableRequest: that goes on asking the same broker.
 	resp, err := f.client.Broker(int(leader)).Request(ctx, req)

@@ -20,9 +20,6 @@ type Follower struct {
 	log   *slog.Logger
 	delay prometheus.Histogram
 
-	// patience is that of its fetcher.
-	patience time.Duration
-
 	mu     sync.Mutex
 	shards []progress
 	// seen is each policy's newest decision: an older one is never handed on after a newer.
@@ -73,7 +70,7 @@ func NewFollower(cfg Config, opts []kgo.Opt, sink func(Decision), log *slog.Logg
 		return nil, err
 	}
 	f := &Follower{
-		cfg: cfg, opts: opts, sink: sink, log: log, shards: make([]progress, cfg.Shards), patience: fetchPatience, seen: map[string]uint64{},
+		cfg: cfg, opts: opts, sink: sink, log: log, shards: make([]progress, cfg.Shards), seen: map[string]uint64{},
 		delay: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "prescale_log_follow_delay_seconds", Help: "From a decision's tick to its arrival at this replica.",
 			Buckets: prometheus.ExponentialBuckets(0.005, 2, 14),
@@ -110,7 +107,6 @@ func (f *Follower) Run(ctx context.Context) error {
 		}
 	}
 	fetch := newFetcher(client, f.cfg.decisions(), from)
-	fetch.patience = f.patience
 	fetch.anew = func() {
 		f.log.Warn("the topic of the decisions was deleted and made again: it is read from its start")
 		clear(f.seen) // their numbers may begin again too

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -117,12 +118,14 @@ func testConfig(instance string) Config {
 // fakeKafka returns three brokers in memory, and the options that reach them.
 func fakeKafka(t *testing.T, opts ...kfake.Opt) (*kfake.Cluster, []kgo.Opt) {
 	t.Helper()
-	c, err := kfake.NewCluster(append(opts, kfake.NumBrokers(3), kfake.GroupMinSessionTimeout(time.Second))...)
+	var network kfake.VirtualNetwork
+	c, err := kfake.NewCluster(append(opts, kfake.NumBrokers(3), kfake.GroupMinSessionTimeout(time.Second),
+		kfake.Ports(9092, 9093, 9094), kfake.ListenFn(network.Listen))...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	return c, []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...)}
+	return c, []kgo.Opt{kgo.SeedBrokers(c.ListenAddrs()...), kgo.Dialer(network.DialContext)}
 }
 
 // fakeLog is fakeKafka with the topics of a log.
@@ -280,37 +283,37 @@ func TestAStateThatCannotBeReadIsRebuilt(t *testing.T) {
 	}
 }
 
-// slow is a Recovery that replays a tick in as long as others hundreds.
+// slow is a Recovery that replays a tick in almost as long as a silent broker is given. It sleeps within a bubble.
 type slow struct{ machines }
 
 func (s slow) Observe(t Tick, restart bool) {
-	time.Sleep(200 * time.Millisecond)
+	time.Sleep(90 * time.Second)
 	s.machines.Observe(t, restart)
 }
 
 // TestARebuildingTakesAsLongAsItTakes: what is given up is begun anew, and would never end. A broker that is silent is given up.
 func TestARebuildingTakesAsLongAsItTakes(t *testing.T) {
-	t.Parallel()
-	fake, opts, cfg := fakeLog(t)
-	name := policies(2, cfg.Shards, 1)[0]
-	first, ms := openShard(t, cfg, opts, 2)
-	appendUnreadable(t, first, ms, name)
-	second, _ := openShard(t, cfg, opts, 2)
-	second.backend.(*kafkaBackend).patience = time.Second
-	var cutOff atomic.Bool
-	fake.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		fake.KeepControl()
-		req.(*kmsg.FetchRequest).MaxBytes = 1 // a batch an answer
-		return nil, errors.New("cut off"), cutOff.Load()
+	synctest.Test(t, func(t *testing.T) {
+		fake, opts, cfg := fakeLog(t)
+		name := policies(2, cfg.Shards, 1)[0]
+		first, ms := openShard(t, cfg, opts, 2)
+		appendUnreadable(t, first, ms, name)
+		second, _ := openShard(t, cfg, opts, 2)
+		var cutOff atomic.Bool
+		fake.ControlKey(int16(kmsg.Fetch), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			fake.KeepControl()
+			req.(*kmsg.FetchRequest).MaxBytes = 1 // a batch an answer
+			return nil, errors.New("cut off"), cutOff.Load()
+		})
+		rebuilt := slow{machines{}}
+		if err := second.Recover(t.Context(), rebuilt); err != nil || rebuilt.machines[name].sum != ms[name].sum {
+			t.Errorf("replaying for 7 times 90s: got state %v, want %v; %v", rebuilt.machines[name], ms[name], err)
+		}
+		cutOff.Store(true)
+		if err := second.Recover(t.Context(), machines{}); err == nil || !strings.Contains(err.Error(), "nothing more came for 2m0s") {
+			t.Errorf("without a broker: %v", err)
+		}
 	})
-	rebuilt := slow{machines{}}
-	if err := second.Recover(t.Context(), rebuilt); err != nil || rebuilt.machines[name].sum != ms[name].sum {
-		t.Errorf("replaying for 1.4s: got state %v, want %v; %v", rebuilt.machines[name], ms[name], err)
-	}
-	cutOff.Store(true)
-	if err := second.Recover(t.Context(), machines{}); err == nil || !strings.Contains(err.Error(), "nothing more came for 1s") {
-		t.Errorf("without a broker: %v", err)
-	}
 }
 
 func TestTheNumbersGoOnWhenNothingElseIsLeft(t *testing.T) {

@@ -21,10 +21,10 @@ func (k *kafkaBackend) recover(ctx context.Context, s *Shard, r Recovery) error 
 	// A rebuilding of many policies from all their observations takes as long as it takes. Given up and begun anew it would never end.
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	silence := time.AfterFunc(k.patience, func() { stop(fmt.Errorf("nothing more came for %v", k.patience)) })
+	silence := time.AfterFunc(takeOverTimeout, func() { stop(fmt.Errorf("nothing more came for %v", takeOverTimeout)) })
 	defer silence.Stop()
 	start := wall()
-	if err := k.takeOver(ctx, s, r, func() { silence.Reset(k.patience) }); err != nil {
+	if err := k.takeOver(ctx, s, r, func() { silence.Reset(takeOverTimeout) }); err != nil {
 		return fmt.Errorf("shard %d: %w", s.Number, err)
 	}
 	k.metrics.takeOver.Observe(time.Since(start).Seconds())

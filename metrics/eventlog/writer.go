@@ -21,9 +21,7 @@ type kafkaBackend struct {
 	metrics  *ownerMetrics
 	// takeOvers bounds how many shards of this process are recovered at once.
 	takeOvers *semaphore.Weighted
-	// patience is takeOverTimeout but in tests.
-	patience time.Duration
-	buf      []byte
+	buf       []byte
 }
 
 // openBackend makes the producer and takes the shard over: from here on every writer before it is fenced.
@@ -56,7 +54,7 @@ func openBackend(ctx context.Context, cfg Config, opts []kgo.Opt, shard int32, l
 		client.Close()
 		return nil, fmt.Errorf("shard %d: take over transactional id %s: %w", shard, cfg.transactionalID(shard), err)
 	}
-	return &kafkaBackend{cfg: cfg, producer: client, log: log, metrics: m, takeOvers: takeOvers, patience: takeOverTimeout}, nil
+	return &kafkaBackend{cfg: cfg, producer: client, log: log, metrics: m, takeOvers: takeOvers}, nil
 }
 
 const (
