@@ -57,7 +57,7 @@ type Decision struct {
 	expected   series.Value // the most records that the forecast expects in a tick; missing where zero is not allowed or nothing is forecast
 	expectSpan time.Duration
 	exploring  bool
-	draining   bool // a backlog, or a rebalance, asks that no replica be taken away
+	draining   bool // a backlog, a rebalance or new partitions ask that no replica be taken away
 	required   [pathCount]float64
 	next       [pathCount]float64
 }

@@ -62,7 +62,7 @@ func (d decider) holdDown(current, want int, backlog, perReplica float64) (keep,
 		few = 0
 	}
 	want = min(want, current)
-	d.draining = d.o.Rebalancing || d.drains(backlog, perReplica)
+	d.draining = d.o.Rebalancing || d.state.Partitions.unsettled() || d.drains(backlog, perReplica)
 	if d.draining && float64(d.state.DrainTicks)*d.config.Interval.Seconds() < mostDrain*max(d.config.ObjectiveLag.Seconds(), d.LeadTimeSeconds.Or(0)) {
 		return current, 0
 	}

@@ -40,6 +40,8 @@ const (
 	// noisier.
 	latestGain = 0.5
 	hotMargin  = 1.1
+	// settledSpread is from how many ticks on the spread counts as known.
+	settledSpread = 2
 	// skewTolerance is the excess of the heaviest consumer over its even share that is put down to chance.
 	skewTolerance = 0.08
 	// maxUseful bounds the list of useful counts for groups without a known partition count.
@@ -47,8 +49,10 @@ const (
 )
 
 func (p *partitions) observe(count series.Value, arrivals []series.Value) {
-	if n, ok := count.Get(); ok && n >= 1 && n < 1e7 {
-		p.Count = int(n)
+	if n, ok := count.Get(); ok && n >= 1 && n < 1e7 && int(n) != p.Count {
+		p.Count, p.Seen = int(n), 0
+		clear(p.Weights)
+		clear(p.Latest)
 	}
 	if len(arrivals) == 0 {
 		return
@@ -82,6 +86,10 @@ func (p *partitions) observe(count series.Value, arrivals []series.Value) {
 	}
 }
 
+// unsettled reports whether the spread was told and is not known since the number of partitions changed. Until then it is taken to be
+// even, and over more partitions fewer replicas would seem enough; but what is new gets nothing before producers have heard of it.
+func (p *partitions) unsettled() bool { return p.Weights != nil && p.Seen < settledSpread }
+
 // derive finds the useful counts up to most. arrivalRate and perReplica tell which partitions are hot.
 func (p *partitions) derive(most int, arrivalRate, perReplica float64) {
 	if most <= 0 {
@@ -97,7 +105,7 @@ func (p *partitions) derive(most int, arrivalRate, perReplica float64) {
 	}
 	p.derived = from
 	p.useful, p.effective = p.useful[:0], p.effective[:0]
-	skewed := p.Seen >= 2 && len(p.Weights) == p.Count && len(p.Latest) == p.Count
+	skewed := p.Seen >= settledSpread && len(p.Weights) == p.Count && len(p.Latest) == p.Count
 	if skewed && arrivalRate > 0 && perReplica > 0 {
 		for i, w := range p.Weights {
 			if p.isHot(i, arrivalRate, perReplica) {

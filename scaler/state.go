@@ -68,7 +68,7 @@ type State struct {
 	TriedTicks int
 	// Tried is the count that was gone down to, until it was seen without a backlog worth the name or was too few; 0 where there is none.
 	Tried int `json:",omitzero"`
-	// DrainTicks counts ticks in a row in which a backlog or a rebalance was in the way of a decrease.
+	// DrainTicks counts ticks in a row in which a backlog, a rebalance or new partitions were in the way of a decrease.
 	DrainTicks int
 	// EffectBefore is the throughput before the last increase and EffectGain the share by which it should have grown when
 	// EffectDue has come.
