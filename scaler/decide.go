@@ -43,6 +43,9 @@ func DecideInto(d *Decision, now time.Time, in Input) {
 		Policy: in.Config.Policy, At: now.Round(0).UTC(),
 		Verdicts: d.Verdicts[:0], Terms: d.Terms[:0], ArrivalForecast: d.ArrivalForecast[:0], Accuracy: d.Accuracy, Pools: d.Pools[:0],
 	}
+	if d.Verdicts == nil {
+		d.Verdicts = []Verdict{} // In JSON none are [], and null would be some that are not known.
+	}
 	d.Accuracy = ForecastAccuracy{MaxCoverage: d.Accuracy.MaxCoverage[:0], MaxPinball: d.Accuracy.MaxPinball[:0]}
 	if in.Forecast != nil {
 		accuracyOf(&d.Accuracy, in.Forecast)

@@ -235,9 +235,6 @@ func (d *deciding) answer(line []byte, number int) (answerLine, error) {
 		T: series.Of(t), DesiredReplicas: decision.DesiredReplicas, Reason: decision.Reason, Verdicts: decision.Verdicts,
 		CapacityPerReplica: decision.CapacityPerReplica, LeadTimeSeconds: decision.LeadTimeSeconds, Pools: decision.Pools,
 	}
-	if a.Verdicts == nil {
-		a.Verdicts = []scaler.Verdict{}
-	}
 	if decision.Size.Name != "" {
 		a.Size = &decision.Size
 	}
