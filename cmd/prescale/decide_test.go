@@ -88,11 +88,11 @@ func TestDecideAnswersEveryLine(t *testing.T) {
 		tick(1, 700, 8), tick(2, 700, 8),
 		``, `{`, `[1]`, `null`, `{"t": "x"}`, `{"lagRecords": -1}`, `{"t": 1e300}`, `{"partitionLagRecords": 3}`, `{"rebalancing": 1}`,
 		`{"pools": [{"readyReplicas": 1}]}`, `{"pools": [{"name": "gpu", "consumedRecords": -1}]}`,
-		`{"arrivalRecords": 1e400}`, `{"intervalSeconds": 1e14}`, "\x00\xff",
+		`{"arrivalRecords": 1e400}`, `{"intervalSeconds": 1e14}`, "\x00\xff", `{"readyReplicas": 4.5}`, `{"pools": [{"name": "gpu", "startingReplicas": 0.5}]}`,
 		`{}`, `{"t": null, "arrivalRecords": null, "partitionLagRecords": [null, 1], "startupSeconds": [null, 60]}`,
 		`{"t": 0}`, `{"t": -5, "arrivalRecords": 3}`, tick(3, 700, 8), tick(3, 700, 8), tick(1, 700, 8),
 	}
-	const malformed = 14
+	const malformed = 16
 	answers, stderr, err := decide(t, testPolicy, lines)
 	if len(answers) != len(lines) {
 		t.Fatalf("%d answers to %d lines", len(answers), len(lines))

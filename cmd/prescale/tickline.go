@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -59,12 +60,18 @@ func (l *tickLine) check() error {
 	}
 	for _, v := range []keyed{
 		{"intervalSeconds", l.IntervalSeconds}, {"arrivalRecords", l.ArrivalRecords}, {"arrivalWork", l.ArrivalWork}, {"consumedRecords", l.ConsumedRecords},
-		{"lagRecords", l.LagRecords}, {"lagSeconds", l.LagSeconds}, {"readyReplicas", l.ReadyReplicas},
-		{"startingReplicas", l.StartingReplicas}, {"unschedulableReplicas", l.UnschedulableReplicas},
-		{"partitions", l.Partitions}, {"busyRatio", l.BusyRatio}, {"latencySeconds", l.LatencySeconds},
+		{"lagRecords", l.LagRecords}, {"lagSeconds", l.LagSeconds}, {"busyRatio", l.BusyRatio}, {"latencySeconds", l.LatencySeconds},
 		{"replicaCpuCores", l.ReplicaCPUCores},
 	} {
 		if err := v.check(); err != nil {
+			return err
+		}
+	}
+	for _, v := range []keyed{
+		{"readyReplicas", l.ReadyReplicas}, {"startingReplicas", l.StartingReplicas}, {"unschedulableReplicas", l.UnschedulableReplicas},
+		{"partitions", l.Partitions},
+	} {
+		if err := v.checkCount(); err != nil {
 			return err
 		}
 	}
@@ -84,12 +91,15 @@ func (l *tickLine) check() error {
 		if p.Name == "" {
 			return fmt.Errorf("%sname: is missing: want a name of the policy's pools", at)
 		}
-		for _, v := range []keyed{
-			{"readyReplicas", p.ReadyReplicas}, {"startingReplicas", p.StartingReplicas}, {"unschedulableReplicas", p.UnschedulableReplicas},
-			{"consumedRecords", p.ConsumedRecords}, {"busyRatio", p.BusyRatio},
-		} {
-			v.key = at + v.key
+		for _, v := range []keyed{{at + "consumedRecords", p.ConsumedRecords}, {at + "busyRatio", p.BusyRatio}} {
 			if err := v.check(); err != nil {
+				return err
+			}
+		}
+		for _, v := range []keyed{
+			{at + "readyReplicas", p.ReadyReplicas}, {at + "startingReplicas", p.StartingReplicas}, {at + "unschedulableReplicas", p.UnschedulableReplicas},
+		} {
+			if err := v.checkCount(); err != nil {
 				return err
 			}
 		}
@@ -111,6 +121,14 @@ func (v keyed) check() error {
 		return fmt.Errorf("%s: %g: want between 0 and 1e15, or null where it is not known", v.key, x)
 	}
 	return nil
+}
+
+// checkCount is check for what is counted: half a replica is a mean over a while or over pods, and not what there is now.
+func (v keyed) checkCount() error {
+	if x, ok := v.value.Get(); ok && x != math.Trunc(x) {
+		return fmt.Errorf("%s: %g: want a whole number, or null where it is not known", v.key, x)
+	}
+	return v.check()
 }
 
 func checkList(key string, values []series.Value) error {
