@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/prescale/prescale/cmd/internal/command"
+	"github.com/prescale/prescale/cmd/internal/history"
 	"github.com/prescale/prescale/metrics/series"
 	"github.com/prescale/prescale/scaler"
 )
@@ -90,7 +91,7 @@ func (o *explainOptions) run(cmd *cobra.Command, args []string) error {
 	}
 	until := math.Inf(1)
 	if o.at != "" {
-		if until, err = strconv.ParseFloat(o.at, 64); err != nil || math.IsNaN(until) {
+		if until, err = history.ParseNumber(o.at); err != nil || math.IsNaN(until) {
 			return command.Inputf("--at: %q: want a number, in the observations' seconds", o.at)
 		}
 	}

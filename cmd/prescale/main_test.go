@@ -118,6 +118,7 @@ func TestTheUsersMistakes(t *testing.T) {
 		{[]string{"explain", "a/b", "--policy", policy}, "go without NAMESPACE/NAME"},
 		{[]string{"explain", "a/b", "--server", "127.0.0.1:8080"}, `--server: "127.0.0.1:8080": want a URL`},
 		{[]string{"explain", "--policy", policy, "--observations", ticks, "--at", "NaN"}, `--at: "NaN": want a number`},
+		{[]string{"explain", "--policy", policy, "--observations", ticks, "--at", "1_000"}, `--at: "1_000": want a number`},
 		{[]string{"explain", "--policy", policy, "--observations", ticks, "--at", "60"}, "its first observation is of t = 90; want --at then or later"},
 		{[]string{"explain", "--policy", policy, "--observations", empty}, "empty; want one JSON object a line"},
 	} {
