@@ -22,8 +22,6 @@ type Follower struct {
 
 	mu     sync.Mutex
 	shards []progress
-	// seen is each policy's newest decision: an older one is never handed on after a newer.
-	seen map[string]uint64
 }
 
 // progress is how well one shard is followed.
@@ -70,7 +68,7 @@ func NewFollower(cfg Config, opts []kgo.Opt, sink func(Decision), log *slog.Logg
 		return nil, err
 	}
 	f := &Follower{
-		cfg: cfg, opts: opts, sink: sink, log: log, shards: make([]progress, cfg.Shards), seen: map[string]uint64{},
+		cfg: cfg, opts: opts, sink: sink, log: log, shards: make([]progress, cfg.Shards),
 		delay: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "prescale_log_follow_delay_seconds", Help: "From a decision's tick to its arrival at this replica.",
 			Buckets: prometheus.ExponentialBuckets(0.005, 2, 14),
@@ -109,7 +107,6 @@ func (f *Follower) Run(ctx context.Context) error {
 	fetch := newFetcher(client, f.cfg.decisions(), from)
 	fetch.anew = func() {
 		f.log.Warn("the topic of the decisions was deleted and made again: it is read from its start")
-		clear(f.seen) // their numbers may begin again too
 	}
 	f.follow(ctx, fetch)
 	return nil
@@ -154,11 +151,11 @@ func (f *Follower) follow(ctx context.Context, fetch *fetcher) {
 	}
 }
 
-// visit hands one decision on. A record that cannot be read is logged and passed over: that policy's answer ages until it
-// is stale, the others' do not.
+// visit hands one decision on, in the log's order, which is that of their making: their numbers begin again where the observations
+// were deleted. A record that cannot be read is logged and passed over: that policy's answer ages until it is stale, the others' do
+// not.
 func (f *Follower) visit(r *kgo.Record) error {
 	if r.Value == nil {
-		delete(f.seen, string(r.Key))
 		return nil
 	}
 	d, err := DecodeDecision(r.Key, r.Value)
@@ -166,10 +163,6 @@ func (f *Follower) visit(r *kgo.Record) error {
 		f.log.Error("a decision cannot be read", "partition", r.Partition, "offset", r.Offset, "error", err)
 		return nil
 	}
-	if d.Seq <= f.seen[d.Policy] {
-		return nil
-	}
-	f.seen[d.Policy] = d.Seq
 	f.delay.Observe(time.Since(d.At).Seconds())
 	f.sink(d)
 	return nil

@@ -15,24 +15,24 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// TestAFollowerNeverGoesBack: a record that is read again, as after a lost answer, is handed on once; a policy that was forgotten
-// begins anew.
-func TestAFollowerNeverGoesBack(t *testing.T) {
+// TestAFollowerTakesTheLogsOrder: what cannot be read and what is forgotten is passed over, and where numbers begin again, as after
+// the observations were deleted, the new decisions are those to be served.
+func TestAFollowerTakesTheLogsOrder(t *testing.T) {
 	var got []uint64
 	f, err := NewFollower(testConfig("a"), nil, func(d Decision) { got = append(got, d.Seq) }, slog.New(slog.DiscardHandler), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	decision := func(seq uint64) []byte {
-		d := Decision{Stamp: Stamp{Policy: "ai/a", Seq: seq, At: t0, Term: 1, Writer: "a"}}
+	decision := func(term, seq uint64) []byte {
+		d := Decision{Stamp: Stamp{Policy: "ai/a", Seq: seq, At: t0, Term: term, Writer: "a"}}
 		return d.AppendTo(nil)
 	}
-	for _, value := range [][]byte{decision(4), decision(5), decision(4), decision(5), []byte("rubbish"), decision(6), nil, decision(1)} {
+	for _, value := range [][]byte{decision(1, 4), decision(1, 5), []byte("rubbish"), decision(1, 6), nil, decision(2, 5), decision(2, 6)} {
 		if err := f.visit(&kgo.Record{Key: []byte("ai/a"), Value: value}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if want := []uint64{4, 5, 6, 1}; !slices.Equal(got, want) {
+	if want := []uint64{4, 5, 6, 5, 6}; !slices.Equal(got, want) {
 		t.Errorf("handed on %v, want %v", got, want)
 	}
 }

@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -398,6 +399,8 @@ func TestWhatIsLeftOfADeletedTopicIsUsed(t *testing.T) {
 					t.Fatalf("policy %s: goes on after tick %d with the state %v, want that of the tick: %v", p, last, recovered[p], want[p])
 				}
 			}
+			// The first tick that is read is one whose number an older decision has too.
+			slices.SortFunc(names, func(a, b string) int { return cmp.Compare(second.Next(a), second.Next(b)) })
 			for i := range after {
 				if err := second.Append(t.Context(), recovered.tick(second, t0.Add(time.Minute+time.Duration(i)*time.Second), names...)); err != nil {
 					t.Fatal(err)
@@ -412,7 +415,7 @@ func TestWhatIsLeftOfADeletedTopicIsUsed(t *testing.T) {
 			if third.Term != 3 {
 				t.Errorf("term: got %d, want 3", third.Term)
 			}
-			if r, err := Check(t.Context(), newClient(t, opts), cfg, nil); tt.whole && (err != nil || r.ViolationCount > 0) {
+			if r, err := Check(t.Context(), newClient(t, opts), cfg, nil); err != nil || r.ViolationCount > 0 {
 				t.Errorf("the log is no longer one line: %v, %v", err, r.Violations)
 			}
 		})
