@@ -55,10 +55,9 @@ type Forward struct {
 	Timeout time.Duration
 }
 
-// DefaultForward hands on what KEDA asks itself for, with the pod's own token.
+// DefaultForward hands on what KEDA asks itself for, with the pod's own token. It names no former owner.
 func DefaultForward() Forward {
 	return Forward{
-		URL:       "https://keda-operator-metrics-apiserver.keda.svc",
 		Selectors: []string{KEDASelector},
 		TokenFile: "/var/run/secrets/kubernetes.io/serviceaccount/token",
 	}

@@ -106,6 +106,11 @@ func TestEachMistakeHasItsMessage(t *testing.T) {
 				`policies[0].spec.events[2].name: "a": is used twice`, `policies[0].spec.events[2].timeZone: "Atlantis": want an IANA name`, "policies[0].spec.events[2].factor: 0: want how many times",
 			}},
 		{"unknown cluster", "clusters: {other: {brokers: [k:1]}}\npolicies: [" + goodPolicy + "]", []string{`policies[0].spec.kafka.cluster: "main": not among clusters: [other]`}},
+		{"unknown reset", good + "policies: [" + strings.Replace(goodPolicy, "group: g", "group: g, reset: none", 1) + "]", []string{`policies[0].spec.kafka.reset: "none": want earliest or latest`}},
+		{"a log on a cluster that is not there", good + "log: kafka\neventLog: {cluster: other, shards: -1}", []string{`eventLog.cluster: "other": not among clusters: [main]`, "eventLog.shards: "}},
+		{"servers", good + "externalScaler: {listen: ':9090'}\nmetricsAPI: {listen: here, forward: {url: 'http://x', caFile: ca}}", []string{
+			"externalScaler: want certFile", `metricsAPI.forward.url: "http://x": want https://`, `metricsAPI.listen: "here": want host:port`,
+		}},
 		{"file that is not there", good + "policyFiles: [nope.yaml]", []string{"policyFiles[0]:", "no file matches"}},
 		{"pods without a cluster", good + "policies: [" + strings.Replace(goodPolicy, "replicas:", "sources: {prometheus: {port: 8080, busyCounter: b}}, replicas:", 1) + "]",
 			[]string{"policies[0].spec.sources.prometheus.port: the pods are not known without metricsAPI.kubeconfig: give urls instead"}},

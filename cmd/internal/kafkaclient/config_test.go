@@ -22,6 +22,14 @@ func TestValidateNamesEveryProblem(t *testing.T) {
 		{"plain without secrets", Config{Brokers: brokers, SASL: &SASL{Mechanism: Plain}}, []string{"sasl.username: missing", "sasl.passwordFile: missing"}},
 		{"plain with a token", Config{Brokers: brokers, SASL: &SASL{Mechanism: Plain, Username: "u", PasswordFile: "p", TokenFile: "t"}}, []string{"sasl.tokenFile: \"t\": PLAIN has no use for it"}},
 		{"oauth without a source", Config{Brokers: brokers, SASL: &SASL{Mechanism: OAuthBearer}}, []string{"sasl.tokenFile: OAUTHBEARER needs either"}},
+		{"no host", Config{Brokers: []string{":9092", "kafka:"}}, []string{`brokers[0]: ":9092"`, `brokers[1]: "kafka:"`}},
+		{"plain with AWS and a grant", Config{Brokers: brokers, SASL: &SASL{Mechanism: Plain, Username: "u", PasswordFile: "p", AccessKeyIDFile: "a", SecretAccessKeyFile: "b", SessionTokenFile: "c", ClientCredentials: &ClientCredentials{}}},
+			[]string{"sasl.accessKeyIDFile: \"a\": PLAIN has", "sasl.secretAccessKeyFile: \"b\": PLAIN has", "sasl.sessionTokenFile: \"c\": PLAIN has", "sasl.clientCredentials: PLAIN has"}},
+		{"SCRAM", Config{Brokers: brokers, SASL: &SASL{Mechanism: ScramSHA256}}, []string{"sasl.username: missing"}},
+		{"SCRAM, the longer one", Config{Brokers: brokers, SASL: &SASL{Mechanism: ScramSHA512}}, []string{"sasl.username: missing"}},
+		{"oauth by a grant", Config{Brokers: brokers, SASL: &SASL{Mechanism: OAuthBearer, ClientCredentials: &ClientCredentials{TokenURL: "https://id/token", ClientID: "i", ClientSecretFile: "s"}}}, nil},
+		{"oauth from nowhere", Config{Brokers: brokers, SASL: &SASL{Mechanism: OAuthBearer, ClientCredentials: &ClientCredentials{TokenURL: "ftp://id", ClientID: "i", ClientSecretFile: "s"}}},
+			[]string{`sasl.clientCredentials.tokenURL: "ftp://id"`}},
 		{"oauth with half a grant", Config{Brokers: brokers, SASL: &SASL{Mechanism: OAuthBearer, ClientCredentials: &ClientCredentials{TokenURL: "x"}}},
 			[]string{"tokenURL: \"x\"", "clientCredentials.clientID: missing", "clientSecretFile: missing"}},
 		{"half of AWS", Config{Brokers: brokers, SASL: &SASL{Mechanism: AWSMSKIAM, AccessKeyIDFile: "a"}}, []string{"sasl.accessKeyIDFile"}},
@@ -60,5 +68,22 @@ func TestSecretsAreReadAnewAndNeverShown(t *testing.T) {
 	write("\n")
 	if _, err := s.scramAuth(t.Context()); err == nil || !strings.Contains(err.Error(), "is empty") {
 		t.Errorf("empty file: got %v", err)
+	}
+}
+
+func TestSecurityInWords(t *testing.T) {
+	for _, tt := range []struct {
+		config Config
+		want   string
+	}{
+		{Config{}, "plaintext"},
+		{Config{TLS: &TLS{}}, "TLS"},
+		{Config{TLS: &TLS{CertFile: "c", KeyFile: "k"}}, "mutual TLS"},
+		{Config{SASL: &SASL{Mechanism: Plain}}, "PLAIN"},
+		{Config{TLS: &TLS{CertFile: "c"}, SASL: &SASL{Mechanism: ScramSHA512}}, "SCRAM-SHA-512 over TLS"},
+	} {
+		if got := tt.config.Security(); got != tt.want {
+			t.Errorf("%+v: got %q, want %q", tt.config, got, tt.want)
+		}
 	}
 }
