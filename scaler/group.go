@@ -36,9 +36,10 @@ func (d decider) group(c *choice) {
 	// What is learned is often of several pauses in a row.
 	sc.joinPause, sc.joinTicks = min(s.Rebalance.seconds(), assumedPause)/interval, s.Lead.Plain.spread()/interval
 	reach := c.perReplica * d.config.ObjectiveLag.Seconds()
-	sc.backlog = parts.drainable(o.LagRecords, o.PartitionLagRecords, reach, s.Arrivals.Level, c.perReplica)
+	still := s.partitionStalled(d.config, o)
+	sc.backlog = parts.drainable(o.LagRecords, o.PartitionLagRecords, reach, s.Arrivals.Level, c.perReplica, still)
 	sc.backlog = max(sc.backlog, d.behind(reach))
-	if s.Ineffective || len(o.PartitionLagRecords) == 0 && s.partitionStalled(d.config, o) { // what waits is that one's, as far as is known
+	if s.Ineffective || len(o.PartitionLagRecords) == 0 && still { // what waits is that one's, as far as is known
 		sc.backlog = 0
 	}
 	ahead := min(sc.leadSteps, p.steps-1)

@@ -68,7 +68,7 @@ const (
 	// mends that; what is asked for is to drain them when it ends.
 	VerdictStalled Verdict = "Stalled"
 	// VerdictPartitionStalled: the oldest record has been the same for five minutes and the objective, while those of other partitions
-	// are consumed; Stalled is not said besides. No count mends that, and none is asked for.
+	// are consumed, be they few; Stalled is not said besides. No count mends that, and none is asked for.
 	VerdictPartitionStalled Verdict = "PartitionStalled"
 	// VerdictIneffective: replicas were added and the group did not get faster.
 	VerdictIneffective Verdict = "Ineffective"

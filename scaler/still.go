@@ -10,14 +10,22 @@ import (
 type still struct {
 	Came  time.Time // when the record came, by its age when it was new here; zero where none waits
 	Since time.Time // when that was first seen
+	// Passed is how many records have been consumed since.
+	Passed float64 `json:",omitzero"`
 }
 
 // stillLeast is for how long a record must have been the oldest to be told of, if the objective is no longer: a consumer that has died
 // keeps its partitions for 45 s (session.timeout.ms), and one that works on a record for minutes is slow, not stuck.
 const stillLeast = 5 * time.Minute
 
-// observe learns from one tick, at intervals of `interval`; ages that are known roughly vary by about a hundredth.
-func (s *still) observe(age series.Value, at time.Time, interval time.Duration) {
+// slack is by how much the time at which a record came, reckoned from its age, may differ from tick to tick: ages that are known roughly
+// vary by about a hundredth.
+func slack(age float64, interval time.Duration) time.Duration {
+	return interval + time.Duration(age*float64(time.Second))/100
+}
+
+// observe learns from one tick, at intervals of `interval`, in which so many records were consumed.
+func (s *still) observe(age series.Value, at time.Time, interval time.Duration, consumed series.Value) {
 	x, ok := age.Get()
 	if !ok {
 		return
@@ -26,15 +34,20 @@ func (s *still) observe(age series.Value, at time.Time, interval time.Duration) 
 		*s = still{}
 		return
 	}
-	old := time.Duration(x * float64(time.Second))
-	if came := at.Add(-old); s.Since.IsZero() || came.Sub(s.Came).Abs() > interval+old/100 {
-		*s = still{came, at}
+	if came := at.Add(-time.Duration(x * float64(time.Second))); s.Since.IsZero() || came.Sub(s.Came).Abs() > slack(x, interval) {
+		*s = still{Came: came, Since: at}
+		return
 	}
+	s.Passed += consumed.Or(0)
 }
 
-// partitionStalled reports whether the oldest record stands still while those of other partitions are consumed.
+// partitionStalled reports whether the oldest record stands still while those of other partitions are consumed: it is much older than
+// most, or as much was consumed since it is the oldest as would have taken it long ago, had it been of all partitions alike.
 func (s *State) partitionStalled(config *Config, o *series.Observation) bool {
-	return !s.Still.Since.IsZero() && o.At.Sub(s.Still.Since) >= max(stillLeast, config.ObjectiveLag) && onFew(o, s.Arrivals.Level)
+	if s.Still.Since.IsZero() || o.At.Sub(s.Still.Since) < max(stillLeast, config.ObjectiveLag) {
+		return false
+	}
+	return onFew(o, s.Arrivals.Level) || s.Still.Passed > 2*slack(s.Pace.Age, config.Interval).Seconds()*s.Arrivals.Level
 }
 
 // standing returns what tells of records that stand still: PartitionStalled of one that others get past, Stalled where next to nothing of
@@ -76,10 +89,11 @@ func (s *State) observeStall(t *tick) {
 		return // what they do of their own is not seen
 	}
 	// The oldest record of a burst that all of them work on moves as slowly.
-	if s.Partitions.hot == 0 && s.Pace.Age >= paceAge && rate < workShare*possible {
-		still = still || t.o.LagSeconds.Or(0)-s.Pace.Age >= standsStill*t.interval // some of them do nothing
+	some := s.Partitions.hot == 0 && s.Pace.Age >= paceAge && rate < workShare*possible && t.o.LagSeconds.Or(0)-s.Pace.Age >= standsStill*t.interval
+	if some && rate >= stalledShare*s.Arrivals.Level {
+		t.saturated = false // of all alike it would have moved: what some do while others do nothing is not what all of them can
 	}
-	if t.ready < 1 || lag <= max(t.arrivals.Or(0), can) || !still { // what a replica does in a second waits for its commit
+	if t.ready < 1 || lag <= max(t.arrivals.Or(0), can) || !still && !some { // what a replica does in a second waits for its commit
 		s.StalledTicks = 0
 		return
 	}

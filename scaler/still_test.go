@@ -51,6 +51,50 @@ func TestAPartitionThatStandsStill(t *testing.T) {
 	}
 }
 
+// Nobody reads 30 of 48 partitions, for two hours in which arrivals double: that takes no replica more than the arrivals of all do, neither
+// for what waits there nor because it is taken for all that the replicas can do, and the verdict is that of one partition.
+func TestMostPartitionsStandStill(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		for _, busy := range []bool{true, false} {
+			t.Run(fmt.Sprintf("by partition: %v, busy ratio: %v", told, busy), func(t *testing.T) {
+				w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 48, ready: 6, random: rand.New(rand.NewPCG(1, 7))}
+				const from, to, share = 300, 780, 30.0 / 48
+				stuck := 0.0
+				w.hide = func(o *series.Observation) {
+					if w.tick > from {
+						x := share * o.ArrivalRecords.Or(0)
+						stuck += x
+						o.ConsumedRecords, o.BusyRatio = o.ConsumedRecords.Plus(series.Of(-x)), o.BusyRatio.Times(1-share)
+						o.LagRecords, o.LagSeconds = series.Of(w.lag+stuck), series.Of(float64(w.tick-from)*15)
+					}
+					if !busy {
+						o.BusyRatio = series.Missing
+					}
+					for p := range 48 {
+						lag := w.lag / 48
+						if p < 30 {
+							lag += stuck / 30
+						}
+						if told {
+							o.PartitionLagRecords = append(o.PartitionLagRecords, series.Of(lag))
+						}
+					}
+				}
+				for range to {
+					d := w.step(400 * (1 + max(0, float64(w.tick-from)/(to-from))))
+					if w.tick > from+23 && !slices.Contains(d.Verdicts, VerdictPartitionStalled) {
+						t.Fatalf("tick %d: verdicts %v, want PartitionStalled", w.tick, d.Verdicts)
+					}
+				}
+				// 12 do the work of 800 records a second.
+				if most := slices.Max(w.counts[from+40:]); most > 12 {
+					t.Errorf("up to %d replicas while partitions stand still, want 12 at most: %v", most, w.counts[from:])
+				}
+			})
+		}
+	}
+}
+
 // A partition stands still, and later the group as a whole: one verdict tells of it, whichever holds of more.
 func TestOneVerdictTellsOfWhatStandsStill(t *testing.T) {
 	w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 8, ready: 4}
