@@ -230,7 +230,7 @@ func (d decider) withoutBacklog(c *choice) int {
 // findings adds what the operator should know of a decision that has been made; verdicts is how many of them there were before the group
 // was looked at.
 func (d decider) findings(c *choice, verdicts int) {
-	o, s, config, parts := d.o, d.state, d.config, &d.state.Partitions
+	o, s, config, parts, sc := d.o, d.state, d.config, &d.state.Partitions, c.scene
 	bound := VerdictMaxBound
 	if parts.Count > 0 && parts.Count <= c.highest {
 		bound = VerdictPartitionBound
@@ -240,6 +240,9 @@ func (d decider) findings(c *choice, verdicts int) {
 	}
 	if s.Ineffective {
 		d.verdict(VerdictIneffective)
+	}
+	if s.Lead.unheeded(s.At, config.InitialLeadTime.Seconds(), sc.ready) {
+		d.verdict(VerdictUnheeded)
 	}
 	if v := s.standing(config, o); v == VerdictStalled {
 		d.verdict(v)
@@ -255,7 +258,6 @@ func (d decider) findings(c *choice, verdicts int) {
 	}
 	// What is left of a demand that was more than all of them can do keeps records late for long after it: with more they would get rid of
 	// it within a lead time and the objective.
-	sc := c.scene
 	drains := c.whole + sc.backlog/(sc.perReplica*(float64(sc.leadSteps)+sc.delayTicks))
 	late := o.LagSeconds.Or(0) > config.ObjectiveLag.Seconds()
 	if late && sc.ready >= parts.below(c.highest+1) && drains > 1.0001*highestWork(parts) {

@@ -21,9 +21,13 @@ func (s *State) observeEffect(t *tick, interval time.Duration) {
 	if t.at.Before(s.EffectDue) {
 		return
 	}
+	s.EffectDue = time.Time{}
+	came := s.Partitions.work(int(t.ready))/max(s.Partitions.work(s.Lead.OrderedFrom), 1) - 1
+	if came <= 0 {
+		return // none of them has come
+	}
 	growing := t.behind && t.o.LagRecords.Or(0) >= t.lagBefore.Or(0)
 	s.Ineffective = growing && s.EffectBefore > 0 && consumed.Known() && consumed.Or(0) < needed
-	s.EffectDue = time.Time{}
 }
 
 const (

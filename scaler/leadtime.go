@@ -88,6 +88,8 @@ type leadTimes struct {
 	OrderedAt              time.Time
 	OrderedFrom, OrderedTo int
 	Timed                  bool // a start-up was reported by the observer: do not time ourselves
+	// UnheededSince is since when less is there than was asked for and none of it is starting or has come; zero where that is not so.
+	UnheededSince time.Time `json:",omitzero"`
 	// Waiting is for how many seconds that increase has been waited for, or an earlier one that is overdue; 0 when there is none.
 	Waiting float64
 }
@@ -153,6 +155,26 @@ func (l *leadTimes) hangs(since, at time.Time, assumed float64, current int) {
 	case !known && !l.fromZero() && waited >= usual:
 		l.Waiting = asLongAgain * waited
 	}
+}
+
+// heeds learns whether what was asked for is there or starting, or some of it has just come. What nobody carries out for mostWaiting times
+// as long as a start takes, such as more than an HPA's maxReplicas, is not waited for: else each tick would put it off and ask for more, and
+// what is then asked for would be waited for anew.
+func (l *leadTimes) heeds(heeded bool, at time.Time, assumed float64, current int) {
+	switch {
+	case heeded:
+		l.UnheededSince = time.Time{}
+	case l.UnheededSince.IsZero():
+		l.UnheededSince = at
+	}
+	if l.unheeded(at, assumed, current) {
+		l.Waiting = 0
+	}
+}
+
+// unheeded reports whether what was asked for is not carried out.
+func (l *leadTimes) unheeded(at time.Time, assumed float64, current int) bool {
+	return !l.UnheededSince.IsZero() && at.Sub(l.UnheededSince).Seconds() > mostWaiting*l.usual(assumed, current)
 }
 
 // seconds returns the lead time to plan with when there are `current` replicas.

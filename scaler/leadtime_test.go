@@ -197,3 +197,34 @@ func TestAQuickStartMayTakeLongerAtOnce(t *testing.T) {
 		t.Errorf("got a lead time of %g s, want 30", got)
 	}
 }
+
+// TestWhatNobodyCarriesOutIsAskedForSteadily: an HPA whose maxReplicas is less than the policy's, or whose tolerance swallows what is asked
+// for. It is said so, and not that the replicas were ineffective, or slow to start; and what is asked for stays the same.
+func TestWhatNobodyCarriesOutIsAskedForSteadily(t *testing.T) {
+	for _, most := range []int{5, 7} {
+		w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 48, ready: 5, random: rand.New(rand.NewPCG(1, 7))}
+		const late, released = 120, 600
+		changes := 0
+		for i := range released + 40 {
+			d := w.step(830)
+			if room := max(0, most-w.ready); i < released && len(w.starting) > room {
+				w.starting = w.starting[:room]
+			}
+			if i >= late && i <= released && d.DesiredReplicas != w.counts[i-1] {
+				changes++
+			}
+			if says := slices.Contains(d.Verdicts, VerdictUnheeded); says != (i >= late) && (i < 8 || i >= late) && i <= released {
+				t.Fatalf("up to %d replicas, tick %d: verdicts %v", most, i, d.Verdicts)
+			}
+			if slices.Contains(d.Verdicts, VerdictIneffective) || i >= late && i <= released && slices.Contains(d.Verdicts, VerdictLeadTimeTooLong) {
+				t.Fatalf("up to %d replicas, tick %d: verdicts %v", most, i, d.Verdicts)
+			}
+			if i > released+1 && slices.Contains(d.Verdicts, VerdictUnheeded) {
+				t.Fatalf("tick %d: it is carried out since %d: verdicts %v", i, released, d.Verdicts)
+			}
+		}
+		if changes > 2 {
+			t.Errorf("up to %d replicas: what is asked for changed %d times: %v", most, changes, w.counts[late:released])
+		}
+	}
+}

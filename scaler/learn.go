@@ -41,13 +41,16 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	t := s.see(config, o)
 	s.At, s.Broken = t.at, t.broken
 	s.countUnknown(&t)
-	if t.changed && o.ReadyReplicas.Or(0) > s.LastReady.Or(0) {
+	came := t.changed && o.ReadyReplicas.Or(0) > s.LastReady.Or(0)
+	if came {
 		s.Came = t.at
 	}
 	s.Partitions.observe(o.Partitions, o.PartitionArrivalRecords)
 	assumed := config.InitialLeadTime.Seconds()
 	s.Lead.observe(o.StartupSeconds, o.ProvisionedStartupSeconds, t.ready, o.ReadyReplicas.Known(), t.at, assumed)
 	s.Lead.hangs(s.Orders.oldest(s.Lead.OrderedTo-int(t.ready)), t.at, assumed, s.Lead.OrderedTo)
+	idle := o.ReadyReplicas.Known() && int(t.ready) < s.Desired && o.StartingReplicas == series.Of(0) && !came
+	s.Lead.heeds(!idle, t.at, assumed, int(t.ready))
 	s.learnArrivals(config, &t, &tune)
 	s.judge(&t)
 	s.learnSkew(&t)

@@ -64,11 +64,13 @@ const (
 	// VerdictUnschedulable: replicas that were asked for wait for a node with room. Other pools stand in for them where the
 	// policy has any with room; else more nodes are what is missing.
 	VerdictUnschedulable Verdict = "Unschedulable"
+	// VerdictUnheeded: for five times as long as a start takes fewer replicas have been there than were asked for, and none is starting.
+	VerdictUnheeded Verdict = "Unheeded"
 	// VerdictStalled: replicas are ready and records wait, of which next to none is consumed, on all partitions or on some. No count
 	// mends that; what is asked for is to drain them when it ends.
 	VerdictStalled Verdict = "Stalled"
 	// VerdictPartitionStalled: the oldest record has been the same for five minutes and the objective, while those of other partitions
-	// are consumed, be they few; Stalled is not said besides. No count mends that, and none is asked for.
+	// are consumed, few or most of them; Stalled is not said besides. No count mends that, and none is asked for.
 	VerdictPartitionStalled Verdict = "PartitionStalled"
 	// VerdictIneffective: replicas were added and the group did not get faster.
 	VerdictIneffective Verdict = "Ineffective"
@@ -92,7 +94,7 @@ const (
 // Verdicts returns all verdicts, in the order above.
 func Verdicts() []Verdict {
 	return []Verdict{
-		VerdictPartitionBound, VerdictHotPartition, VerdictMaxBound, VerdictBudgetBound, VerdictUnschedulable,
+		VerdictPartitionBound, VerdictHotPartition, VerdictMaxBound, VerdictBudgetBound, VerdictUnschedulable, VerdictUnheeded,
 		VerdictStalled, VerdictPartitionStalled, VerdictIneffective, VerdictLeadTimeTooLong, VerdictLatencyUnreachable,
 		VerdictBusyRatioContradicted,
 		VerdictForecastUntrusted, VerdictWarmingUp, VerdictStale,
