@@ -73,6 +73,31 @@ func TestBacktestTableAndReport(t *testing.T) {
 	}
 }
 
+func TestALongBacktestIsForetold(t *testing.T) {
+	for _, tt := range []struct {
+		days  int
+		row   time.Duration
+		quiet bool
+		want  string
+	}{
+		{400, 24 * time.Hour, false, "rows of 24h0m0s: within each the load counts as even, and no rule meets what it really does there; want rows of a minute or so\n" +
+			"2304000 decisions by each rule take about 4m59s of a core; --interval 2m30s takes a tenth of it"},
+		{400, 24 * time.Hour, true, "rows of 24h0m0s: within each the load counts as even, and no rule meets what it really does there; want rows of a minute or so"},
+		{14, 10 * time.Minute, false, "80640 decisions by each rule take about 10s of a core; --interval 2m30s takes a tenth of it"},
+		{13, 10 * time.Minute, false, ""},
+	} {
+		trace, err := sim.NewTrace("even", tt.row.Seconds(), slices.Repeat([]float64{1}, int(time.Duration(tt.days)*24*time.Hour/tt.row)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := sim.DefaultScenario(trace)
+		s.Tick, s.Partitions = 15, 48
+		if got := strings.Join((&backtestFlags{quiet: tt.quiet}).before(&s, tt.row), "\n"); got != tt.want {
+			t.Errorf("%d days in rows of %v: got\n%s\nwant\n%s", tt.days, tt.row, got, tt.want)
+		}
+	}
+}
+
 // What a policy lets the rule do today is no part of what is tried: one that observes keeps whatever count there is, and the counts of
 // pools are of unequal replicas.
 func TestBacktestTriesAPolicyAtWork(t *testing.T) {

@@ -106,6 +106,9 @@ func (b *progressBar) share(x float64) {
 // manyTicks is from how many ticks of a history on each rule takes some seconds: a fortnight at 15 s is 80,640.
 const manyTicks = 80_000
 
+// isLong reports whether a scenario takes each rule some seconds.
+func isLong(s *sim.Scenario) bool { return s.Trace.Duration() >= manyTicks*s.Tick }
+
 const bars = "##############################"
 
 // counted is the policy that decides as p does and tells now and then which share of the scenario's trace is done.
