@@ -216,6 +216,26 @@ func TestRestoreRefusesBadCheckpoints(t *testing.T) {
 	}
 }
 
+// TestAClockThatIsSetBackLeavesTheLoadSeen: for ten minutes nothing is learned, and what waits is served all the same, although the last
+// change seems to be one of later.
+func TestAClockThatIsSetBackLeavesTheLoadSeen(t *testing.T) {
+	w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 48, ready: 8}
+	for range 100 {
+		w.step(700)
+	}
+	for range 8 {
+		w.step(1000)
+	}
+	before := w.counts[len(w.counts)-1]
+	w.tick -= 40
+	for range 30 {
+		w.step(1600)
+	}
+	if n, lag := w.counts[len(w.counts)-1], slices.Max(w.lags); n < 16 || lag > 45 {
+		t.Errorf("at 1600 records/s: %d replicas after %d, and up to %.0f s behind; want what keeps up, and 45 s at most", n, before, lag)
+	}
+}
+
 func TestMissingIsNeverZero(t *testing.T) {
 	w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 48, ready: 8}
 	for range 100 {

@@ -13,13 +13,19 @@ const littleMore = 1.25
 // another tick will know more. Else it returns want.
 func (d decider) postpone(c *choice, want int, now time.Time) int {
 	s, interval := d.state, d.config.Interval
-	// In whole ticks, for those are not given to the millisecond.
-	since := now.Sub(s.Changed).Round(interval)
+	// In whole ticks, for those are not given to the millisecond. What is to come was before the clock was set back.
+	ago := func(at time.Time) time.Duration {
+		if now.Before(at) {
+			return math.MaxInt64
+		}
+		return now.Sub(at).Round(interval)
+	}
+	since := ago(s.Changed)
 	soon := since < tunedInterval && want < panicRatio*c.current
 	if little := float64(want) < littleMore*float64(c.current); little {
 		// Those that have just come stopped the group for it, and what that left is no reason for more.
 		// While most of what was asked for is still to come, the forecast is wide since the step that asked for it.
-		soon = soon || since <= interval || now.Sub(s.Came).Round(interval) < tunedInterval || c.current >= panicRatio*max(c.scene.ready, 1)
+		soon = soon || since <= interval || ago(s.Came) < tunedInterval || c.current >= panicRatio*max(c.scene.ready, 1)
 	}
 	if asked := max(c.current, s.Desired); want > asked && s.Increase > 0 && soon {
 		d.term("increased", asked, 0)
