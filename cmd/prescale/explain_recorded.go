@@ -26,20 +26,25 @@ func explainRecorded(ctx context.Context, w io.Writer, path, policy, at, output 
 	defer r.close()
 	replayer := pipeline.NewReplayer(r.policies)
 	var event eventlog.Event
-	var next time.Time // of the tick after it; zero where the log has none
+	var later []eventlog.Event // than until, since the last that is not
 	var now pipeline.Replayed
 	replayed := false
 	for e, err := range eventlog.History(ctx, r.client, r.log, eventlog.ShardOf(policy, r.log.Shards), policy) {
 		if err != nil {
 			return err
 		}
-		if next = e.Stamp().At; next.After(until) {
-			break
+		if ahead := e.Stamp().At.Sub(until); ahead > 0 {
+			if later = append(later, e); ahead > mostAhead {
+				break
+			}
+			continue
 		}
-		if now, replayed, err = replayer.Step(&e); err != nil {
-			return err
+		for _, one := range append(later, e) {
+			if now, replayed, err = replayer.Step(&one); err != nil {
+				return err
+			}
 		}
-		event, next = e, time.Time{}
+		event, later = e, nil
 	}
 	if event.Decision.Seq == 0 {
 		return command.Inputf("--at: %s: the log has no decision of %s at or before it", until.Format(time.RFC3339), policy)
@@ -55,11 +60,11 @@ func explainRecorded(ctx context.Context, w io.Writer, path, policy, at, output 
 	if output == "json" {
 		return writeJSON(w, e)
 	}
-	later := "nothing later is in the log"
-	if !next.IsZero() {
-		later = "the next one is of " + next.Format(time.RFC3339)
+	next := "nothing later is in the log"
+	if len(later) > 0 {
+		next = "the next one is of " + later[0].Stamp().At.Format(time.RFC3339)
 	}
-	fmt.Fprintf(w, "tick %d of %s, recorded by %s; %s\n", event.Decision.Seq, event.Decision.At.Format(time.RFC3339), event.Decision.Writer, later)
+	fmt.Fprintf(w, "tick %d of %s, recorded by %s; %s\n", event.Decision.Seq, event.Decision.At.Format(time.RFC3339), event.Decision.Writer, next)
 	switch {
 	case !replayed:
 		fmt.Fprintln(w, "it cannot be replayed, so what would change it is not known: the policy is neither in the configuration file nor recorded, or the log has no copy of the state before it")
@@ -69,3 +74,7 @@ func explainRecorded(ctx context.Context, w io.Writer, path, policy, at, output 
 	fmt.Fprintln(w)
 	return e.print(w)
 }
+
+// mostAhead is how far the clock of a tick's owner can have been ahead, so that ticks after it are of earlier times: brokers refuse what
+// is further ahead (message.timestamp.after.max.ms, unless changed).
+const mostAhead = time.Hour

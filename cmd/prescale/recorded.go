@@ -101,8 +101,16 @@ func evenSteps(ticks iter.Seq2[eventlog.Tick, error], step time.Duration) (*hist
 		// Ticks are milliseconds early or late; the interval is a whole number of tenths.
 		step = max(lengths[len(lengths)/2].Round(100*time.Millisecond), 100*time.Millisecond)
 	}
-	begin := spans[0].from
-	n := int(spans[len(spans)-1].to.Sub(begin).Round(step) / step)
+	begin, end := spans[0].from, spans[0].to
+	for _, p := range spans { // where a clock was set back the first and the last are others
+		if p.from.Before(begin) {
+			begin = p.from
+		}
+		if p.to.After(end) {
+			end = p.to
+		}
+	}
+	n := int(end.Sub(begin).Round(step) / step)
 	s := &history.Series{Step: step, Dated: true, Times: make([]time.Time, n), Values: make([]float64, n)}
 	covered := make([]time.Duration, n)
 	for i := range s.Times {

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,7 +46,7 @@ policies:
 		t.Fatal(err)
 	}
 	start := time.Date(2026, 1, 31, 8, 0, 0, 0, time.UTC)
-	record(t, file, start, 100)
+	record(t, file, evenly(start, 100))
 
 	ask := func(args ...string) (string, error) {
 		var out bytes.Buffer
@@ -114,8 +115,54 @@ func TestALogThatIsNotThere(t *testing.T) {
 	}
 }
 
+// TestALogOfAClockThatWasAhead by ten minutes for ten ticks: nothing is lost, and what stood at a time is the last that was decided then.
+func TestALogOfAClockThatWasAhead(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "prescale.yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, `
+clusters: {main: {brokers: [%q]}}
+eventLog: {shards: 2, protocol: classic}
+policies: [{metadata: {name: a, namespace: ai}, spec: {kafka: {group: g, topics: [work]}, objective: {lagSeconds: 30}, replicas: {max: 8}}}]
+`, fake(t, "work")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Date(2026, 1, 31, 8, 10, 0, 0, time.UTC)
+	record(t, file, slices.Concat(evenly(start, 10), evenly(start.Add(-10*time.Minute), 20)))
+	for _, tt := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"replay", "--check"}, []string{"30 ticks by 1 writer in 1 term, 30 decisions derived again", "1 tick is of a time before the one before"}},
+		{[]string{"explain", "ai/a", "--at", "2026-01-31T08:03:07Z"}, []string{"tick 23 of 2026-01-31T08:03:00Z", "the next one is of 2026-01-31T08:03:15Z", "what would change it"}},
+		{[]string{"explain", "ai/a", "--at", "2026-01-31T08:08:00Z"}, []string{"tick 30 of 2026-01-31T08:04:45Z", "nothing later is in the log"}},
+		{[]string{"forecast", "--name", "ai/a", "--start", "2026-01-31T08:00:00Z", "--end", "2026-01-31T08:05:00Z", "--from-kafka"}, []string{"\n1,2026-01-31T08:04:45Z,"}},
+	} {
+		var out bytes.Buffer
+		args := append(tt.args, "--config", file)
+		if slices.Contains(args, "--from-kafka") {
+			args = append(tt.args, file)
+		}
+		if err := run(t.Context(), args, &out, &out); err != nil {
+			t.Errorf("%v: %v", args, err)
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%v: no %q in:\n%.1500s", args, want, out.String())
+			}
+		}
+	}
+}
+
+// evenly returns times 15 s apart.
+func evenly(start time.Time, n int) []time.Time {
+	times := make([]time.Time, n)
+	for i := range times {
+		times[i] = start.Add(time.Duration(i) * 15 * time.Second)
+	}
+	return times
+}
+
 // record writes ticks of the configured policies to the log, as the daemon does.
-func record(t *testing.T, file string, start time.Time, ticks int) {
+func record(t *testing.T, file string, times []time.Time) {
 	t.Helper()
 	cfg, err := config.Load(file)
 	if err != nil {
@@ -146,8 +193,7 @@ func record(t *testing.T, file string, start time.Time, ticks int) {
 		if err := s.Recover(ctx, nobody{}); err != nil {
 			return err
 		}
-		for i := range ticks {
-			at := start.Add(time.Duration(i) * sc.Interval)
+		for i, at := range times {
 			o := series.Observation{
 				Policy: p.PolicyName(), At: at, Interval: sc.Interval, ArrivalRecords: series.OfInt(int64(1000 + i)), ConsumedRecords: series.OfInt(1000),
 				LagRecords: series.OfInt(int64(i)), LagSeconds: series.Of(1), ReadyReplicas: series.OfInt(2), StartingReplicas: series.OfInt(0), Partitions: series.OfInt(6),
@@ -158,7 +204,7 @@ func record(t *testing.T, file string, start time.Time, ticks int) {
 				return err
 			}
 			if err := s.Append(ctx, []eventlog.Entry{{
-				Policy: p.PolicyName(), At: at, Observation: o, Fresh: i == 0, DesiredReplicas: d.DesiredReplicas, Reason: string(d.Reason), Payload: payload,
+				Policy: p.PolicyName(), At: at, SetBack: i > 0 && at.Before(times[i-1]), Observation: o, Fresh: i == 0, DesiredReplicas: d.DesiredReplicas, Reason: string(d.Reason), Payload: payload,
 			}}); err != nil {
 				return err
 			}

@@ -195,6 +195,9 @@ func checkLog(ctx context.Context, r *recorded, replayer *pipeline.Replayer, out
 		fmt.Fprintf(stdout, "%s, %s by %s in %s, %d decisions derived again; longest gap %s (%s)\n",
 			howMany(report.Policies, "policy", "policies"), howMany(report.Ticks, "tick", "ticks"), howMany(len(report.Writers), "writer", "writers"),
 			howMany(report.TakeOvers, "term", "terms"), report.Derived, report.LongestGap, report.GapPolicy)
+		if report.SetBacks > 0 {
+			fmt.Fprintf(stdout, "%s before the one before: a clock was set back, or another owner's was ahead\n", howMany(report.SetBacks, "tick is of a time", "ticks are of a time"))
+		}
 		for _, v := range report.Violations {
 			fmt.Fprintln(stdout, v)
 		}

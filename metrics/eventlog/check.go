@@ -19,6 +19,8 @@ type Report struct {
 	DerivedOtherwise int `json:"derivedOtherwise"`
 	// Writers counts the ticks that each process wrote.
 	Writers map[string]int `json:"writers"`
+	// SetBacks counts the ticks whose time is before that of the one before: the owner's clock was set back, or another's was ahead.
+	SetBacks int `json:"setBacks"`
 	// LongestGap is the longest time between two ticks of one policy, and GapPolicy whose.
 	LongestGap time.Duration `json:"longestGapNanos"`
 	GapPolicy  string        `json:"gapPolicy"`
@@ -44,8 +46,8 @@ type Deriver interface {
 }
 
 // Check reads the whole log and proves that it is one line: in each shard the terms never fall and each has one writer; the
-// ticks of each policy are numbered without gap or repetition, and their times rise; each tick has its one decision, by
-// the same writer in the same term; and each decision is what deriver makes of the observations before it (nil leaves
+// ticks of each policy are numbered without gap or repetition, and no two that follow one another have the same time; each tick has
+// its one decision, by the same writer in the same term; and each decision is what deriver makes of the observations before it (nil leaves
 // that out). Decisions that stand before the first observation of their shard have outlived theirs, as they should.
 // Violations are in the Report; the error is of reading.
 func Check(ctx context.Context, client *kgo.Client, cfg Config, deriver Deriver) (*Report, error) {
@@ -98,8 +100,11 @@ func (c *shardCheck) take(e *Event) {
 		if s.Seq != last.Seq+1 {
 			c.report.violate("%s: follows tick %d", where, last.Seq)
 		}
-		if !s.At.After(last.At) {
-			c.report.violate("%s: at %v, not after %v", where, s.At, last.At)
+		switch s.At.Compare(last.At) {
+		case 0:
+			c.report.violate("%s: at %v, as the one before", where, s.At)
+		case -1:
+			c.report.SetBacks++
 		}
 		if gap := s.At.Sub(last.At); gap > c.report.LongestGap {
 			c.report.LongestGap, c.report.GapPolicy = gap, s.Policy

@@ -128,9 +128,7 @@ func Observations(ctx context.Context, client *kgo.Client, cfg Config, policy st
 			case err != nil:
 				fail(err)
 				return
-			case t.At.After(to):
-				return
-			case !t.At.Before(from) && !yield(t, nil):
+			case !t.At.Before(from) && !t.At.After(to) && !yield(t, nil):
 				return
 			}
 		}

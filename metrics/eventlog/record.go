@@ -69,8 +69,9 @@ type Checkpoint struct {
 // Entry is one policy's part of an Append.
 type Entry struct {
 	Policy string
-	// At is the time of the tick. It must be later than the policy's last.
+	// At is the time of the tick. It must be later than the policy's last, or, where SetBack, before it.
 	At          time.Time
+	SetBack     bool
 	Observation series.Observation
 	// Spec is a fingerprint of Configuration.
 	Spec          uint64

@@ -248,7 +248,7 @@ func (s *Shard) stamp(e *Entry) (Stamp, error) {
 	last, known := s.last[e.Policy]
 	// Only the wall's time is read again: a monotonic reading would go on where the clock is set back, and the log's time would not.
 	at := e.At.Round(0)
-	if known && !at.After(last.at) {
+	if known && !at.After(last.at) && !(e.SetBack && at.Before(last.at)) {
 		return Stamp{}, fmt.Errorf("shard %d: policy %s: tick at %s is not after the last, at %s: is this clock behind?",
 			s.Number, e.Policy, at.Format(time.RFC3339Nano), last.at.Format(time.RFC3339Nano))
 	}

@@ -121,15 +121,23 @@ func (s *shards) work(ctx context.Context, log *eventlog.Shard, d *deciders, own
 func (s *shards) tick(ctx context.Context, log *eventlog.Shard, d *deciders, seen sightings) error {
 	entries := make([]eventlog.Entry, 0, len(seen.policies))
 	decisions := make([]scaler.Decision, 0, len(seen.policies))
-	histories, seeds, passed := 0, 0, 0
+	histories, seeds, passed, setBack := 0, 0, 0, false
 	for _, p := range seen.policies {
 		name := p.policy.Name()
-		if last, known := log.Known(name); known && !seen.now.After(last) {
+		last, known := log.Known(name)
+		behind := known && !seen.now.After(last)
+		// Until then the last answers are served, for they are no further ahead of the clock than they may be.
+		if behind && last.Sub(seen.now) <= readmodel.StaleAfterTicks*p.policy.Scaler.Interval {
 			if passed++; !d.passing {
 				d.passing = true
 				s.cfg.Logger.Warn("ticks are passed over until the clock has caught up: it is behind the log", "shard", log.Number, "policy", name, "now", seen.now, "last", last)
 			}
 			continue
+		}
+		if behind && !setBack {
+			setBack = true
+			s.cfg.Logger.Warn("the clock was set back, or that of the owner before was ahead: decisions go on, and nothing is learned until it is where the log is",
+				"shard", log.Number, "policy", name, "now", seen.now, "until", last)
 		}
 		decider := d.all[name]
 		var seed []byte
@@ -157,7 +165,7 @@ func (s *shards) tick(ctx context.Context, log *eventlog.Shard, d *deciders, see
 			}
 		}
 		e := eventlog.Entry{
-			Policy: name, At: seen.now, Observation: p.observation, Spec: decider.spec, Configuration: decider.configuration,
+			Policy: name, At: seen.now, SetBack: behind, Observation: p.observation, Spec: decider.spec, Configuration: decider.configuration,
 			Fresh: decider.fresh || seed != nil, Seed: seed, Counted: decider.counted,
 			DesiredReplicas: decision.DesiredReplicas, Reason: string(decision.Reason), Payload: payload,
 		}

@@ -258,53 +258,77 @@ func TestACollectorThatIsNotNeededLetsGo(t *testing.T) {
 	})
 }
 
-// setBack is a Clock that is set back by ten minutes at an instant.
+// setBack is a Clock that is set back at an instant.
 type setBack struct {
 	wallClock
 	at time.Time
+	by time.Duration
 }
 
 func (c setBack) At(wall time.Time) time.Time {
 	if wall.Before(c.at) {
 		return wall
 	}
-	return wall.Add(-10 * time.Minute)
+	return wall.Add(-c.by)
 }
 
-// TestAClockThatIsSetBack: nothing is decided until it has caught up, and that is said once.
+// TestAClockThatIsSetBack: by less than an answer may be ahead, and nothing is decided until it has caught up; by more, and decisions go
+// on, for the answers that there are would be refused. Either is said once.
 func TestAClockThatIsSetBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var said strings.Builder
-		var times []time.Time
-		lc := eventlog.DefaultConfig()
-		lc.Instance, lc.Shards = "test", 1
-		memory, err := eventlog.NewMemory(lc, func(d eventlog.Decision) { times = append(times, d.At) })
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := New(Config{
-			Policies:     []Policy{policy("ai/a"), policy("ai/b")},
-			CollectorFor: func(string, time.Duration) (Collector, error) { return &wave{}, nil },
-			Store:        readmodel.NewStore(time.Now),
-			Logger:       slog.New(slog.NewTextHandler(&said, nil)),
-			Log:          memory,
-			Shards:       lc.Shards,
-			Clock:        setBack{at: time.Now().Add(5*time.Minute + time.Second)},
+	for _, tt := range []struct {
+		by    time.Duration
+		ticks int // in 20 minutes
+		steps int // back
+		said  []string
+	}{
+		{40 * time.Second, 78, 0, []string{"passed over", "caught up with the log"}},
+		{10 * time.Minute, 80, 1, []string{"decisions go on"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var said strings.Builder
+			times := map[string][]time.Time{}
+			lc := eventlog.DefaultConfig()
+			lc.Instance, lc.Shards = "test", 1
+			memory, err := eventlog.NewMemory(lc, func(d eventlog.Decision) { times[d.Policy] = append(times[d.Policy], d.At) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := New(Config{
+				Policies:     []Policy{policy("ai/a"), policy("ai/b")},
+				CollectorFor: func(string, time.Duration) (Collector, error) { return &wave{}, nil },
+				Store:        readmodel.NewStore(time.Now),
+				Logger:       slog.New(slog.NewTextHandler(&said, nil)),
+				Log:          memory,
+				Shards:       lc.Shards,
+				Clock:        setBack{at: time.Now().Add(5*time.Minute + time.Second), by: tt.by},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
+			defer cancel()
+			if err := p.Run(ctx); err != nil {
+				t.Fatal(err)
+			}
+			for name, at := range times {
+				steps := 0
+				for i := range len(at) - 1 {
+					if !at[i+1].After(at[i]) {
+						steps++
+					}
+				}
+				if steps != tt.steps || len(at) < tt.ticks-1 || len(at) > tt.ticks+1 {
+					t.Errorf("by %v: %d decisions for %s, %d times of a time before; want %d and %d", tt.by, len(at), name, steps, tt.ticks, tt.steps)
+				}
+			}
+			if n := strings.Count(said.String(), "level=WARN"); n != 1 {
+				t.Errorf("by %v: said %d warnings, want one:\n%s", tt.by, n, said.String())
+			}
+			for _, want := range tt.said {
+				if !strings.Contains(said.String(), want) {
+					t.Errorf("by %v: want %q in:\n%s", tt.by, want, said.String())
+				}
+			}
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
-		defer cancel()
-		if err := p.Run(ctx); err != nil {
-			t.Fatal(err)
-		}
-		// In the ten minutes after the first five there is none.
-		if !slices.IsSortedFunc(times, time.Time.Compare) || len(times) < 2*38 || len(times) > 2*42 {
-			t.Errorf("%d decisions of two policies, at %v; want some 40 ticks, with rising times", len(times), times)
-		}
-		if n := strings.Count(said.String(), "level=WARN"); n != 1 || !strings.Contains(said.String(), "caught up with the log") {
-			t.Errorf("said %d warnings, want one, and its end:\n%s", n, said.String())
-		}
-	})
+	}
 }
