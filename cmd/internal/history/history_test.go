@@ -292,6 +292,7 @@ func TestPrometheusSaysWhatIsWrong(t *testing.T) {
 		{`<html>`, "not a Prometheus answer"},
 		{`{"status":"error","error":"parse error"}`, "parse error"},
 		{`{"status":"success","data":{"result":[{"values":[]},{"values":[]}]}}`, "2 series: want one"},
+		{`{"status":"success","warnings":["store b: connection refused"],"data":{"result":[{"values":[[1,"2"]]}]}}`, "a part of what there is: store b"},
 		{`{"status":"success","data":{"result":[{"values":[[1,"x"]]}]}}`, `value "x": not a number`},
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, tt.answer) }))

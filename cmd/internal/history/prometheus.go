@@ -108,6 +108,7 @@ func queryRange(ctx context.Context, client *http.Client, server, query string, 
 	defer response.Body.Close()
 	var answer struct {
 		Status, Error string
+		Warnings      []string
 		Data          struct {
 			Result []struct {
 				Values [][2]json.RawMessage
@@ -123,6 +124,10 @@ func queryRange(ctx context.Context, client *http.Client, server, query string, 
 	}
 	if answer.Status != "success" {
 		return fmt.Errorf("status %s: %s", response.Status, answer.Error)
+	}
+	if len(answer.Warnings) > 0 {
+		// Of several servers behind one address some did not answer: their share of the arrivals would be missing, not gaps.
+		return fmt.Errorf("the answer may be a part of what there is: %.300s", answer.Warnings[0])
 	}
 	if len(answer.Data.Result) > 1 {
 		return fmt.Errorf("%d series: want one: sum them", len(answer.Data.Result))
