@@ -50,8 +50,8 @@ than partitions, several controllers on one target, a metrics API that does not 
 the rules of the policy's conditions Accepted and HPA. With --config, the policies of the file are
 looked at too, and with --connect what the cluster's policies need of Kafka.
 
-Exit code: 0 when all is well, 1 when something was found or the cluster cannot be asked, 2 for a
-mistake in the configuration or the flags.`,
+Exit code: 0 when all is well, 1 when something was found (but for what needs no remedy) or the
+cluster cannot be asked, 2 for a mistake in the configuration or the flags.`,
 		Example: `  prescale check --config prescale.yaml
   prescale check --config prescale.yaml --connect
   prescale check --kubeconfig ~/.kube/config --namespace ai`,
@@ -114,7 +114,7 @@ func (o *checkOptions) run(cmd *cobra.Command) error {
 	if err := o.print(cmd.OutOrStdout(), cfg, report, found, servers); err != nil {
 		return err
 	}
-	if len(found) > 0 || len(servers) > 0 || report != nil && !report.Good() {
+	if slices.ContainsFunc(found, func(f finding) bool { return !f.Note }) || len(servers) > 0 || report != nil && !report.Good() {
 		return errFindings
 	}
 	return nil
@@ -167,7 +167,7 @@ func (o *checkOptions) print(w io.Writer, cfg config.Config, report *kube.Report
 	return nil
 }
 
-// printFound prints a line for each finding, and one for each cluster and each Prometheus server without.
+// printFound prints a line for each finding, and one for each cluster and each Prometheus server of which nothing is wrong.
 func printFound(w io.Writer, cfg config.Config, kafka, prometheus []finding) error {
 	table := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(table, "CLUSTER\tFOUND")
@@ -175,7 +175,7 @@ func printFound(w io.Writer, cfg config.Config, kafka, prometheus []finding) err
 		well := true
 		for _, f := range found {
 			if of(f) {
-				well = false
+				well = well && f.Note
 				fmt.Fprintf(table, "%s\t%s\n", name, f)
 			}
 		}

@@ -31,6 +31,8 @@ type finding struct {
 	// Message says what is wrong, Remedy what to do where the message does not say it.
 	Message string `json:"message"`
 	Remedy  string `json:"remedy,omitempty"`
+	// Note says that nothing is wrong with it.
+	Note bool `json:"note,omitempty"`
 }
 
 func (f finding) String() string {
@@ -179,5 +181,9 @@ func (l *look) log(ctx context.Context, cfg eventlog.Config) {
 	}
 	for _, p := range problems {
 		l.add(p.Subject, p.Problem, p.Mend)
+	}
+	if p := eventlog.WhyClassic(ctx, l.clusters.client(l.cluster), cfg); p != nil {
+		l.add(p.Subject, p.Problem, p.Mend)
+		l.found[len(l.found)-1].Note = true
 	}
 }

@@ -10,8 +10,10 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/prescale/prescale/cmd/internal/command"
 )
@@ -94,5 +96,33 @@ func TestCheckConnects(t *testing.T) {
 	topics, err := adm.ListTopics(t.Context())
 	if err != nil || topics.Has("prescale.observations") || topics.Has("answers") {
 		t.Errorf("topics: %v, %v", topics.Names(), err)
+	}
+}
+
+// TestCheckNotesTheClassicProtocol, which is nothing wrong: brokers take shorter sessions than their least in the classic protocol alone.
+func TestCheckNotesTheClassicProtocol(t *testing.T) {
+	fake, err := kfake.NewCluster(kfake.SeedTopics(1, "orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fake.Close()
+	refuse := kerr.InvalidConfig.Code
+	fake.ControlKey(int16(kmsg.IncrementalAlterConfigs), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		response := request.ResponseKind().(*kmsg.IncrementalAlterConfigsResponse)
+		for _, r := range request.(*kmsg.IncrementalAlterConfigsRequest).Resources {
+			response.Resources = append(response.Resources, kmsg.IncrementalAlterConfigsResponseResource{ResourceType: r.ResourceType, ResourceName: r.ResourceName, ErrorCode: refuse})
+		}
+		return response, nil, true
+	})
+	file := writeInput(t, "prescale.yaml", fmt.Sprintf("clusters: {main: {brokers: [%q]}}\n", fake.ListenAddrs()[0]))
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"check", "--config", file, "--connect"}, &out, &out); err != nil {
+		t.Errorf("got %v", err)
+	}
+	for _, want := range []string{"main     group prescale.owners: it uses the classic protocol: ", "; no remedy is needed; for that of KIP-848 set group.consumer.min", "main     ok\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("want %q in:\n%s", want, out.String())
+		}
 	}
 }

@@ -195,6 +195,19 @@ func maySetTimeouts(ctx context.Context, client *kgo.Client, cfg Config) (*Setup
 	return nil, unlessAnswer("ask for the timeouts of "+subject, err)
 }
 
+// WhyClassic says why the group of ProtocolAuto would take the classic protocol now, and what would let it have that of KIP-848; nil
+// where it would have that one, or the protocol is configured. It is nothing that must be mended.
+func WhyClassic(ctx context.Context, client *kgo.Client, cfg Config) *SetupError {
+	if cfg.Protocol != ProtocolAuto {
+		return nil
+	}
+	err := setGroupTimeouts(ctx, client, cfg, true)
+	if err == nil || ctx.Err() != nil {
+		return nil
+	}
+	return &SetupError{"group " + cfg.group(), fmt.Sprintf("it uses the classic protocol: %v", err), "no remedy is needed" + forConsumerProtocol(cfg, err)}
+}
+
 // mayWrite asks whether the user may write as the shards do, by ending transactions of a producer that there is not: a broker looks at
 // the right first and then refuses, whatever the shard's true producer is about.
 func mayWrite(ctx context.Context, client *kgo.Client, cfg Config) (*SetupError, error) {
