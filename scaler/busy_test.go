@@ -73,3 +73,22 @@ func TestABusyRatioOfTheLastMinutesIsBelieved(t *testing.T) {
 		}
 	}
 }
+
+// What the slowest consumer does was learned beside the capacity that a wrong ratio told, and goes with it: else it would be taken for a
+// share of what is learned instead, for ever where nothing waits any more.
+func TestThePaceBesideAWrongBusyRatioIsForgotten(t *testing.T) {
+	for _, busy := range []float64{0.2, 0.3, 0.5} {
+		for _, rate := range []float64{200, 460, 900} {
+			w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 48, ready: 3, random: rand.New(rand.NewPCG(1, 7))}
+			w.hide = func(o *series.Observation) { o.BusyRatio = series.Of(busy) }
+			for range 960 {
+				w.step(rate)
+			}
+			parts := &w.a.state.Partitions
+			least, _ := parts.snap(rate / perSecond)
+			if n := w.counts[959]; n > parts.above(least) {
+				t.Errorf("%g records a second, busy ratio %g: %d replicas, want %d or one step more", rate, busy, n, least)
+			}
+		}
+	}
+}

@@ -166,7 +166,7 @@ func (s *State) learnCapacity(config *Config, t *tick, tune *Tuning) {
 		was := s.Busy.contradicted()
 		s.Busy.observe(busy, t.consumed.Or(0)/t.ready, t.kept(), t.saturated && t.effective >= fullWork*t.ready)
 		if !was && s.Busy.contradicted() {
-			s.Capacity = capacity{LowerBound: s.Busy.Most, Shown: s.Busy.Most} // what was learned of it
+			s.Capacity, s.Pace = capacity{LowerBound: s.Busy.Most, Shown: s.Busy.Most}, pace{Age: s.Pace.Age} // what was learned of it
 		}
 	}
 	if s.Busy.contradicted() {
