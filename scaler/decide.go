@@ -76,6 +76,7 @@ func (d decider) term(name string, replicas int, amount float64) {
 type choice struct {
 	// Replicas: those that are ready or starting, and the bounds of the policy and its schedules.
 	current, lowest, highest int
+	unsteady                 int     // of current
 	perReplica               float64 // records per second
 	lead                     float64 // seconds
 	price                    float64 // of a late record
@@ -109,6 +110,7 @@ func (d decider) run(now time.Time) {
 	if !s.Capacity.sure() {
 		d.verdict(VerdictWarmingUp)
 	}
+	c.unsteady = max(0, min(s.Unsteady.count(d.At), c.current-1, c.highest-1))
 	c.perReplica, c.price = perReplica, s.Promise.price(config.ViolationRatio)
 
 	var p paths
@@ -185,10 +187,10 @@ func (d decider) stale(now time.Time) bool {
 
 // plan returns the count of least cost, with the reason for it where a budget lowers it.
 func (d decider) plan(c *choice, reason Reason) (int, Reason) {
-	s, parts := d.state, &d.state.Partitions
+	s := d.state
 	d.sustained = c.scene.paths.mean(0, 0, c.scene.leadSteps+d.tune.DownSteps) / d.config.Interval.Seconds()
 	d.Level = levelOf(c.price)
-	want, atOnce := c.scene.best(parts, c.current, c.lowest, c.highest, c.price, d.tune)
+	want, atOnce := d.best(c, c.scene)
 	d.term("plan", want, c.demand)
 	if atOnce > want {
 		d.term("joins", want, float64(atOnce))
@@ -198,7 +200,7 @@ func (d decider) plan(c *choice, reason Reason) (int, Reason) {
 		if share := s.Spending.share(budget, d.At); share < shareEnough {
 			d.verdict(VerdictBudgetBound)
 			c.price = max(c.price*math.Pow(share, savedPrice), leastPrice)
-			if n, _ := c.scene.best(parts, c.current, c.lowest, c.highest, c.price, d.tune); n < want {
+			if n, _ := d.best(c, c.scene); n < want {
 				want, reason = n, ReasonBudget
 				d.term("pace", want, share)
 			}
@@ -208,6 +210,14 @@ func (d decider) plan(c *choice, reason Reason) (int, Reason) {
 		d.term("price", want, c.price)
 	}
 	return want, reason
+}
+
+// best returns what the plan asks for in sc, and what it would be did nothing come late while replicas join: those that come and go are
+// planned without, and asked for besides.
+func (d decider) best(c *choice, sc *scene) (best, atOnce int) {
+	gone := c.unsteady
+	best, atOnce = sc.best(&d.state.Partitions, c.current-gone, max(c.lowest-gone, 0), c.highest-gone, c.price, d.tune)
+	return best + gone, atOnce + gone
 }
 
 // forBacklog reports whether without what waits fewer than want would be asked for.
@@ -223,7 +233,7 @@ func (d decider) forBacklog(c *choice, want int) bool {
 func (d decider) withoutBacklog(c *choice) int {
 	without := *c.scene
 	without.backlog = 0
-	n, _ := without.best(&d.state.Partitions, c.current, c.lowest, c.highest, c.price, d.tune)
+	n, _ := d.best(c, &without)
 	return n
 }
 
@@ -240,6 +250,9 @@ func (d decider) findings(c *choice, verdicts int) {
 	}
 	if s.Ineffective {
 		d.verdict(VerdictIneffective)
+	}
+	if c.unsteady > 0 {
+		d.verdict(VerdictUnsteady)
 	}
 	if s.Lead.unheeded(s.At, config.InitialLeadTime.Seconds(), sc.ready) {
 		d.verdict(VerdictUnheeded)

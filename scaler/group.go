@@ -29,10 +29,11 @@ func (d decider) group(c *choice) {
 	o, s, sc, p := d.o, d.state, c.scene, c.scene.paths
 	parts := &s.Partitions
 	interval := d.config.Interval.Seconds()
-	sc.ready = int(o.ReadyReplicas.Or(float64(c.current)))
-	sc.joining = c.current - sc.ready
+	current := c.current - c.unsteady
+	sc.ready = min(int(o.ReadyReplicas.Or(float64(current))), current)
+	sc.joining = current - sc.ready
 	sc.now = parts.work(sc.ready) * sc.perReplica
-	d.come(sc, sc.ready, c.current)
+	d.come(sc, sc.ready, current)
 	// What is learned is often of several pauses in a row.
 	sc.joinPause, sc.joinTicks = min(s.Rebalance.seconds(), assumedPause)/interval, s.Lead.Plain.spread()/interval
 	reach := c.perReplica * d.config.ObjectiveLag.Seconds()

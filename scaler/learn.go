@@ -45,6 +45,9 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	if came {
 		s.Came = t.at
 	}
+	if before, ok := s.LastReady.Get(); ok && o.ReadyReplicas.Known() && s.HasDesired && !t.broken {
+		s.Unsteady.observe(min(int(before), s.Desired)-int(t.ready), t.at)
+	}
 	s.Partitions.observe(o.Partitions, o.PartitionArrivalRecords)
 	assumed := config.InitialLeadTime.Seconds()
 	s.Lead.observe(o.StartupSeconds, o.ProvisionedStartupSeconds, t.ready, o.ReadyReplicas.Known(), t.at, assumed)

@@ -66,6 +66,8 @@ const (
 	VerdictUnschedulable Verdict = "Unschedulable"
 	// VerdictUnheeded: for five times as long as a start takes fewer replicas have been there than were asked for, and none is starting.
 	VerdictUnheeded Verdict = "Unheeded"
+	// VerdictUnsteady: for ten minutes replicas that were ready have been lost again and again. As many are asked for besides.
+	VerdictUnsteady Verdict = "Unsteady"
 	// VerdictStalled: replicas are ready and records wait, of which next to none is consumed, on all partitions or on some. No count
 	// mends that; what is asked for is to drain them when it ends.
 	VerdictStalled Verdict = "Stalled"
@@ -94,7 +96,7 @@ const (
 // Verdicts returns all verdicts, in the order above.
 func Verdicts() []Verdict {
 	return []Verdict{
-		VerdictPartitionBound, VerdictHotPartition, VerdictMaxBound, VerdictBudgetBound, VerdictUnschedulable, VerdictUnheeded,
+		VerdictPartitionBound, VerdictHotPartition, VerdictMaxBound, VerdictBudgetBound, VerdictUnschedulable, VerdictUnheeded, VerdictUnsteady,
 		VerdictStalled, VerdictPartitionStalled, VerdictIneffective, VerdictLeadTimeTooLong, VerdictLatencyUnreachable,
 		VerdictBusyRatioContradicted,
 		VerdictForecastUntrusted, VerdictWarmingUp, VerdictStale,

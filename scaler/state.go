@@ -43,7 +43,8 @@ type State struct {
 	HasDesired bool
 	Changed    time.Time
 	Increase   int
-	Orders     orders `json:",omitzero"`
+	Orders     orders   `json:",omitzero"`
+	Unsteady   unsteady `json:",omitzero"`
 	// Came is when more replicas were ready than the tick before.
 	Came      time.Time `json:",omitzero"`
 	LastReady series.Value

@@ -54,6 +54,8 @@ func (v Verdict) Text() string {
 		return "replicas wait for a node with room: more nodes would help"
 	case VerdictUnheeded:
 		return "more replicas were asked for a while ago, and none of them is starting: look at the HPA's conditions, its maxReplicas and its tolerance"
+	case VerdictUnsteady:
+		return "replicas that were ready are lost again and again, and as many are asked for besides: look at why their containers restart, or leave the group"
 	case VerdictStalled:
 		return "replicas are ready, but of what waits, or of some partitions, next to none is consumed: look for what the consumers hang on, such as a database, a rebalance or a record"
 	case VerdictPartitionStalled:
