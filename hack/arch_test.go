@@ -26,7 +26,7 @@ var allowed = []struct {
 	{"forecaster/...", []string{"forecaster/...", "metrics/series"}},
 	{"scaler/...", []string{"scaler/...", "forecaster", "metrics/series"}},
 	{"inference/...", []string{"inference/..."}},
-	{"feedback/...", []string{"feedback/...", "inference/event", "inference/model", "inference/registry"}},
+	{"feedback/...", []string{"feedback/...", "inference/event", "inference/model", "inference/registry", "inference/transaction"}},
 	{"cmd/inference/...", []string{"cmd/inference/...", "cmd/internal/...", "inference/..."}},
 	{"cmd/feedback/...", []string{"cmd/feedback/...", "cmd/internal/...", "feedback/...", "inference/..."}},
 	{"cmd/prescale/...", []string{"cmd/prescale/...", "cmd/internal/...", "metrics/...", "forecaster/...", "scaler/..."}},

@@ -10,15 +10,15 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/prescale/prescale/inference/transaction"
 )
 
 // sessionTimeout is how long an instance that died keeps its partitions: the least that brokers allow unless told otherwise.
 const sessionTimeout = 6 * time.Second
 
-const (
-	idlePoll = time.Second
-	endGrace = 5 * time.Second // for the transaction that is open when ctx ends
-)
+// idlePoll is how long one poll waits, so that the beat goes on over empty topics.
+const idlePoll = time.Second
 
 // session is the life of one client.
 type session struct {
@@ -34,23 +34,14 @@ type session struct {
 
 func (s *Stage) session(ctx context.Context) error {
 	run := &session{Stage: s, processors: map[int32]Processor{}, told: map[int32]bool{}, assigned: map[int32]int{}, dropped: map[int32]bool{}}
-	opts := []kgo.Opt{
-		kgo.ConsumerGroup(s.config.Group),
+	opts := append(transaction.Options(s.config.Group, s.config.TransactionalID, s.config.TransactionTimeout, sessionTimeout),
 		kgo.ConsumeTopics(s.config.Topics...),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(),           // so that no residue of lag is left behind a marker
 		kgo.Balancers(kgo.RangeBalancer()), // gives partitions of one number to one member
-		kgo.TransactionalID(s.config.TransactionalID),
-		kgo.TransactionTimeout(s.config.TransactionTimeout),
-		kgo.SessionTimeout(sessionTimeout),
-		kgo.HeartbeatInterval(sessionTimeout / 6),
-		kgo.ProducerLinger(0),
 		kgo.RecordPartitioner(partitioner{s.config.StateTopic}),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { run.assign(parts) }),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { run.drop(parts) }),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { run.drop(parts) }),
-	}
+	)
 	kafka, err := kgo.NewGroupTransactSession(append(opts, s.opts...)...)
 	if err != nil {
 		return fmt.Errorf("open session: %w", err)
@@ -218,40 +209,20 @@ func merge(first, then Output) Output {
 	return out
 }
 
-// abandon gives back what was polled, by a transaction that is aborted.
+// abandon gives back what was polled.
 func (s *session) abandon(ctx context.Context) error {
-	transaction, cancel := outlive(ctx, s.config.TransactionTimeout, endGrace)
-	defer cancel()
-	if err := s.kafka.Begin(); err != nil {
-		return fmt.Errorf("begin transaction: %w", err)
-	}
 	clear(s.processors)
-	if _, err := s.kafka.End(transaction, kgo.TryAbort); err != nil {
-		return fmt.Errorf("abort transaction: %w", err)
-	}
-	return nil
+	return transaction.Abort(ctx, s.kafka, s.config.TransactionTimeout)
 }
 
 // commit writes the outputs, the state's changes and the offsets in one transaction. When that is aborted because the group
 // has moved on, the processors, which are ahead of their state now, are thrown away.
 func (s *session) commit(ctx context.Context, outputs map[int32]Output, batches []batch) error {
-	transaction, cancel := outlive(ctx, s.config.TransactionTimeout, endGrace)
-	defer cancel()
-	if err := s.kafka.Begin(); err != nil {
-		return fmt.Errorf("begin transaction: %w", err)
+	committed, err := transaction.Commit(ctx, s.kafka, s.config.TransactionTimeout, s.records(outputs, batches), nil)
+	if err != nil {
+		return err
 	}
-	promise := kgo.AbortingFirstErrPromise(s.kafka.Client())
-	for _, r := range s.records(outputs, batches) {
-		s.kafka.Produce(transaction, r, promise.Promise())
-	}
-	produced := settled(transaction, promise)
-	committed, err := s.kafka.End(transaction, produced == nil)
-	switch {
-	case err != nil:
-		return fmt.Errorf("end transaction: %w", errors.Join(err, produced))
-	case produced != nil:
-		return fmt.Errorf("produce: %w", produced)
-	case !committed:
+	if !committed {
 		s.logger.Info("stage: transaction aborted, the group has moved on")
 		clear(s.processors)
 		return nil
@@ -261,24 +232,4 @@ func (s *session) commit(ctx context.Context, outputs map[int32]Output, batches 
 		s.committed(p, s.processors[p])
 	}
 	return nil
-}
-
-// settled waits for what was produced, at most until ctx ends: a record that a broker may have got is kept while no broker tells,
-// whatever its own context says.
-func settled(ctx context.Context, promise *kgo.FirstErrPromise) error {
-	told := make(chan error, 1)
-	go func() { told <- promise.Err() }()
-	select {
-	case err := <-told:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// outlive returns a context that ends after limit, or grace after ctx, whichever is first.
-func outlive(ctx context.Context, limit, grace time.Duration) (context.Context, context.CancelFunc) {
-	longer, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
-	return longer, func() { stop(); cancel() }
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/prescale/prescale/inference/transaction"
 )
 
 // Processor is the work of one partition. It is called from one goroutine, does no I/O and reads no clock: the same calls
@@ -119,40 +121,14 @@ func (s *Stage) Problem() error {
 	return nil
 }
 
-const (
-	firstRetry = 250 * time.Millisecond
-	lastRetry  = 15 * time.Second
-)
-
 // Run works until ctx ends, which is no error. A session that fails is opened anew with growing pauses.
 func (s *Stage) Run(ctx context.Context) error {
-	retry := firstRetry
-	for ctx.Err() == nil {
-		started := wall()
-		err := s.session(ctx)
-		if ctx.Err() != nil {
-			break
-		}
-		if time.Since(started) > time.Minute {
-			retry = firstRetry
-		}
+	transaction.Keep(ctx, s.session, func(err error, pause time.Duration) {
 		s.comeRound() // trying again is
 		s.problem.Store(&err)
-		s.logger.Warn("stage: session ended, opening a new one", "error", err, "pause", retry)
-		pause(ctx, retry)
-		retry = min(2*retry, lastRetry)
-	}
+		s.logger.Warn("stage: session ended, opening a new one", "error", err, "pause", pause)
+	})
 	return nil
-}
-
-// pause waits for d or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d) //nolint:forbidigo // Run waits
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }
 
 // wall is the clock of Run.

@@ -411,23 +411,3 @@ func TestValidateTellsEveryFault(t *testing.T) {
 		t.Errorf("New: %v", err)
 	}
 }
-
-// TestWhatIsProducedIsWaitedForUntilItsTimeEnds: a client keeps a record that a broker may have got for as long as none tells.
-func TestWhatIsProducedIsWaitedForUntilItsTimeEnds(t *testing.T) {
-	client, err := kgo.NewClient()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	promise := kgo.AbortingFirstErrPromise(client)
-	keep := promise.Promise()
-	over, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := settled(over, promise); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v when its time had ended", err)
-	}
-	keep(&kgo.Record{}, nil)
-	if err := settled(t.Context(), promise); err != nil {
-		t.Errorf("got %v of what is written", err)
-	}
-}

@@ -14,6 +14,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/prescale/prescale/inference/transaction"
 )
 
 // offsetsKey is the key of the state record that holds, as JSON, the next offset to read of each topic. A processor's keys
@@ -163,7 +165,7 @@ func (s *session) restore(ctx context.Context, partition int32) (map[string][]by
 		if again && len(committed) == 0 {
 			return nil, disagree
 		}
-		pause(ctx, 50*time.Millisecond)
+		transaction.Pause(ctx, 50*time.Millisecond)
 	}
 }
 
@@ -243,7 +245,7 @@ func (s *session) committedOffsets(ctx context.Context, partition int32) (map[st
 		if !kerr.IsRetriable(err) {
 			return nil, fmt.Errorf("committed offsets of group %s: %w", s.config.Group, err)
 		}
-		pause(ctx, 50*time.Millisecond)
+		transaction.Pause(ctx, 50*time.Millisecond)
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("committed offsets of group %s: %w", s.config.Group, err)
 		}

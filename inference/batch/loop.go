@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/prescale/prescale/inference/registry"
+	"github.com/prescale/prescale/inference/transaction"
 )
 
 // Source tells which version serves at the moment, nil for none yet.
@@ -60,55 +61,30 @@ var (
 // Status returns the newest status.
 func (l *Loop) Status() Status { return *l.status.Load() }
 
-const (
-	idlePoll   = time.Second // how long one poll waits, so that the beat goes on over an empty queue
-	firstRetry = 250 * time.Millisecond
-	lastRetry  = 15 * time.Second
-	endGrace   = 5 * time.Second // for the transaction that is open when ctx ends
-)
+// idlePoll is how long one poll waits, so that the beat goes on over an empty queue.
+const idlePoll = time.Second
 
-// Run consumes until ctx ends, which is no error. It waits for a champion before it joins the group, so that a replica
-// without a model never holds partitions, and opens a new session with growing pauses when one fails.
+// Run consumes until ctx ends, which is no error, and opens a new session with growing pauses when one fails.
 func (l *Loop) Run(ctx context.Context) error {
-	retry := firstRetry
-	for ctx.Err() == nil {
-		if l.source.Champion() == nil {
-			l.note(wall(), 0, errNoChampion)
-			pause(ctx, 100*time.Millisecond)
-			continue
-		}
-		started := wall()
-		err := l.session(ctx)
-		if ctx.Err() != nil {
-			break
-		}
+	transaction.Keep(ctx, l.session, func(err error, pause time.Duration) {
 		l.metrics.transactions.WithLabelValues("failed").Inc()
-		if time.Since(started) > time.Minute {
-			retry = firstRetry
-		}
-		l.logger.Warn("batch: session ended, opening a new one", "error", err, "pause", retry)
+		l.logger.Warn("batch: session ended, opening a new one", "error", err, "pause", pause)
 		l.note(wall(), 0, err)
-		pause(ctx, retry)
-		retry = min(2*retry, lastRetry)
-	}
+	})
 	return nil
 }
 
-// session consumes with one client until ctx ends or the client can no longer be trusted.
+// session consumes with one client until ctx ends or the client can no longer be trusted. It waits for a champion before it joins the
+// group, so that a replica without a model never holds partitions.
 func (l *Loop) session(ctx context.Context) error {
-	c := l.config
-	opts := []kgo.Opt{
-		kgo.ConsumerGroup(c.Group),
-		kgo.ConsumeTopics(c.Requests),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.KeepControlRecords(),
-		kgo.TransactionalID(c.Group + "-" + c.Instance),
-		kgo.TransactionTimeout(c.TransactionTimeout),
-		kgo.SessionTimeout(c.SessionTimeout),
-		kgo.HeartbeatInterval(c.SessionTimeout / 6),
-		kgo.ProducerLinger(0), // the batch is whole when it is produced
+	for l.source.Champion() == nil {
+		l.note(wall(), 0, errNoChampion)
+		if transaction.Pause(ctx, 100*time.Millisecond); ctx.Err() != nil {
+			return nil
+		}
 	}
+	c := l.config
+	opts := append(transaction.Options(c.Group, c.Group+"-"+c.Instance, c.TransactionTimeout, c.SessionTimeout), kgo.ConsumeTopics(c.Requests))
 	session, err := kgo.NewGroupTransactSession(append(opts, l.opts...)...)
 	if err != nil {
 		return fmt.Errorf("open session: %w", err)
@@ -156,28 +132,16 @@ func (l *Loop) tick(ctx context.Context, session *kgo.GroupTransactSession) erro
 	if err != nil {
 		return err
 	}
-	// What is begun is ended, also when ctx ends meanwhile.
-	transaction, cancel := outlive(ctx, l.config.TransactionTimeout, endGrace)
-	defer cancel()
-	if err := session.Begin(); err != nil {
-		return fmt.Errorf("begin transaction: %w", err)
-	}
-	promise := kgo.AbortingFirstErrPromise(session.Client())
-	for _, a := range answers {
-		session.Produce(transaction, a, promise.Promise())
-	}
-	if l.config.ServiceTime > 0 {
-		pause(ctx, time.Duration(len(answers))*l.config.ServiceTime-time.Since(started))
-	}
-	produced := settled(transaction, promise)
-	committed, err := session.End(transaction, produced == nil)
+	committed, err := transaction.Commit(ctx, session, l.config.TransactionTimeout, answers, func() {
+		if l.config.ServiceTime > 0 {
+			transaction.Pause(ctx, time.Duration(len(answers))*l.config.ServiceTime-time.Since(started))
+		}
+	})
 	ended := wall()
 	l.metrics.busy.Add(ended.Sub(started).Seconds())
 	switch {
 	case err != nil:
-		return fmt.Errorf("end transaction: %w", errors.Join(err, produced))
-	case produced != nil:
-		return fmt.Errorf("produce: %w", produced)
+		return err
 	case !committed:
 		l.metrics.transactions.WithLabelValues("aborted").Inc()
 		l.note(ended, 0, problem)
@@ -199,36 +163,6 @@ func (l *Loop) tick(ctx context.Context, session *kgo.GroupTransactSession) erro
 // note publishes the status. Only Run's goroutine calls it.
 func (l *Loop) note(now time.Time, answered int, problem error) {
 	l.status.Store(&Status{Beat: now, Problem: problem, Answered: l.status.Load().Answered + int64(answered)})
-}
-
-// settled waits for what was produced, at most until ctx ends: a record that a broker may have got is kept while no broker tells,
-// whatever its own context says.
-func settled(ctx context.Context, promise *kgo.FirstErrPromise) error {
-	told := make(chan error, 1)
-	go func() { told <- promise.Err() }()
-	select {
-	case err := <-told:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// outlive returns a context that ends after limit, or grace after ctx, whichever is first.
-func outlive(ctx context.Context, limit, grace time.Duration) (context.Context, context.CancelFunc) {
-	longer, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
-	return longer, func() { stop(); cancel() }
-}
-
-// pause waits for d or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d) //nolint:forbidigo // Run waits
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }
 
 // wall is the clock of Run.

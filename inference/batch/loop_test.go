@@ -421,8 +421,8 @@ func TestAReplicaEndsWithoutABroker(t *testing.T) {
 		}
 		began := time.Now()
 		r.stop()
-		if took := time.Since(began); took > 2*endGrace {
-			t.Errorf("it took %v to end, want %v at most", took, 2*endGrace)
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("it took %v to end, want %v at most", took, 10*time.Second)
 		}
 	})
 }
