@@ -95,6 +95,10 @@ func TestCheck(t *testing.T) {
 		}
 		return strings.Replace(goodHPA, from, to, 1)
 	}
+	// small has the default tolerance, and a policy of so many replicas reads it.
+	small := func(most int) string {
+		return strings.Replace(edit(`behavior: {scaleUp: {tolerance: "0"}, scaleDown: {tolerance: "0"}}`, ""), "maxReplicas: 24", fmt.Sprintf("maxReplicas: %d", most), 1)
+	}
 	for _, test := range []struct {
 		name  string
 		hpas  []string
@@ -112,6 +116,9 @@ func TestCheck(t *testing.T) {
 		{"no tolerance on 1.30", []string{edit(`, scaleDown: {tolerance: "0"}`, "")}, Facts{ServerMinor: 30}, "ToleranceTrap", "--horizontal-pod-autoscaler-tolerance"},
 		{"tolerance of 4 % and 24 replicas", []string{edit(`scaleUp: {tolerance: "0"}`, `scaleUp: {tolerance: 40m}`)}, facts, "", ""},
 		{"tolerance of 5 % and 24 replicas", []string{edit(`scaleUp: {tolerance: "0"}`, `scaleUp: {tolerance: 50m}`)}, facts, "ToleranceTrap", "from 20 replicas on"},
+		{"no tolerance and 9 replicas", []string{small(9)}, facts, "", ""},
+		{"no tolerance and 10 replicas", []string{small(10)}, facts, "ToleranceTrap", "Set behavior.scaleDown.tolerance to 0"},
+		{"no tolerance and 11 replicas", []string{small(11)}, facts, "ToleranceTrap", "Set behavior.scaleUp.tolerance and behavior.scaleDown.tolerance to 0"},
 		{"type Value", []string{edit(`type: AverageValue, averageValue: "1"`, `type: Value, value: "1"`)}, facts, "TargetType", "5 replicas that want 6 become 30"},
 		{"average of 2", []string{edit(`averageValue: "1"`, `averageValue: "2"`)}, facts, "TargetType", "average of 2"},
 		{"average of 1000m", []string{edit(`averageValue: "1"`, `averageValue: 1000m`)}, facts, "", ""},
@@ -127,12 +134,18 @@ func TestCheck(t *testing.T) {
 		{"through KEDA with its tolerance", []string{strings.NewReplacer("prescale_desired_replicas, selector: {matchLabels: {policy: orders}", "s0-prescale_desired_replicas, selector: {matchLabels: {scaledobject.keda.sh/name: anything}", `scaleUp: {tolerance: "0"}, `, "").Replace(goodHPA)}, facts, "ToleranceTrap", "advanced.horizontalPodAutoscalerConfig"},
 		{"another scaler of KEDA", []string{edit("prescale_desired_replicas, selector: {matchLabels: {policy: orders}", "s0-kafka-orders, selector: {matchLabels: {scaledobject.keda.sh/name: orders}")}, facts, "NoHPA", ""},
 		{"object metric", []string{strings.NewReplacer("type: External", "type: Object", "external:", "object:", `metric: {name: prescale_desired_replicas, selector: {matchLabels: {policy: orders}}}`, `{metric: {name: prescale_desired_replicas}, describedObject: {kind: ScalePolicy, name: orders},`, "        target: {type: AverageValue, averageValue: \"1\"}", "        target: {type: AverageValue, averageValue: \"1\"}}").Replace(goodHPA)}, facts, "", ""},
+		{"object metric of another policy", []string{strings.NewReplacer("type: External", "type: Object", "external:", "object:", `metric: {name: prescale_desired_replicas, selector: {matchLabels: {policy: orders}}}`, `{metric: {name: prescale_desired_replicas}, describedObject: {kind: ScalePolicy, name: emails},`, "        target: {type: AverageValue, averageValue: \"1\"}", "        target: {type: AverageValue, averageValue: \"1\"}}").Replace(goodHPA)}, facts, "NoHPA", ""},
+		{"object metric of something else", []string{strings.NewReplacer("type: External", "type: Object", "external:", "object:", `metric: {name: prescale_desired_replicas, selector: {matchLabels: {policy: orders}}}`, `{metric: {name: prescale_desired_replicas}, describedObject: {kind: Ingress, name: orders},`, "        target: {type: AverageValue, averageValue: \"1\"}", "        target: {type: AverageValue, averageValue: \"1\"}}").Replace(goodHPA)}, facts, "NoHPA", ""},
 	} {
 		var hpas []*autoscalingv2.HorizontalPodAutoscaler
 		for _, text := range test.hpas {
 			hpas = append(hpas, parse[autoscalingv2.HorizontalPodAutoscaler](t, text))
 		}
-		found := Check(parse[v1alpha1.ScalePolicy](t, policyText), hpas, test.facts)
+		policy := parse[v1alpha1.ScalePolicy](t, policyText)
+		if strings.HasSuffix(test.name, " replicas") && hpas[0].Spec.MaxReplicas < 24 {
+			policy.Spec.Replicas.Max = hpas[0].Spec.MaxReplicas
+		}
+		found := Check(policy, hpas, test.facts)
 		var codes, texts []string
 		for _, f := range found {
 			if !slices.Contains(codes, string(f.Code)) {
@@ -149,6 +162,20 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestTheRemedyIsOfTheClustersVersion: the field came with 1.33 behind a gate, which is open since 1.35 (KEP-4951).
+func TestTheRemedyIsOfTheClustersVersion(t *testing.T) {
+	hpa := parse[autoscalingv2.HorizontalPodAutoscaler](t, strings.Replace(goodHPA, `, scaleDown: {tolerance: "0"}`, "", 1))
+	for minor, want := range map[int]string{
+		0: "tolerance to 0 (Kubernetes 1.35 or newer)", 32: "or upgrade to 1.35", 33: "on the API server and kube-controller-manager",
+		34: "on the API server and kube-controller-manager", 35: "tolerance to 0", 36: "tolerance to 0",
+	} {
+		found := Check(parse[v1alpha1.ScalePolicy](t, policyText), []*autoscalingv2.HorizontalPodAutoscaler{hpa}, Facts{ServerMinor: minor})
+		if len(found) != 1 || found[0].Code != ToleranceTrap || !strings.HasSuffix(found[0].Remedy, want) {
+			t.Errorf("1.%d: got %v, want a remedy that ends with %q", minor, found, want)
+		}
+	}
+}
+
 func TestVerticalBesideACPUMetric(t *testing.T) {
 	policy := parse[v1alpha1.ScalePolicy](t, policyText+"  vertical: InPlace\n")
 	onCPU := parse[autoscalingv2.HorizontalPodAutoscaler](t, strings.Replace(goodHPA, "  metrics:\n", "  metrics:\n    - {type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 80}}}\n", 1))
@@ -159,6 +186,61 @@ func TestVerticalBesideACPUMetric(t *testing.T) {
 	policy.Spec.Vertical = v1alpha1.VerticalRecommend
 	if found := Check(policy, []*autoscalingv2.HorizontalPodAutoscaler{onCPU}, facts); len(found) != 0 {
 		t.Errorf("only recommended: got %v", found)
+	}
+}
+
+// TestOnCPU: only what scales a target of the policy by CPU makes resizing and scaling chase each other.
+func TestOnCPU(t *testing.T) {
+	policy := parse[v1alpha1.ScalePolicy](t, policyText+"  pools: [{name: gpu, max: 8, scaleTargetRef: {kind: StatefulSet, name: orders-gpu}}, {name: other, max: 1}]\n")
+	const cpu = "{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 80}}}"
+	var hpas []*autoscalingv2.HorizontalPodAutoscaler
+	for _, test := range []struct{ name, namespace, target, metric string }{
+		{"z-container", "shop", "apiVersion: apps/v1, kind: Deployment, name: orders", "{type: ContainerResource, containerResource: {container: c, name: cpu, target: {type: Utilization, averageUtilization: 80}}}"},
+		{"a-cpu", "shop", "apiVersion: apps/v1beta2, kind: Deployment, name: orders", cpu},
+		{"pool", "shop", "apiVersion: apps/v1, kind: StatefulSet, name: orders-gpu", cpu},
+		{"memory", "shop", "apiVersion: apps/v1, kind: Deployment, name: orders", strings.Replace(cpu, "name: cpu", "name: memory", 1)},
+		{"other target", "shop", "apiVersion: apps/v1, kind: Deployment, name: emails", cpu},
+		{"other kind", "shop", "apiVersion: apps/v1, kind: StatefulSet, name: orders", cpu},
+		{"other group", "shop", "apiVersion: example.com/v1, kind: Deployment, name: orders", cpu},
+		{"other namespace", "office", "apiVersion: apps/v1, kind: Deployment, name: orders", cpu},
+	} {
+		hpas = append(hpas, parse[autoscalingv2.HorizontalPodAutoscaler](t, fmt.Sprintf(
+			"{metadata: {name: %s, namespace: %s}, spec: {scaleTargetRef: {%s}, maxReplicas: 9, metrics: [%s]}}", test.name, test.namespace, test.target, test.metric)))
+	}
+	if got := OnCPU(policy, hpas); !slices.Equal(got, []string{"a-cpu", "pool", "z-container"}) {
+		t.Errorf("got %q, want those that scale the policy's targets by CPU, sorted", got)
+	}
+}
+
+// TestThroughKEDA: an HPA of KEDA's does not name the policy. Its target tells whose it is, and else the ScaledObject's name.
+func TestThroughKEDA(t *testing.T) {
+	const pools = "  pools: [{name: gpu, max: 8, scaleTargetRef: {kind: Deployment, name: orders-gpu}}, {name: cpu, max: 24, scaleTargetRef: {kind: Deployment, name: orders}}]\n"
+	for _, test := range []struct {
+		name, target, more, scaledObject string
+		reads                            bool
+		pool                             string
+	}{
+		{"its target", "  scaleTargetRef: {kind: Deployment, name: orders}\n", "", "anything", true, ""},
+		{"another target", "  scaleTargetRef: {kind: Deployment, name: emails}\n", "", "orders", false, ""},
+		{"no target, its name", "", "", "orders", true, ""},
+		{"no target, another name", "", "", "emails", false, ""},
+		{"a pool's target", "", pools, "anything", true, "cpu"},
+		{"no pool's target", "", strings.Replace(pools, "name: orders}", "name: emails}", 1), "orders", false, ""},
+	} {
+		policy := parse[v1alpha1.ScalePolicy](t, strings.Replace(policyText, "  scaleTargetRef: {kind: Deployment, name: orders}\n", test.target+test.more, 1))
+		hpa := parse[autoscalingv2.HorizontalPodAutoscaler](t, strings.Replace(goodHPA, "prescale_desired_replicas, selector: {matchLabels: {policy: orders}",
+			"s0-prescale_desired_replicas, selector: {matchLabels: {scaledobject.keda.sh/name: "+test.scaledObject+"}", 1))
+		got, reads := usage(policy, hpa, &hpa.Spec.Metrics[0])
+		if reads != test.reads || reads && strings.Join(got.pools, ",") != test.pool {
+			t.Errorf("%s: reads %v, pools %v; want %v, %q", test.name, reads, got.pools, test.reads, test.pool)
+		}
+	}
+	for _, name := range []string{"prescale_desired_replicas", "s-prescale_desired_replicas", "t0-prescale_desired_replicas", "sx-prescale_desired_replicas", "s0-prescale_kafka_lag_records"} {
+		policy, hpa := parse[v1alpha1.ScalePolicy](t, policyText), parse[autoscalingv2.HorizontalPodAutoscaler](t, strings.Replace(goodHPA, "prescale_desired_replicas", name, 1))
+		hpa.Spec.Metrics[0].External.Metric.Selector.MatchLabels[kedaSelector] = "orders"
+		if got, reads := usage(policy, hpa, &hpa.Spec.Metrics[0]); reads && got.keda {
+			t.Errorf("%s counts as one of KEDA's", name)
+		}
 	}
 }
 
