@@ -45,6 +45,12 @@ func TestPoliciesOverHTTP(t *testing.T) {
 	if code := get("/api/v1/policies/ai/nobody", &one); code != 404 {
 		t.Errorf("unknown: got %d, want 404", code)
 	}
+	s.Refuse(map[string]string{"ai/refused": "spec.color: unknown key"})
+	recorder := httptest.NewRecorder()
+	Handler(s, explain).ServeHTTP(recorder, httptest.NewRequest("GET", "/api/v1/policies/ai/refused", nil))
+	if recorder.Code != 404 || !strings.Contains(recorder.Body.String(), "spec.color: unknown key") {
+		t.Errorf("refused: got %d, %s, want 404 and why", recorder.Code, recorder.Body)
+	}
 	now = start.Add(time.Hour)
 	one = StatusMessage{}
 	if code := get("/api/v1/policies/ai/a", &one); code != 200 || one.Entry == nil || !strings.Contains(one.Error, "the last sample is 1h0m0s old") {

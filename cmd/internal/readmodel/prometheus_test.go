@@ -1,62 +1,78 @@
 package readmodel
 
 import (
-	"strings"
+	"bytes"
+	"flag"
+	"os"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
 
 	"github.com/prescale/prescale/metrics/series"
 	"github.com/prescale/prescale/scaler"
 )
 
-func TestAccuracyIsExported(t *testing.T) {
-	s := NewStore(func() time.Time { return start })
-	s.Expect("ns/judged", tick)
-	s.Expect("ns/new", tick)
-	judged := entryAt("ns/judged", start, 0, 1)
-	judged.Decision.Accuracy = scaler.ForecastAccuracy{Outcomes: 10, MASE: series.Of(0.75), Distrust: "why",
-		MaxCoverage: []scaler.QuantileValue{{Level: 0.95, Value: 0.4}}, MaxPinball: []scaler.QuantileValue{{Level: 0.95, Value: 3}}}
-	s.Publish(judged)
-	s.Publish(entryAt("ns/new", start, 0, 1))
-	want := `
-# HELP prescale_forecast_coverage_ratio Share of recent horizons whose highest arrival rate was at or under the quantile forecast of it.
-# TYPE prescale_forecast_coverage_ratio gauge
-prescale_forecast_coverage_ratio{namespace="ns",policy="judged",quantile="0.95"} 0.4
-# HELP prescale_forecast_mase_ratio Recent absolute error of the median over that of the last value: under 1, forecasting helps.
-# TYPE prescale_forecast_mase_ratio gauge
-prescale_forecast_mase_ratio{namespace="ns",policy="judged"} 0.75
-# HELP prescale_forecast_trusted 0 while the forecast has left its band.
-# TYPE prescale_forecast_trusted gauge
-prescale_forecast_trusted{namespace="ns",policy="judged"} 0
-`
-	err := testutil.CollectAndCompare(Collector{s}, strings.NewReader(want),
-		"prescale_forecast_coverage_ratio", "prescale_forecast_mase_ratio", "prescale_forecast_bias_ratio", "prescale_forecast_trusted")
-	if err != nil {
-		t.Error(err)
-	}
-}
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-func TestThePromiseIsExported(t *testing.T) {
-	s := NewStore(func() time.Time { return start })
-	s.Expect("ns/lag", tick)
-	s.Expect("ns/both", tick)
-	lag, both := entryAt("ns/lag", start, 0, 1), entryAt("ns/both", start, 0, 1)
-	lag.ObjectiveLag = 30 * time.Second
-	both.ObjectiveLag, both.ObjectiveLatency = time.Minute, 250*time.Millisecond
-	s.Publish(lag)
-	s.Publish(both)
-	want := `
-# HELP prescale_objective_lag_seconds How long a record may wait: the promise that the lag in seconds is held against.
-# TYPE prescale_objective_lag_seconds gauge
-prescale_objective_lag_seconds{namespace="ns",policy="both"} 60
-prescale_objective_lag_seconds{namespace="ns",policy="lag"} 30
-# HELP prescale_objective_latency_seconds What the latency may be at most.
-# TYPE prescale_objective_latency_seconds gauge
-prescale_objective_latency_seconds{namespace="ns",policy="both"} 0.25
-`
-	if err := testutil.CollectAndCompare(Collector{s}, strings.NewReader(want), "prescale_objective_lag_seconds", "prescale_objective_latency_seconds"); err != nil {
-		t.Error(err)
+// TestTheWholePage compares what is scraped of five policies with testdata/metrics.txt. What is missing has no line there, and a stale
+// policy has its age alone.
+func TestTheWholePage(t *testing.T) {
+	now := start
+	s := NewStore(func() time.Time { return now })
+	for _, policy := range []string{"shop/full", "shop/pools", "shop/new", "shop/stale", "shop/never"} {
+		s.Expect(policy, tick)
+	}
+	s.Publish(entryAt("shop/stale", start, 5, 1))
+	now = start.Add(10 * tick)
+	at := now.Add(-3 * time.Second)
+
+	full := entryAt("shop/full", at, 12, 7)
+	full.ObjectiveLag, full.ObjectiveLatency, full.LatencyQuantile = 30*time.Second, 250*time.Millisecond, 0.99
+	full.Observation.Interval = tick
+	full.Observation.LagSeconds, full.Observation.ArrivalRecords = series.Of(1.5), series.Of(300)
+	full.Observation.LatencySeconds, full.Observation.ReadyReplicas = series.Of(0.125), series.Of(6)
+	full.Decision.ArrivalForecast = []scaler.QuantileValue{{Level: 0.5, Value: 21}, {Level: 0.99, Value: 40}}
+	full.Decision.CapacityPerReplica, full.Decision.WorkPerRecord = series.Of(5), series.Of(700)
+	full.Decision.LeadTimeSeconds, full.Decision.HistorySamples = series.Of(60), 1344
+	full.Decision.Verdicts = []scaler.Verdict{scaler.VerdictHotPartition, scaler.VerdictMaxBound}
+	full.Decision.Accuracy = scaler.ForecastAccuracy{
+		Outcomes: 10, MASE: series.Of(0.75), BiasRatio: series.Of(-0.125), Drifted: true, Distrust: "why",
+		MaxCoverage: []scaler.QuantileValue{{Level: 0.95, Value: 0.4}}, MaxPinball: []scaler.QuantileValue{{Level: 0.95, Value: 3}},
+	}
+	s.Publish(full)
+
+	pools := entryAt("shop/pools", at, 0, 5)
+	pools.Labels = nil
+	pools.Decision.Pools = []scaler.PoolDecision{{Name: "gpu", DesiredReplicas: 2}, {Name: "cpu", DesiredReplicas: 3}}
+	pools.Decision.Accuracy = scaler.ForecastAccuracy{Outcomes: 1}
+	s.Publish(pools)
+	s.Publish(entryAt("shop/new", at, 0, 1))
+
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(Collector{s})
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	for _, family := range families {
+		if _, err := expfmt.MetricFamilyToText(&got, family); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const golden = "testdata/metrics.txt"
+	if *update {
+		if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != string(want) {
+		t.Errorf("got\n%s\nwant\n%s", got.String(), want)
 	}
 }

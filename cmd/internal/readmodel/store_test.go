@@ -143,3 +143,50 @@ func TestQuery(t *testing.T) {
 		t.Errorf("all policies, one of them cold: got %v, %v, want two values and an error", got, err)
 	}
 }
+
+func TestAForgottenPolicyIsUnknown(t *testing.T) {
+	now := start
+	s := NewStore(func() time.Time { return now })
+	s.Publish(entryAt("ai/a", start, 7, 2))
+	s.Expect("ai/a", 100*tick) // it is asked less often now
+	now = start.Add(2 * StaleAfterTicks * tick)
+	if _, err := s.Get("ai/a"); err != nil {
+		t.Errorf("within the limit of the interval that it has now: %v", err)
+	}
+	s.Forget("ai/a")
+	if _, err := s.Get("ai/a"); !errors.Is(err, ErrUnknown) {
+		t.Errorf("forgotten: got %v, want ErrUnknown", err)
+	}
+}
+
+func TestAWatcherSeesWhatIsPublished(t *testing.T) {
+	s := NewStore(func() time.Time { return start })
+	seen := make(chan Entry, 1)
+	stop := s.Watch(seen)
+	s.Publish(entryAt("ai/a", start, 7, 2))
+	s.Publish(entryAt("ai/b", start, 7, 2)) // nobody holds the store up
+	if e := <-seen; e.Policy != "ai/a" || len(seen) > 0 {
+		t.Errorf("saw %s and %d more, want ai/a alone", e.Policy, len(seen))
+	}
+	stop()
+	s.Publish(entryAt("ai/c", start, 7, 2))
+	if len(seen) > 0 {
+		t.Errorf("saw %s after the end", (<-seen).Policy)
+	}
+}
+
+func TestErrorsSayWhy(t *testing.T) {
+	s := NewStore(func() time.Time { return start })
+	s.Expect("ai/new", tick)
+	s.Fail("ai/new", errors.New("dial kafka:9092: connection refused"))
+	if _, err := s.Get("ai/new"); err == nil || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("not ready: got %v, want the cause", err)
+	}
+	partial := entryAt("ai/a", start, 7, 2)
+	partial.Observation.LagRecords, partial.Observation.Problems = series.Missing, []string{"orders/3: not available"}
+	s.Publish(partial)
+	_, err := s.Query("ai", LagRecords, all, func(policy string) bool { return policy == "a" })
+	if err == nil || !strings.Contains(err.Error(), "policy ai/a has no value for prescale_kafka_lag_records: orders/3: not available") {
+		t.Errorf("a value that is missing: got %v, want the observation's problems", err)
+	}
+}
