@@ -109,6 +109,24 @@ func TestDesignsNameWhatIsThere(t *testing.T) {
 	}
 }
 
+// TestEachDesignSaysWhyWhatAndWhatNot: those that argue have the four sections, in this order. forecaster.md and scaler.md describe.
+func TestEachDesignSaysWhyWhatAndWhatNot(t *testing.T) {
+	section := regexp.MustCompile(`(?m)^## (\S+)`)
+	for path, text := range texts(t) {
+		design, ok := strings.CutPrefix(path, "hack/designs/")
+		if !ok || slices.Contains([]string{"README.md", "forecaster.md", "scaler.md"}, design) {
+			continue
+		}
+		var got []string
+		for _, m := range section.FindAllStringSubmatch(text, -1) {
+			got = append(got, m[1])
+		}
+		if want := []string{"Motivation", "Proposal", "Non-goals", "Alternatives"}; !slices.Equal(got, want) {
+			t.Errorf("%s: sections %q, want %q", path, got, want)
+		}
+	}
+}
+
 func TestStaleNamesAreFound(t *testing.T) {
 	got := stale(map[string]string{
 		"hack/designs/README.md":   "[one](one.md)",
