@@ -94,9 +94,10 @@ func History(ctx context.Context, client *kgo.Client, cfg Config, shard int32, p
 	}
 }
 
-// sameTick compares the terms too: numbers begin again where somebody deleted the observations, and the decisions have both.
+// sameTick compares the times too: where somebody deleted the observations numbers begin again, and so may terms, and the decisions have
+// both.
 func sameTick(t *Tick, d *Decision) bool {
-	return t.Policy == d.Policy && t.Seq == d.Seq && t.Term == d.Term
+	return t.Policy == d.Policy && t.Seq == d.Seq && t.At.Equal(d.At)
 }
 
 // Observations returns the ticks of a policy from one time to another, both included, as far as the log holds them. An
