@@ -25,6 +25,10 @@ const (
 	// busySpan is how many ticks the work is averaged over, for chance and for ratios that are told of the latest minutes, and how many
 	// of replicas that have a backlog and are not busy are enough: those that wait for others that join are for some.
 	busySpan = 20
+	// A ratio of wholeBusy and more leaves no time, and what replicas do then is all that they can: it needs no average over more than
+	// wholeSpan ticks, and varies by no more than when commits are made. The more there are of those that are always busy, the less
+	// each does.
+	wholeBusy, wholeSpan, wholeVaried = 0.999, 5, 1.25
 )
 
 // observe learns from one interval in which each replica did `work` records a second. kept says that they left no backlog, for with
@@ -44,14 +48,24 @@ func (b *busyCheck) observe(told series.Value, work float64, kept, full bool) {
 		return
 	}
 	b.Ticks++
-	b.Mean += (work - b.Mean) / float64(min(b.Ticks, busySpan))
-	if b.Ticks <= busySpan {
+	span, _ := b.varies()
+	b.Mean += (work - b.Mean) / float64(min(b.Ticks, span))
+	if b.Ticks <= span {
 		b.Least, b.Most = b.Mean, b.Mean
 	}
 	b.Least, b.Most = min(b.Least, b.Mean), max(b.Most, b.Mean)
 }
 
+// varies returns how many ticks the work of the run is averaged over, and how many times its least contradict the ratio.
+func (b *busyCheck) varies() (span int, most float64) {
+	if b.Ratio >= wholeBusy {
+		return wholeSpan, wholeVaried
+	}
+	return busySpan, workVaried
+}
+
 // contradicted reports whether the ratio is to be left out.
 func (b *busyCheck) contradicted() bool {
-	return b.Idle >= busySpan || b.Most > workVaried*b.Least
+	_, most := b.varies()
+	return b.Idle >= busySpan || b.Most > most*b.Least
 }

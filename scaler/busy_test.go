@@ -92,3 +92,22 @@ func TestThePaceBesideAWrongBusyRatioIsForgotten(t *testing.T) {
 		}
 	}
 }
+
+// Consumers that count waiting as work are always busy: the more there are, the slower they look, and none would ever go. What they do
+// varies by a third.
+func TestAlwaysBusyUnderASteadyRate(t *testing.T) {
+	for _, rate := range []float64{200, 460, 900} {
+		for _, ready := range []int{1, 8, 24} {
+			w := &world{a: newTest(t, testConfig()), lead: 4, partitions: 48, ready: ready, random: rand.New(rand.NewPCG(1, 7))}
+			w.hide = func(o *series.Observation) { o.BusyRatio = series.Of(1) }
+			for i := range 960 {
+				w.step(rate * (1 + 0.15*math.Sin(float64(i)/60)))
+			}
+			parts := &w.a.state.Partitions
+			least, _ := parts.snap(1.15 * rate / perSecond)
+			if n := w.counts[959]; n > parts.above(least) {
+				t.Errorf("%g records a second, %d replicas at first: %d, want %d or one step more", rate, ready, n, least)
+			}
+		}
+	}
+}
