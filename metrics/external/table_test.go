@@ -128,6 +128,18 @@ func TestCustomMetricsClient(t *testing.T) {
 	} else if cause, ok := external.CauseOf(err); !ok || cause != external.CauseNotReady {
 		t.Errorf("not ready: got %v", err)
 	}
+	// Of all objects, those whose own labels match; an object of another kind has no such metric.
+	list, err := client.NamespacedMetrics("ai").GetForObjects(kind, selector(t, "tier=cpu"), "desired", labels.Everything())
+	if err != nil || len(list.Items) != 1 || list.Items[0].DescribedObject.Name != "feedback" || list.Items[0].Value.Value() != 3 {
+		t.Errorf("by the objects' labels: got %+v, %v", list, err)
+	}
+	list, err = client.NamespacedMetrics("ai").GetForObjects(kind, labels.Everything(), "desired", labels.Everything())
+	if err != nil || len(list.Items) != 2 || list.Items[0].Metric.Selector != nil {
+		t.Errorf("all objects: got %+v, %v", list, err)
+	}
+	if _, err := client.NamespacedMetrics("ai").GetForObject(kind, "inference", "forecast", labels.Everything()); err == nil || !strings.Contains(err.Error(), "metricLabelSelector=quantile=0.5") {
+		t.Errorf("two values for one object: got %v, want a selector that chooses", err)
+	}
 }
 
 func TestOnlyJSONYAMLAndProtobufOfTheRightVersion(t *testing.T) {
