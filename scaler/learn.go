@@ -46,7 +46,8 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 		s.Came = t.at
 	}
 	if before, ok := s.LastReady.Get(); ok && o.ReadyReplicas.Known() && s.HasDesired && !t.broken {
-		s.Unsteady.observe(min(int(before), s.Desired)-int(t.ready), t.at)
+		there := int(t.ready + o.StartingReplicas.Or(before)) // those that somebody else takes away do not start again
+		s.Unsteady.observe(min(int(before), s.Desired, there)-int(t.ready), t.at)
 	}
 	s.Partitions.observe(o.Partitions, o.PartitionArrivalRecords)
 	assumed := config.InitialLeadTime.Seconds()

@@ -58,3 +58,18 @@ func TestARolloutIsNotUnsteady(t *testing.T) {
 		}
 	}
 }
+
+// A policy that only observes asks for what there is, and another's decreases are no losses.
+func TestWhatAnotherTakesAwayIsNotLost(t *testing.T) {
+	config := testConfig()
+	config.Observe = true
+	w := &world{a: newTest(t, config), lead: 4, partitions: 48, ready: 20}
+	for i := range 400 {
+		if i >= 100 && i%20 == 0 && w.ready > 8 {
+			w.ready--
+		}
+		if d := w.step(630); slices.Contains(d.Verdicts, VerdictUnsteady) {
+			t.Fatalf("tick %d: verdicts %v", i, d.Verdicts)
+		}
+	}
+}
