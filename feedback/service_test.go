@@ -17,7 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/prescale/prescale/feedback/join"
-	"github.com/prescale/prescale/feedback/stream"
+	"github.com/prescale/prescale/feedback/streamtest"
 	"github.com/prescale/prescale/feedback/train"
 	"github.com/prescale/prescale/inference/event"
 	"github.com/prescale/prescale/inference/model"
@@ -45,7 +45,7 @@ func fakeKafka(t *testing.T) []kgo.Opt {
 func testConfig(instance string) Config {
 	c := DefaultConfig()
 	c.Instance = instance
-	c.Train.Architecture = model.Architecture{Inputs: stream.Inputs, Hidden: []int{16}, Classes: stream.Classes}
+	c.Train.Architecture = model.Architecture{Inputs: streamtest.Inputs, Hidden: []int{16}, Classes: streamtest.Classes}
 	return c
 }
 
@@ -115,12 +115,12 @@ func TestTheLoopLearnsAndSurvivesItsTrainer(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(producer.Close)
-	sea := stream.NewSEA(0.1, rand.New(rand.NewPCG(1, 1)))
+	sea := streamtest.NewSEA(0.1, rand.New(rand.NewPCG(1, 1)))
 	sent := 0
 	var late []*kgo.Record
 	send := func(n int) {
 		for range n {
-			e := sea.Next(stream.Wide[0])
+			e := sea.Next(streamtest.Wide[0])
 			r := event.Request{ID: fmt.Sprintf("r-%d", sent), RequestedAt: time.Now(), Features: e.Features}
 			o := event.Outcome{ID: r.ID, ObservedAt: time.Now().Add(time.Second), Class: e.Class}
 			sent++
@@ -160,9 +160,9 @@ func TestTheLoopLearnsAndSurvivesItsTrainer(t *testing.T) {
 		t.Error(err)
 	}
 	// The first version, which says class 0 of everything, is right on 0.9 - 0.8·0.245 = 0.70 of them, a perfect one on 0.9.
-	right, scores := 0, make([]float32, stream.Classes)
+	right, scores := 0, make([]float32, streamtest.Classes)
 	for range 2000 {
-		e := sea.Next(stream.Wide[0])
+		e := sea.Next(streamtest.Wide[0])
 		if err := replica.Champion().Model.Predict(e.Features, 1, scores); err != nil {
 			t.Fatal(err)
 		}

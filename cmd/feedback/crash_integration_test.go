@@ -20,7 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/prescale/prescale/feedback/join"
-	"github.com/prescale/prescale/feedback/stream"
+	"github.com/prescale/prescale/feedback/streamtest"
 	"github.com/prescale/prescale/feedback/train"
 	"github.com/prescale/prescale/hack/kafka"
 	"github.com/prescale/prescale/inference/event"
@@ -114,7 +114,7 @@ func TestAKilledTrainerRepeatsNothingAndLosesNothing(t *testing.T) {
 		return err == nil && topics.Error() == nil
 	})
 
-	sea := stream.NewSEA(0.1, rand.New(rand.NewPCG(3, 3)))
+	sea := streamtest.NewSEA(0.1, rand.New(rand.NewPCG(3, 3)))
 	start := time.UnixMilli(1767225600000)
 	sent := 0
 	var late []*kgo.Record
@@ -143,13 +143,13 @@ func TestAKilledTrainerRepeatsNothingAndLosesNothing(t *testing.T) {
 	}
 	const kills = 6
 	for round := range kills {
-		send(500, stream.Wide[round/3])
+		send(500, streamtest.Wide[round/3])
 		await(t, "the trainer", func() bool { return ready(listen) })
 		time.Sleep(time.Duration(100+200*round) * time.Millisecond) // at another point of its work each time
 		kill(cmd)
 		cmd, listen = trainer(t, brokers)
 	}
-	send(1000, stream.Wide[1])
+	send(1000, streamtest.Wide[1])
 	for _, r := range late {
 		produce(r)
 	}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/prescale/prescale/feedback/join"
 	"github.com/prescale/prescale/feedback/stage"
-	"github.com/prescale/prescale/feedback/stream"
+	"github.com/prescale/prescale/feedback/streamtest"
 	"github.com/prescale/prescale/inference/event"
 	"github.com/prescale/prescale/inference/model"
 	"github.com/prescale/prescale/inference/registry"
@@ -23,7 +23,7 @@ import (
 
 func config() Config {
 	c := DefaultConfig()
-	c.Architecture = model.Architecture{Inputs: stream.Inputs, Hidden: []int{16, 16}, Classes: stream.Classes}
+	c.Architecture = model.Architecture{Inputs: streamtest.Inputs, Hidden: []int{16, 16}, Classes: streamtest.Classes}
 	return c
 }
 
@@ -36,13 +36,13 @@ type world struct {
 	files   map[string][]byte
 	serving *model.Model
 	version int64
-	sea     *stream.SEA
+	sea     *streamtest.SEA
 	n       int
 }
 
 func newWorld(t testing.TB, c Config, noise float64) *world {
 	t.Helper()
-	w := &world{t: t, state: map[string][]byte{}, files: map[string][]byte{}, sea: stream.NewSEA(noise, rand.New(rand.NewPCG(8, 8)))}
+	w := &world{t: t, state: map[string][]byte{}, files: map[string][]byte{}, sea: streamtest.NewSEA(noise, rand.New(rand.NewPCG(8, 8)))}
 	w.learner = w.fresh(c)
 	w.take(w.learner.Start())
 	return w
@@ -89,13 +89,13 @@ func (w *world) take(out stage.Output, err error) {
 }
 
 // feed serves n requests of a concept, in transactions of 50 examples, and returns the share that was right.
-func (w *world) feed(n int, next func() stream.Example) float64 {
+func (w *world) feed(n int, next func() streamtest.Example) float64 {
 	w.t.Helper()
 	right := 0
 	var records []*kgo.Record
 	for i := range n {
 		e := next()
-		scores := make([]float32, stream.Classes)
+		scores := make([]float32, streamtest.Classes)
 		if err := w.serving.Predict(e.Features, 1, scores); err != nil {
 			w.t.Fatal(err)
 		}
@@ -116,26 +116,26 @@ func (w *world) feed(n int, next func() stream.Example) float64 {
 	return float64(right) / float64(n)
 }
 
-func (w *world) concept(threshold float64) func() stream.Example {
-	return func() stream.Example { return w.sea.Next(threshold) }
+func (w *world) concept(threshold float64) func() streamtest.Example {
+	return func() streamtest.Example { return w.sea.Next(threshold) }
 }
 
 // TestAccuracyFallsAtADriftAndRecovers: with 10 % of the labels wrong no model is right more often than 0.9, and a model of the
 // first concept is right on 0.9 - 0.8·0.206 = 0.735 of the second.
 func TestAccuracyFallsAtADriftAndRecovers(t *testing.T) {
 	w := newWorld(t, config(), 0.1)
-	w.feed(3000, w.concept(stream.Wide[0]))
-	before := w.feed(1000, w.concept(stream.Wide[0]))
+	w.feed(3000, w.concept(streamtest.Wide[0]))
+	before := w.feed(1000, w.concept(streamtest.Wide[0]))
 	if before < 0.86 {
 		t.Errorf("accuracy %.3f on the first concept after 3000 examples", before)
 	}
 	version := w.version
-	during := w.feed(150, w.concept(stream.Wide[1]))
+	during := w.feed(150, w.concept(streamtest.Wide[1]))
 	if during > 0.83 {
 		t.Errorf("accuracy %.3f right after the drift: nothing to recover from", during)
 	}
-	w.feed(2850, w.concept(stream.Wide[1]))
-	after := w.feed(1000, w.concept(stream.Wide[1]))
+	w.feed(2850, w.concept(streamtest.Wide[1]))
+	after := w.feed(1000, w.concept(streamtest.Wide[1]))
 	if after < 0.86 {
 		t.Errorf("accuracy %.3f on the second concept after 3000 examples", after)
 	}
@@ -157,7 +157,7 @@ func TestALearnerGoesOnFromItsStateWithTheSameBits(t *testing.T) {
 	run := func(restarts bool) *world {
 		w := newWorld(t, config(), 0.1)
 		for i := range 60 {
-			w.feed(50, w.concept(stream.Wide[i/30]))
+			w.feed(50, w.concept(streamtest.Wide[i/30]))
 			if restarts && i%7 == 3 {
 				w.learner = w.fresh(config())
 				w.take(w.learner.Start())
@@ -356,7 +356,7 @@ func TestAFeatureThatHardlyVariesIsNotBlownUp(t *testing.T) {
 	} {
 		w := newWorld(t, config(), 0.1)
 		rng := rand.New(rand.NewPCG(1, 1))
-		w.feed(1500, func() stream.Example {
+		w.feed(1500, func() streamtest.Example {
 			e := w.sea.Next(7)
 			e.Features[2] = third(rng)
 			return e

@@ -1,14 +1,11 @@
-// Package stream generates labelled examples whose meaning drifts, for the demo, for tests and for benchmarks.
+// Package streamtest draws labelled examples whose meaning drifts, for the tests of packages that learn from them.
 //
 // The concepts are those of SEA: W. N. Street and Y. Kim, "A streaming ensemble algorithm (SEA) for large-scale
 // classification", KDD 2001, section 4.1. Three features are uniform in [0, 10]; an example is of class 1 when the sum of
 // the first two is at most the concept's threshold; the third feature says nothing; some labels are wrong.
-package stream
+package streamtest
 
-import (
-	"fmt"
-	"math/rand/v2"
-)
+import "math/rand/v2"
 
 // Inputs and Classes are the shape of an example.
 const (
@@ -35,11 +32,8 @@ type SEA struct {
 	rng   *rand.Rand
 }
 
-// NewSEA returns a generator with the given share of wrong labels, 0.1 in the paper. It panics on a share outside [0, 1].
+// NewSEA returns a generator with the given share of wrong labels, 0.1 in the paper.
 func NewSEA(noiseRatio float64, rng *rand.Rand) *SEA {
-	if !(noiseRatio >= 0 && noiseRatio <= 1) {
-		panic(fmt.Sprintf("stream: noise ratio %v is outside 0 to 1", noiseRatio))
-	}
 	return &SEA{noise: noiseRatio, rng: rng}
 }
 
