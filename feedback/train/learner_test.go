@@ -214,7 +214,10 @@ func TestAWorseChampionIsRolledBack(t *testing.T) {
 	if w.version == good {
 		t.Fatal("the bad version does not serve")
 	}
-	w.feed(500, w.concept(7))
+	w.feed(20, w.concept(7))
+	delete(w.state, challengerKey)
+	w.learner = w.fresh(config()) // which knows the previous one too
+	w.feed(480, w.concept(7))
 	if s := w.learner.Snapshot(); w.version != good || s.Rollbacks != 1 || s.Version != good {
 		t.Errorf("version %d serves, want %d again: %+v", w.version, good, s)
 	}
