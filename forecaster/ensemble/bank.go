@@ -50,6 +50,7 @@ type bank struct {
 	start    start
 	watch    watch
 	change   change
+	jump     jump
 	changed  bool // the latest outcome told of a change
 	behind   bool // or of weights that are not what they should be
 
@@ -210,6 +211,10 @@ func (b *bank) learn(s *signal.Signal, y float64) {
 		return
 	}
 	b.start.observe(s, b.outcome)
+	if before := s.Steps() - 1; before >= 0 && b.made[before%n] {
+		said := float64(b.told[b.row(before, 0)*len(b.levels)+b.watch.middle])
+		b.jump.step(s.Steps(), signal.Forward(y)-signal.Forward(said), b.change.err, b.change.n)
+	}
 	for t := range b.targets {
 		h := b.span(t)
 		if s.Steps() <= h {
@@ -254,11 +259,14 @@ func (b *bank) settle(s *signal.Signal, step, t int, y float64) {
 	}
 	young := max(0, 1-float64(s.Known())/startSamples)
 	fresh := max(0, 1-float64(s.Known())/freshSamples)
-	disputed := b.disputed(at, t)
+	disputed, across := b.disputed(at, t), b.jump.across(step)
 	for i, tau := range b.levels {
 		cell := t*q + i
-		aim := b.aim(t, tau, fresh)
-		mean := b.track(cell, b.weights(at, t, i, disputed), float32(z), float32(aim), float32(b.density[i]/memory))
+		aim, gain := b.aim(t, tau, fresh), float32(b.density[i]/memory)
+		if across {
+			gain = 0
+		}
+		mean := b.track(cell, b.weights(at, t, i, disputed), float32(z), float32(aim), gain)
 		g := float32(-tau)
 		if y <= float64(mean) {
 			g++
@@ -289,7 +297,7 @@ func (b *bank) settle(s *signal.Signal, step, t int, y float64) {
 		if t == b.reach-1 && i == b.watch.middle {
 			b.watch.step(said, b.outcome[at], y)
 		}
-		if y == 0 && said == 0 {
+		if across || y == 0 && said == 0 {
 			continue
 		}
 		b.correct(at, t, i, y <= said, fresh)
@@ -309,6 +317,7 @@ func (b *bank) visit(c *checkpoint.Codec) {
 	c.Float64s("outcomes", b.outcome)
 	b.watch.visit(c)
 	b.change.visit(c)
+	b.jump.visit(c)
 	c.Float32s("drifts", b.drift)
 	c.Float32s("runs", b.run)
 	c.Float32s("offsets", b.offset)

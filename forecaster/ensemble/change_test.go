@@ -27,7 +27,7 @@ func losses(t *testing.T, seeds uint64, series func(random *rand.Rand, i int) fl
 	t.Helper()
 	sums := make([]float64, changeEnd-changeAt)
 	for seed := range seeds {
-		m := changeModel(t)
+		m := changeModel(t, 4)
 		if deaf {
 			m.Deafen()
 		}
@@ -51,11 +51,11 @@ func losses(t *testing.T, seeds uint64, series func(random *rand.Rand, i int) fl
 	return sums
 }
 
-func changeModel(t *testing.T) *ensemble.Model {
+func changeModel(t *testing.T, steps int) *ensemble.Model {
 	t.Helper()
-	features := ridge.NewFeatures(4)
-	m, err := ensemble.New(forecaster.Config{Step: 15 * time.Minute, MaxSteps: 4, Quantiles: []float64{0.5, 0.9, 0.99}},
-		signal.New(changeDay, 0, 4), []ensemble.Expert{
+	features := ridge.NewFeatures(steps)
+	m, err := ensemble.New(forecaster.Config{Step: 15 * time.Minute, MaxSteps: steps, Quantiles: []float64{0.5, 0.9, 0.99}},
+		signal.New(changeDay, 0, steps), []ensemble.Expert{
 			level.Last{}, level.Mean{Span: signal.Mean5}, level.Mean{Span: signal.Mean60},
 			level.Max{Span: 10}, &level.Trend{}, seasonal.Day{}, seasonal.Profile{},
 			ridge.New(features, ridge.Settings{Inputs: ridge.Inputs, Memory: 3 * changeDay, Penalty: 1e-3}),
@@ -153,7 +153,7 @@ func TestNoChangeIsFoundWhereThereIsNone(t *testing.T) {
 			return 100 + 5*wander
 		},
 	} {
-		m, random := changeModel(t), rand.New(rand.NewPCG(3, 3))
+		m, random := changeModel(t, 4), rand.New(rand.NewPCG(3, 3))
 		for i := range 15_000 {
 			m.Observe(time.Unix(0, 0).Add(time.Duration(i)*15*time.Minute), max(0, series(random, i)))
 			if m.Changed() {

@@ -11,7 +11,7 @@ import (
 // TestCoverageHoldsAtEachTimeOfDay: half of each day is four times as noisy as the other. The 0.9 quantiles of an hour ahead, which the
 // noise of now does not tell, cover nine tenths in both halves, and not only in the whole.
 func TestCoverageHoldsAtEachTimeOfDay(t *testing.T) {
-	m, r := changeModel(t), rand.New(rand.NewPCG(1, 9))
+	m, r := changeModel(t, 4), rand.New(rand.NewPCG(1, 9))
 	var f forecaster.Forecast
 	var told [4]float64 // the 0.9 quantile of each step to come, the next one first
 	var covered, all [2]float64
