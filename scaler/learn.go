@@ -59,7 +59,7 @@ func (s *State) Learn(config *Config, o *series.Observation) {
 	s.judge(&t)
 	s.learnSkew(&t)
 	s.observeStall(&t)
-	s.Still.observe(o.LagSeconds, t.at, o.Interval, o.ConsumedRecords)
+	s.Still.observe(o)
 	if t.readyKnown {
 		s.learnCapacity(config, &t, &tune)
 		s.Spending.observe(t.at, t.interval, t.ready+o.StartingReplicas.Or(0))

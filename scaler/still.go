@@ -10,6 +10,8 @@ import (
 type still struct {
 	Came  time.Time // when the record came, by its age when it was new here; zero where none waits
 	Since time.Time // when that was first seen
+	// Bound is the bound on the error of Came, in seconds.
+	Bound float64 `json:",omitzero"`
 	// Passed is how many records have been consumed since.
 	Passed float64 `json:",omitzero"`
 }
@@ -18,15 +20,15 @@ type still struct {
 // keeps its partitions for 45 s (session.timeout.ms), and one that works on a record for minutes is slow, not stuck.
 const stillLeast = 5 * time.Minute
 
-// slack is by how much the time at which a record came, reckoned from its age, may differ from tick to tick: ages that are known roughly
-// vary by about a hundredth.
-func slack(age float64, interval time.Duration) time.Duration {
-	return interval + time.Duration(age*float64(time.Second))/100
+// slack is by how much the time at which a record came, reckoned from its age in seconds, may differ from tick to tick: ages that are
+// known roughly vary by about a hundredth, others by the bounds on their errors.
+func slack(age, bounds float64, interval time.Duration) time.Duration {
+	return interval + time.Duration(min(age/100, bounds)*float64(time.Second))
 }
 
-// observe learns from one tick, at intervals of `interval`, in which so many records were consumed.
-func (s *still) observe(age series.Value, at time.Time, interval time.Duration, consumed series.Value) {
-	x, ok := age.Get()
+// observe learns from one tick.
+func (s *still) observe(o *series.Observation) {
+	x, ok := o.LagSeconds.Get()
 	if !ok {
 		return
 	}
@@ -34,11 +36,12 @@ func (s *still) observe(age series.Value, at time.Time, interval time.Duration, 
 		*s = still{}
 		return
 	}
-	if came := at.Add(-time.Duration(x * float64(time.Second))); s.Since.IsZero() || came.Sub(s.Came).Abs() > slack(x, interval) {
-		*s = still{Came: came, Since: at}
+	came, bound := o.At.Add(-time.Duration(x*float64(time.Second))), o.LagSecondsError.Or(x)
+	if s.Since.IsZero() || came.Sub(s.Came).Abs() > slack(x, s.Bound+bound, o.Interval) {
+		*s = still{Came: came, Since: o.At, Bound: bound}
 		return
 	}
-	s.Passed += consumed.Or(0)
+	s.Passed += o.ConsumedRecords.Or(0)
 }
 
 // partitionStalled reports whether the oldest record stands still while those of other partitions are consumed: it is much older than
@@ -47,7 +50,7 @@ func (s *State) partitionStalled(config *Config, o *series.Observation) bool {
 	if s.Still.Since.IsZero() || o.At.Sub(s.Still.Since) < max(stillLeast, config.ObjectiveLag) {
 		return false
 	}
-	return onFew(o, s.Arrivals.Level) || s.Still.Passed > 2*slack(s.Pace.Age, config.Interval).Seconds()*s.Arrivals.Level
+	return onFew(o, s.Arrivals.Level) || s.Still.Passed > 2*slack(s.Pace.Age, s.Still.Bound+o.LagSecondsError.Or(s.Pace.Age), config.Interval).Seconds()*s.Arrivals.Level
 }
 
 // standing returns what tells of records that stand still: PartitionStalled of one that others get past, Stalled where next to nothing of

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/prescale/prescale/metrics/series"
 )
@@ -144,6 +145,31 @@ func TestFewPartitionsCatchUpAfterAnOutage(t *testing.T) {
 			if most := slices.Max(w.counts[300 : 300+outage+8]); most != 8 || w.lags[drained] > 30 || w.counts[799] != 4 {
 				t.Errorf("%d ticks, by partition: %v: up to %d replicas, %.0f s late after %d ticks, %d replicas at the end", outage, told, most, w.lags[drained], drained-300-outage, w.counts[799])
 			}
+		}
+	}
+}
+
+// A record has been the oldest for two hours; then its partition is read again, as fast as its records came. That is seen as soon as the
+// age is known well enough to tell it: where nobody says how well it is, after over a minute.
+func TestTheEndOfAStandstillIsSeen(t *testing.T) {
+	const interval, hours = 15 * time.Second, 2 * time.Hour
+	for _, tt := range []struct {
+		bound series.Value
+		most  time.Duration
+	}{{series.Of(0.1), 2 * interval}, {series.Missing, 6 * interval}} {
+		var s still
+		at := time.Unix(0, 0)
+		for age := time.Duration(0); age <= hours; age += interval {
+			at = at.Add(interval)
+			s.observe(&series.Observation{At: at, Interval: interval, LagSeconds: series.Of(age.Seconds()), LagSecondsError: tt.bound})
+		}
+		over, since := at, s.Since
+		for s.Since.Equal(since) && at.Sub(over) < hours {
+			at = at.Add(interval)
+			s.observe(&series.Observation{At: at, Interval: interval, LagSeconds: series.Of(hours.Seconds()), LagSecondsError: tt.bound})
+		}
+		if got := at.Sub(over); got > tt.most {
+			t.Errorf("ages known to ± %v: the end is seen %v later, want %v at most", tt.bound, got, tt.most)
 		}
 	}
 }
