@@ -50,7 +50,9 @@ func (s *State) partitionStalled(config *Config, o *series.Observation) bool {
 	if s.Still.Since.IsZero() || o.At.Sub(s.Still.Since) < max(stillLeast, config.ObjectiveLag) {
 		return false
 	}
-	return onFew(o, s.Arrivals.Level) || s.Still.Passed > 2*slack(s.Pace.Age, s.Still.Bound+o.LagSecondsError.Or(s.Pace.Age), config.Interval).Seconds()*s.Arrivals.Level
+	age := s.Pace.Age
+	long := 2 * slack(age, s.Still.Bound+o.LagSecondsError.Or(age), config.Interval).Seconds()
+	return onFew(o, s.Arrivals.Level) || s.Still.Passed > long*s.Arrivals.Level
 }
 
 // standing returns what tells of records that stand still: PartitionStalled of one that others get past, Stalled where next to nothing of
