@@ -123,19 +123,19 @@ func RecordedDecision(d *eventlog.Decision) (scaler.Decision, error) {
 	return decision, err
 }
 
-// recordedDecision returns it with its text as it is written today: an older program wrote no verdicts as null.
+// recordedDecision returns it with its text, to the byte, but that an older program wrote no verdicts as null.
 func recordedDecision(d *eventlog.Decision) (decision scaler.Decision, text []byte, err error) {
-	var r record
-	if err = json.Unmarshal(d.Payload, &r); err == nil {
-		if r.Decision.Verdicts == nil {
-			r.Decision.Verdicts = []scaler.Verdict{}
-		}
-		text, err = json.Marshal(r.Decision)
+	var payload struct {
+		Decision json.RawMessage `json:"decision"`
+	}
+	if err = json.Unmarshal(d.Payload, &payload); err == nil {
+		text = bytes.Replace(payload.Decision, []byte(`"verdicts":null`), []byte(`"verdicts":[]`), 1)
+		err = json.Unmarshal(text, &decision)
 	}
 	if err != nil {
 		err = fmt.Errorf("policy %s tick %d: read the recorded decision: %w", d.Policy, d.Seq, err)
 	}
-	return r.Decision, text, err
+	return decision, text, err
 }
 
 // Derive implements eventlog.Deriver.

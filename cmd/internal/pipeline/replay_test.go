@@ -21,3 +21,15 @@ func TestADecisionWithoutVerdicts(t *testing.T) {
 		t.Errorf("got %s and %s", texts[0], texts[1])
 	}
 }
+
+// TestARecordedDecisionIsComparedToTheByte: what this program does not know of, or would write otherwise, is a difference.
+func TestARecordedDecisionIsComparedToTheByte(t *testing.T) {
+	const recorded = `{"policy":"ai/a","desiredReplicas":3,"capacity":7,"level":0.950,"verdicts":["Stale"]}`
+	_, text, err := recordedDecision(&eventlog.Decision{Payload: []byte(`{"decision":` + recorded + `}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(text) != recorded {
+		t.Errorf("got %s, want %s", text, recorded)
+	}
+}
