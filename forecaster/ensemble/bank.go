@@ -211,10 +211,6 @@ func (b *bank) learn(s *signal.Signal, y float64) {
 		return
 	}
 	b.start.observe(s, b.outcome)
-	if before := s.Steps() - 1; before >= 0 && b.made[before%n] {
-		said := float64(b.told[b.row(before, 0)*len(b.levels)+b.watch.middle])
-		b.jump.step(s.Steps(), signal.Forward(y)-signal.Forward(said), b.change.err, b.change.n)
-	}
 	for t := range b.targets {
 		h := b.span(t)
 		if s.Steps() <= h {
@@ -289,7 +285,9 @@ func (b *bank) settle(s *signal.Signal, step, t int, y float64) {
 		}
 		said := float64(b.told[b.row(step, t)*q+i])
 		if t == 0 && i == b.watch.middle {
-			b.changed, b.behind = b.change.step(signal.Forward(said)-z, signal.Forward(b.outcome[at])-z)
+			e := signal.Forward(said) - z
+			b.jump.step(s.Steps(), -e, b.change.err, b.change.n) // first, for what is settled next and for the errors so far
+			b.changed, b.behind = b.change.step(e, signal.Forward(b.outcome[at])-z)
 		}
 		if t == b.targets-1 {
 			b.watch.peak(i, said, y)
