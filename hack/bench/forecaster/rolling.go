@@ -231,7 +231,7 @@ func rolling(data string, names []string) error {
 	fmt.Printf("%-22s %7s %7s | %5s %5s %5s | %5s %5s %5s | %7s %6s %6s  %s\n", "trace", "wql%", "rel", "c90", "c95", "c99", "max90", "max95", "max99",
 		"maxwql%", "us/row", "exact", "coverage (tolerance: 2 points or twice the standard error; exact: % of noise whose exact quantiles are inside)")
 	logs, n, worst := 0.0, 0, 0.0
-	maxLogs, covered, shares := 0.0, 0, 0.0
+	maxLogs, covered, insignificant, shares := 0.0, 0, 0, 0.0
 	for _, name := range names {
 		t, err := readTrace(data, name)
 		if err != nil {
@@ -242,10 +242,14 @@ func rolling(data string, names []string) error {
 			return err
 		}
 		rel := s.wql() / base[name]
-		bad, ties := "", ""
+		h := horizonFor(t.step)
+		starts := origins(len(t.y), h)
+		apart := min(len(starts), (starts[len(starts)-1]-starts[0])/h+1)
+		bad, ties, significant := "", "", false
 		for l := 1; l < 4; l++ {
 			allowed := tolerance(levels[l], s.peaks)
 			judge := func(what string, cover, under float64) {
+				significant = significant || cover < levels[l]-tolerance(levels[l], apart) || under > levels[l]+tolerance(levels[l], apart)
 				switch {
 				case math.Abs(cover-levels[l]) <= allowed:
 				case under < levels[l] && levels[l] < cover:
@@ -266,14 +270,16 @@ func rolling(data string, names []string) error {
 			mx += s.peakPinball[l]
 		}
 		mx = 100 * 2 * mx / 4 / float64(s.peaks) / (s.sum / float64(s.points))
-		h := horizonFor(t.step)
-		share := exact(origins(len(t.y), h), h)
+		share := exact(starts, h)
 		c := func(x float64, n int) float64 { return 100 * x / float64(n) }
 		if bad == "" {
 			bad = "ok"
 			covered++
 		} else {
 			bad = "off: " + bad
+		}
+		if !significant {
+			insignificant++
 		}
 		fmt.Printf("%-22s %7.3f %7.4f | %5.1f %5.1f %5.1f | %5.1f %5.1f %5.1f | %7.2f %6.1f %6.0f  %s\n", name, s.wql(), rel, c(s.cover[1], s.points), c(s.cover[2], s.points),
 			c(s.cover[3], s.points), c(s.peakCover[1], s.peaks), c(s.peakCover[2], s.peaks), c(s.peakCover[3], s.peaks), mx,
@@ -284,7 +290,7 @@ func rolling(data string, names []string) error {
 		worst = max(worst, rel)
 		n++
 	}
-	fmt.Printf("geometric mean of rel_wql %.4f (bar 0.69), worst %.3f (bar 1.03), of the maximum's wql%% %.3f; coverage within tolerance on %d of %d traces, where exact quantiles of independent noise would be on %.1f\n",
-		math.Exp(logs/float64(n)), worst, math.Exp(maxLogs/float64(n)), covered, n, shares)
+	fmt.Printf("geometric mean of rel_wql %.4f (bar 0.69), worst %.3f (bar 1.03), of the maximum's wql%% %.3f; coverage within tolerance on %d of %d traces, where exact quantiles of independent noise would be on %.1f, and on %d by the standard error of the windows that share no outcomes\n",
+		math.Exp(logs/float64(n)), worst, math.Exp(maxLogs/float64(n)), covered, n, shares, insignificant)
 	return nil
 }
