@@ -75,6 +75,11 @@ func run(args []string, out io.Writer) (err error) {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	if o.cache != "" {
+		if err := os.MkdirAll(o.cache, 0o755); err != nil {
+			return err
+		}
+	}
 	if o.data == "" && !o.dry {
 		return errors.New("no data: set PRESCALE_DATA or -data to the directory that holds traces/")
 	}
