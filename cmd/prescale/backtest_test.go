@@ -213,6 +213,29 @@ func TestAxesAreReadable(t *testing.T) {
 	}
 }
 
+// Where no forecast was made yet its band is not there, rather than at 0.
+func TestABandLeavesOutWhatIsMissing(t *testing.T) {
+	nan := math.NaN()
+	upper := []float64{nan, 2, 4, nan, 6, nan}
+	if got := bucketed(len(upper), func(i int) float64 { return upper[i] }); !math.IsNaN(got[0]) || got[2] != 4 {
+		t.Errorf("bucketed: %v", got)
+	}
+	path := (plotScale{0, 6, 0, 10}).band([]float64{nan, 1, 2, 3, 3, nan}, upper, 0, 6)
+	if strings.Count(path, "M") != 2 || strings.Count(path, "Z") != 2 || strings.Contains(path, "NaN") || strings.Contains(path, fmt.Sprintf(" %.1f", plotHeight)) {
+		t.Errorf("band: %s", path)
+	}
+}
+
+// A time axis has a handful of marks, whether the history is an hour or a month long.
+func TestTimeAxesAreReadable(t *testing.T) {
+	for _, length := range []time.Duration{55 * time.Minute, 3 * time.Hour, 7 * time.Hour, 24 * time.Hour, 5 * 24 * time.Hour, 31 * 24 * time.Hour} {
+		marks := (plotScale{0, length.Seconds(), 0, 1}).ticks("", "", time.Time{}).XTicks
+		if len(marks) < 2 || len(marks) > 15 || length < 2*time.Hour && len(marks) < 5 {
+			t.Errorf("%v: %d marks: %v", length, len(marks), marks)
+		}
+	}
+}
+
 // The other rules are no worse for what they are not tried at.
 func TestBacktestSaysWhoMayGoToZero(t *testing.T) {
 	for _, least := range []int{0, 1} {

@@ -64,15 +64,18 @@ func (s plotScale) y(v float64) float64 {
 	return plotHeight - (v-s.y0)/(s.y1-s.y0)*plotHeight
 }
 
-// bucketed thins values over time out to the highest of each bucket, so that no peak is lost.
+// bucketed thins values over time out to the highest of each bucket, so that no peak is lost. NaN stands for a missing value; a bucket
+// of nothing else is NaN.
 func bucketed(n int, value func(i int) float64) []float64 {
 	count := min(n, plotBuckets)
 	out := make([]float64, count)
 	for b := range out {
 		from, to := b*n/count, max((b+1)*n/count, b*n/count+1)
-		highest := math.Inf(-1)
+		highest := math.NaN()
 		for i := from; i < min(to, n); i++ {
-			highest = max(highest, value(i))
+			if v := value(i); !(v <= highest) && !math.IsNaN(v) {
+				highest = v
+			}
 		}
 		out[b] = highest
 	}
@@ -93,15 +96,30 @@ func (s plotScale) path(values []float64, begin, end float64) string {
 	return b.String()
 }
 
-// band closes the area between a lower and an upper line.
+// band closes the area between a lower and an upper line, a piece for each stretch in which neither is missing.
 func (s plotScale) band(lower, upper []float64, begin, end float64) string {
 	var b strings.Builder
-	b.WriteString(s.path(upper, begin, end))
-	for i := len(lower) - 1; i >= 0; i-- {
+	there := func(i int) bool { return i < len(lower) && !math.IsNaN(lower[i]) && !math.IsNaN(upper[i]) }
+	corner := func(command string, i int, v float64) {
 		x := begin + (float64(i)+0.5)/float64(len(lower))*(end-begin)
-		fmt.Fprintf(&b, "L%.1f %.1f", s.x(x), s.y(lower[i]))
+		fmt.Fprintf(&b, "%s%.1f %.1f", command, s.x(x), s.y(v))
 	}
-	return b.String() + "Z"
+	for first := 0; first < len(lower); first++ {
+		if !there(first) {
+			continue
+		}
+		last, command := first, "M"
+		for ; there(last); last++ {
+			corner(command, last, upper[last])
+			command = "L"
+		}
+		for i := last - 1; i >= first; i-- {
+			corner("L", i, lower[i])
+		}
+		b.WriteString("Z")
+		first = last
+	}
+	return b.String()
 }
 
 // ticks makes a plot over time with its axes; start is when second 0 was, and the zero Time where nobody knows.
@@ -112,6 +130,8 @@ func (s plotScale) ticks(title, unit string, start time.Time) plot {
 	switch {
 	case days > 14:
 		step = math.Ceil(days/14) * 86400
+	case days < 1.0/12:
+		step, format, per, layout = 600, "%g min", 60, "15:04"
 	case days < 0.25:
 		step, format, per, layout = 1800, "%g min", 60, "15:04"
 	case days < 2:
@@ -170,8 +190,8 @@ func highestOf(lists ...[]float64) float64 {
 	h := 1e-9
 	for _, l := range lists {
 		for _, v := range l {
-			if !math.IsInf(v, 0) {
-				h = max(h, v)
+			if v > h && !math.IsInf(v, 0) {
+				h = v
 			}
 		}
 	}

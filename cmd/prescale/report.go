@@ -188,7 +188,7 @@ func (r *backtestResult) arrivalsPlot(at span) plot {
 	values := map[float64][]float64{}
 	for _, band := range bands {
 		for _, level := range band {
-			values[level] = make([]float64, count)
+			values[level] = slices.Repeat([]float64{math.NaN()}, count)
 		}
 	}
 	for i := range count {
