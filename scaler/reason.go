@@ -61,8 +61,8 @@ const (
 	// VerdictBudgetBound: the budget keeps the answer below what the promise needs, or will before midnight: what is left of it is
 	// less than what the rest of the day asks for.
 	VerdictBudgetBound Verdict = "BudgetBound"
-	// VerdictUnschedulable: replicas that were asked for wait for a node with room. Other pools stand in for them where the
-	// policy has any with room; else more nodes are what is missing.
+	// VerdictUnschedulable: replicas that were asked for wait for a node with room, or are refused by a quota or an admission webhook.
+	// Other pools stand in for them where the policy has any with room; else more nodes are what is missing, or a larger quota.
 	VerdictUnschedulable Verdict = "Unschedulable"
 	// VerdictUnheeded: for five times as long as a start takes fewer replicas have been there than were asked for, and none is starting.
 	VerdictUnheeded Verdict = "Unheeded"

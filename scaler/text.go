@@ -51,7 +51,7 @@ func (v Verdict) Text() string {
 	case VerdictBudgetBound:
 		return "the budget keeps the answer below what the promise needs, or will before midnight: raise budget.replicaHoursPerDay, or promise less"
 	case VerdictUnschedulable:
-		return "replicas wait for a node with room: more nodes would help"
+		return "replicas wait for a node with room, or are refused by a quota or an admission webhook: more nodes, or a larger quota, would help"
 	case VerdictUnheeded:
 		return "more replicas were asked for a while ago, and none of them is starting: look at the HPA's conditions, its maxReplicas and its tolerance"
 	case VerdictUnsteady:

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -62,6 +63,41 @@ spec:
       containers: [{name: main, image: "prescale.dev/pause:1", imagePullPolicy: Never}]
 `
 
+// refusedManifests are a policy whose replicas a quota refuses: one of three pods is made, of the others the Deployment alone tells.
+const refusedManifests = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: refused}
+---
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: few, namespace: refused}
+spec: {hard: {pods: "1"}}
+---
+apiVersion: prescale.dev/v1alpha1
+kind: ScalePolicy
+metadata: {name: captions, namespace: refused}
+spec:
+  interval: 2s
+  kafka: {cluster: main, group: captions, topics: [captions]}
+  objective: {lagSeconds: 30}
+  replicas: {min: 3, max: 20}
+  scaleTargetRef: {kind: Deployment, name: captions}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: captions, namespace: refused}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: captions}}
+  template:
+    metadata: {labels: {app: captions}}
+    spec:
+      nodeSelector: {prescale.dev/real: "true"}
+      terminationGracePeriodSeconds: 1
+      containers: [{name: main, image: "prescale.dev/pause:1", imagePullPolicy: Never}]
+`
+
 // poolHPA is the HPA of one pool, as in manifests/examples/pools.yaml.
 func poolHPA(pool string) string {
 	return fmt.Sprintf(`---
@@ -102,7 +138,7 @@ func startPools(t testing.TB, c *rig.Cluster) {
 	t.Helper()
 	gpusFree(t, clientset(t, c))
 	poolNode(t, c, "gpu-0")
-	apply(t, c, poolManifests+poolHPA("gpu")+poolHPA("cpu"))
+	apply(t, c, poolManifests+poolHPA("gpu")+poolHPA("cpu")+"---"+refusedManifests)
 }
 
 // poolsOverflow: on a node of eight GPUs the ninth and tenth pod wait, the policy says so, and the CPU pool takes their place;
@@ -128,6 +164,27 @@ func (s *system) poolsOverflow(t *testing.T) {
 	eventually(t, "the pool's pods on the new node", poolIs("gpu: asked for 10, 8 on gpu-0, 2 on gpu-1, 0 wait for a GPU; cpu: asked for 1, 1 on real; "+
 		"policy: gpu wants 10, pending 0; cpu wants 0, pending 0; verdicts Unschedulable false"))
 	s.watch.note("a second node has room")
+	eventually(t, "the policy to say what a quota refuses", func() error {
+		p, err := policyOf(t, s.watch.client, "refused")
+		if err != nil {
+			return err
+		}
+		ready := meta.FindStatusCondition(p.Status.Conditions, v1alpha1.ConditionReady)
+		if pending := p.Status.PendingReplicas; ready == nil || !strings.Contains(ready.Message, "Deployment captions: 2 of 3 replicas are not made: ") ||
+			!strings.Contains(ready.Message, "exceeded quota: few") || pending == nil || *pending != 2 || !slices.Contains(p.Status.Verdicts, "Unschedulable") {
+			return fmt.Errorf("its status is %+v", p.Status)
+		}
+		return nil
+	})
+}
+
+// policyOf returns the policy captions of a namespace.
+func policyOf(t testing.TB, client kubernetes.Interface, namespace string) (policy v1alpha1.ScalePolicy, err error) {
+	raw, err := client.AppsV1().RESTClient().Get().AbsPath("/apis/prescale.dev/v1alpha1/namespaces/" + namespace + "/scalepolicies/captions").DoRaw(t.Context())
+	if err == nil {
+		err = json.Unmarshal(raw, &policy)
+	}
+	return policy, err
 }
 
 // poolState says in a line what both pools and their policy are like.
@@ -165,11 +222,7 @@ func poolState(t testing.TB, client kubernetes.Interface) (string, error) {
 		}
 		parts = append(parts, part)
 	}
-	var policy v1alpha1.ScalePolicy
-	raw, err := client.AppsV1().RESTClient().Get().AbsPath("/apis/prescale.dev/v1alpha1/namespaces/pools/scalepolicies/captions").DoRaw(t.Context())
-	if err == nil {
-		err = json.Unmarshal(raw, &policy)
-	}
+	policy, err := policyOf(t, client, "pools")
 	if err != nil {
 		return "", err
 	}

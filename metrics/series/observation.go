@@ -31,7 +31,7 @@ type Observation struct {
 	// ReadyReplicas is how many replicas are working; StartingReplicas how many were asked for and are not yet.
 	ReadyReplicas    Value
 	StartingReplicas Value
-	// UnschedulableReplicas is how many of the starting ones have long waited for a node with room for them.
+	// UnschedulableReplicas is how many of the starting ones have long waited for a node with room for them, or to be let in at all.
 	UnschedulableReplicas Value
 	// Partitions is how many partitions the policy's topics have together.
 	Partitions Value

@@ -45,7 +45,7 @@ type ScalePolicyStatus struct {
 	LeadTimeSeconds *float64 `json:"leadTimeSeconds,omitempty"`
 	// +optional
 	Forecast *ForecastStatus `json:"forecast,omitempty"`
-	// PendingReplicas is how many of the target's pods no node has room for.
+	// PendingReplicas is how many of the target's pods no node has room for, or a quota or an admission webhook refuses.
 	// +optional
 	PendingReplicas *int32 `json:"pendingReplicas,omitempty"`
 
@@ -71,7 +71,7 @@ type ScalePolicyStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// PoolStatus is one pool: how many replicas are wanted of it, how many work, and how many no node has room for.
+// PoolStatus is one pool: how many replicas are wanted of it, how many work, and how many no node has room for or are refused.
 type PoolStatus struct {
 	Name string `json:"name"`
 	// +optional

@@ -9,8 +9,8 @@ import (
 )
 
 // announce records events for verdicts and conditions that have changed since the last look. What held when this replica
-// took over is no news.
-func (c *Controller) announce(p *v1alpha1.ScalePolicy, status v1alpha1.ScalePolicyStatus) {
+// took over is no news. refused says why pods are not made.
+func (c *Controller) announce(p *v1alpha1.ScalePolicy, status v1alpha1.ScalePolicyStatus, refused string) {
 	last, known := c.announced[objectOf(p)]
 	if !known {
 		last = p.Status
@@ -23,7 +23,7 @@ func (c *Controller) announce(p *v1alpha1.ScalePolicy, status v1alpha1.ScalePoli
 	}
 	// Reference resolution needs the kind, which the converter leaves to the object.
 	p.SetGroupVersionKind(v1alpha1.GroupVersion().WithKind(v1alpha1.Kind))
-	for _, change := range changes(last, status) {
+	for _, change := range changes(last, status, refused) {
 		c.recorder.Eventf(p, nil, change.kind, change.reason, "Decide", "%s", cut(change.message, mostNote))
 	}
 }
@@ -32,7 +32,7 @@ func (c *Controller) announce(p *v1alpha1.ScalePolicy, status v1alpha1.ScalePoli
 type change struct{ kind, reason, message string }
 
 // changes returns the events between two statuses.
-func changes(last, next v1alpha1.ScalePolicyStatus) []change {
+func changes(last, next v1alpha1.ScalePolicyStatus, refused string) []change {
 	var out []change
 	had := map[string]bool{}
 	for _, v := range last.Verdicts {
@@ -42,7 +42,11 @@ func changes(last, next v1alpha1.ScalePolicyStatus) []change {
 	for _, v := range next.Verdicts {
 		has[v] = true
 		if !had[v] {
-			out = append(out, change{corev1.EventTypeWarning, v, "verdict " + v + " holds now: " + scaler.Verdict(v).Text()})
+			message := "verdict " + v + " holds now: " + scaler.Verdict(v).Text()
+			if scaler.Verdict(v) == scaler.VerdictUnschedulable && refused != "" {
+				message += ": " + refused
+			}
+			out = append(out, change{corev1.EventTypeWarning, v, message})
 		}
 	}
 	for _, v := range last.Verdicts {

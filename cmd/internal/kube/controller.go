@@ -252,7 +252,7 @@ func (c *Controller) tick(ctx context.Context, now time.Time) {
 		}
 		status := newStatus(f, now)
 		if owned {
-			c.announce(p, status)
+			c.announce(p, status, f.pods.Refused)
 		}
 		c.write(writing, p, status, now)
 	}

@@ -76,7 +76,11 @@ func newStatus(f facts, now time.Time) v1alpha1.ScalePolicyStatus {
 	var stale *readmodel.StaleError
 	switch {
 	case f.answer.Err == nil && f.answer.Has:
-		set(v1alpha1.ConditionReady, true, reasonDeciding, "the metrics are fresh")
+		message := "the metrics are fresh"
+		if f.pods.Refused != "" {
+			message += "; " + f.pods.Refused
+		}
+		set(v1alpha1.ConditionReady, true, reasonDeciding, message)
 	case errors.As(f.answer.Err, &stale):
 		set(v1alpha1.ConditionReady, false, reasonStale, f.answer.Err.Error())
 	default:

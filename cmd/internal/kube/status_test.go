@@ -61,7 +61,7 @@ func TestTheConditionOfAHistory(t *testing.T) {
 			t.Errorf("%s: got %s %s: %s", tt.name, c.Status, c.Reason, c.Message)
 		}
 		event := ""
-		for _, one := range changes(policy.Status, s) {
+		for _, one := range changes(policy.Status, s, "") {
 			if strings.HasPrefix(one.reason, v1alpha1.ConditionHistory) {
 				event = one.kind
 			}

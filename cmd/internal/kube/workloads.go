@@ -53,7 +53,7 @@ type target struct {
 	ref  v1alpha1.TargetRef
 }
 
-// stuckAfter is how long a pod may wait for a node with room before other pools stand in for it: an autoscaler of nodes needs
+// stuckAfter is how long a pod may wait for a node with room, or to be made, before other pools stand in for it: an autoscaler of nodes needs
 // minutes, while a pod that is merely overtaken or waits for one that ends is placed within seconds.
 const stuckAfter = 30 * time.Second
 
@@ -123,9 +123,11 @@ func (w *Workloads) setPolicies(policies []*v1alpha1.ScalePolicy) {
 
 // Count is what is known of a policy's pods now.
 type Count struct {
-	// Wanted is the scaled object's replicas, Ready how many pods work, Pending how many no node has room for, and Stuck how
-	// many of those have waited long.
+	// Wanted is the scaled object's replicas, Ready how many pods work, Pending how many no node has room for or are not made
+	// because a quota or an admission webhook refuses them, and Stuck how many of those have waited long.
 	Wanted, Ready, Pending, Stuck int
+	// Refused says how many are not made and what refuses them, empty where none is.
+	Refused string
 }
 
 func (c *Count) add(o Count) {
@@ -133,6 +135,10 @@ func (c *Count) add(o Count) {
 	c.Ready += o.Ready
 	c.Pending += o.Pending
 	c.Stuck += o.Stuck
+	if c.Refused != "" && o.Refused != "" {
+		c.Refused += "; "
+	}
+	c.Refused += o.Refused
 }
 
 // starting is how many pods are wanted and do not work yet.
@@ -220,6 +226,9 @@ func (w *Workloads) Annotate(now time.Time, o *series.Observation) {
 		}
 		known++
 		sum.add(c)
+		if c.Refused != "" {
+			o.Problems = append(o.Problems, c.Refused)
+		}
 		if t.pool != "" {
 			pool := poolOf(o, t.pool)
 			pool.ReadyReplicas = series.OfInt(c.Ready)
@@ -280,7 +289,11 @@ func (w *Workloads) count(namespace string, t target, now time.Time) (Count, boo
 		return Count{}, false
 	}
 	c := Count{Wanted: wanted}
+	made := 0
 	for _, pod := range pods {
+		if pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodFailed && pod.Status.Phase != corev1.PodSucceeded {
+			made++
+		}
 		switch {
 		case pod.DeletionTimestamp != nil:
 		case ready(pod):
@@ -294,7 +307,32 @@ func (w *Workloads) count(namespace string, t target, now time.Time) (Count, boo
 			}
 		}
 	}
+	if failure := w.notMade(namespace, t.ref); failure != nil && made < wanted {
+		c.Pending += wanted - made
+		if now.Sub(failure.LastTransitionTime.Time) >= stuckAfter {
+			c.Stuck += wanted - made
+		}
+		c.Refused = fmt.Sprintf("Deployment %s: %d of %d replicas are not made: %s", t.ref.Name, wanted-made, wanted, failure.Message)
+	}
 	return c, true
+}
+
+// notMade returns the condition that says why pods of a Deployment cannot be made, nil where they can. A StatefulSet tells it in events
+// alone.
+func (w *Workloads) notMade(namespace string, ref v1alpha1.TargetRef) *appsv1.DeploymentCondition {
+	if ref.Kind != "Deployment" {
+		return nil
+	}
+	d, err := w.deployments.Deployments(namespace).Get(ref.Name)
+	if err != nil {
+		return nil
+	}
+	for i, c := range d.Status.Conditions {
+		if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue && c.Reason == "FailedCreate" {
+			return &d.Status.Conditions[i]
+		}
+	}
+	return nil
 }
 
 // scaled returns the selector and the wanted replicas of a Deployment or StatefulSet; false when it is not there or of
@@ -381,6 +419,11 @@ func more(ips []corev1.PodIP) []corev1.PodIP {
 	return ips
 }
 
+// failures returns those conditions that say that pods cannot be made.
+func failures(all []appsv1.DeploymentCondition) []appsv1.DeploymentCondition {
+	return slices.DeleteFunc(slices.Clone(all), func(c appsv1.DeploymentCondition) bool { return c.Type != appsv1.DeploymentReplicaFailure })
+}
+
 // slim drops what is never read from an object before a cache keeps it: a cluster may have a hundred thousand pods.
 // The object itself stays as it is; others may hold it.
 func slim(obj any) (any, error) {
@@ -391,7 +434,8 @@ func slim(obj any) (any, error) {
 	case *corev1.Node:
 		obj = &corev1.Node{ObjectMeta: o.ObjectMeta}
 	case *appsv1.Deployment:
-		obj = &appsv1.Deployment{ObjectMeta: o.ObjectMeta, Spec: appsv1.DeploymentSpec{Replicas: o.Spec.Replicas, Selector: o.Spec.Selector}}
+		obj = &appsv1.Deployment{ObjectMeta: o.ObjectMeta, Spec: appsv1.DeploymentSpec{Replicas: o.Spec.Replicas, Selector: o.Spec.Selector},
+			Status: appsv1.DeploymentStatus{Conditions: failures(o.Status.Conditions)}}
 	case *appsv1.StatefulSet:
 		obj = &appsv1.StatefulSet{ObjectMeta: o.ObjectMeta, Spec: appsv1.StatefulSetSpec{Replicas: o.Spec.Replicas, Selector: o.Spec.Selector}}
 	case runtime.Object:
