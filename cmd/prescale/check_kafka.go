@@ -26,7 +26,7 @@ type finding struct {
 	// Cluster or Server is the name that the configuration gives it.
 	Cluster string `json:"cluster,omitempty"`
 	Server  string `json:"server,omitempty"`
-	// Subject is what is meant, such as "policy ai/inference" or "topic prescale.decisions".
+	// Subject is what is meant, such as "policy ai/inference", "policies ai/a, ai/b" or "topic prescale.decisions".
 	Subject string `json:"subject"`
 	// Message says what is wrong, Remedy what to do where the message does not say it.
 	Message string `json:"message"`
@@ -41,6 +41,26 @@ func (f finding) String() string {
 		text += "; " + f.Remedy
 	}
 	return text
+}
+
+// once returns the findings with those that are of several policies, such as those of one group, said once, where the first stands.
+func once(found []finding) []finding {
+	said := map[finding]int{} // without their subject
+	merged := []finding{}
+	for _, f := range found {
+		policy, of := strings.CutPrefix(f.Subject, "policy ")
+		key := f
+		key.Subject = ""
+		if at, ok := said[key]; ok && of {
+			merged[at].Subject = "policies " + strings.TrimPrefix(strings.TrimPrefix(merged[at].Subject, "policies "), "policy ") + ", " + policy
+			continue
+		}
+		if of {
+			said[key] = len(merged)
+		}
+		merged = append(merged, f)
+	}
+	return merged
 }
 
 // lookWithin bounds what is asked of one cluster.
@@ -74,7 +94,7 @@ func lookAtKafka(ctx context.Context, cfg config.Config, policies []pipeline.Pol
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		found = append(found, l.found...)
+		found = append(found, once(l.found)...)
 	}
 	return found, nil
 }

@@ -45,6 +45,8 @@ func TestCheckConnects(t *testing.T) {
 		{"a group that is not there", "kafka: {group: nobody, topics: [orders]}", "", 1, []string{"main     policy shop/orders: group nobody is not on cluster main", "; start the group's consumers"}},
 		{"a topic that is not there", "kafka: {group: workers, topics: [odrers]}", "", 1, []string{"main     policy shop/orders: ", "topic odrers does not exist; create it, or mend kafka.topics\n"}},
 		{"neither group nor topic", "kafka: {group: nobody, topics: [odrers]}", "", 1, []string{"topic odrers does not exist; create it", "mend kafka.group\n"}},
+		{"two policies of a group that is not there", "kafka: {group: nobody, topics: [orders]} | rush: kafka: {group: nobody, topics: [orders]}", "", 1,
+			[]string{"main     policies shop/orders, shop/rush: group nobody is not on cluster main"}},
 		{"headers of no topic", "kafka: {group: workers, topics: [orders]}, sources: {headers: {topic: answers, header: at}}", "", 1,
 			[]string{"main     topic answers: it does not exist, so the latency of policy shop/orders is not known; create it"}},
 		{"other shards than the log's", "kafka: {group: workers, topics: [orders]}", "eventLog: {prefix: old, shards: 4}", 1,
@@ -65,7 +67,15 @@ func TestCheckConnects(t *testing.T) {
 			tt.rest = "eventLog: {cluster: main}"
 		}
 		file := filepath.Join(t.TempDir(), "prescale.yaml")
-		content := fmt.Sprintf("clusters: {%s}\n%s\npolicies: [{metadata: {name: orders, namespace: shop}, spec: {%s, objective: {lagSeconds: 3}, replicas: {max: 4}}}]\n", clusters, tt.rest, tt.policy)
+		content := fmt.Sprintf("clusters: {%s}\n%s\npolicies: [", clusters, tt.rest)
+		for _, policy := range strings.Split(tt.policy, " | ") {
+			name := "orders"
+			if strings.HasPrefix(policy, "rush: ") {
+				name, policy = "rush", strings.TrimPrefix(policy, "rush: ")
+			}
+			content += fmt.Sprintf("{metadata: {name: %s, namespace: shop}, spec: {%s, objective: {lagSeconds: 3}, replicas: {max: 4}}}, ", name, policy)
+		}
+		content += "]\n"
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -81,6 +91,9 @@ func TestCheckConnects(t *testing.T) {
 		}
 		if n := strings.Count(stdout.String(), "topic odrers"); n > 1 {
 			t.Errorf("%s: the topic is named %d times:\n%s", tt.name, n, stdout.String())
+		}
+		if n := strings.Count(stdout.String(), "group nobody is not on"); n > 1 {
+			t.Errorf("%s: the group is named %d times:\n%s", tt.name, n, stdout.String())
 		}
 		if tt.name != "headers of no topic" {
 			continue

@@ -22,7 +22,7 @@ func lookAtPrometheus(ctx context.Context, cfg config.Config, policies []pipelin
 	found := []finding{}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Prometheus)) {
 		within, cancel := context.WithTimeout(ctx, lookWithin)
-		found = append(found, lookAtServer(within, name, cfg.Prometheus[name].URL, policies)...)
+		found = append(found, once(lookAtServer(within, name, cfg.Prometheus[name].URL, policies))...)
 		cancel()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
