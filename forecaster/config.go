@@ -10,11 +10,6 @@ import (
 // MaxHorizonSteps bounds Config.MaxSteps: the models keep state per step.
 const MaxHorizonSteps = 240
 
-// DefaultConfig forecasts ten steps of 15 s, which covers the start-up of most pods, at the levels that the scaler uses.
-func DefaultConfig() Config {
-	return Config{Step: 15 * time.Second, MaxSteps: 10, Quantiles: DefaultQuantiles()}
-}
-
 // Validate joins all that is wrong with c, each problem naming its field, its value and what is allowed.
 func (c Config) Validate() error {
 	var problems []error

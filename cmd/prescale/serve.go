@@ -16,6 +16,7 @@ import (
 	"github.com/prescale/prescale/cmd/internal/command"
 	"github.com/prescale/prescale/cmd/internal/config"
 	"github.com/prescale/prescale/cmd/internal/console"
+	"github.com/prescale/prescale/cmd/internal/kube"
 	"github.com/prescale/prescale/cmd/internal/metricsapi"
 	"github.com/prescale/prescale/cmd/internal/pipeline"
 	"github.com/prescale/prescale/cmd/internal/readmodel"
@@ -181,7 +182,7 @@ func metricsAPIConfig(c config.MetricsAPI, store *readmodel.Store) external.Conf
 	if c.Kubeconfig != "" {
 		out.Access = external.AccessDelegated
 		out.ShutdownDelay = 10 * time.Second
-		if c.Kubeconfig != config.InCluster {
+		if c.Kubeconfig != kube.InCluster {
 			out.Kubeconfig = c.Kubeconfig
 		}
 	}

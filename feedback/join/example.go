@@ -11,8 +11,8 @@ import (
 // TopicExamples is the default name of the topic of examples. It has one partition: the trainer sees them in one order.
 const TopicExamples = "inference.examples"
 
-// Version is the schema version of an Example on the wire. Raise it when a field changes its meaning.
-const Version = 1
+// exampleVersion is the schema version of an Example on the wire. Raise it when a field changes its meaning.
+const exampleVersion = 1
 
 // Example is a prediction and what was true.
 type Example struct {
@@ -31,7 +31,7 @@ type exampleJSON struct {
 
 // Append appends the JSON form {"v":1,"prediction":{…},"outcome":{…}} to b and returns the longer slice.
 func (e Example) Append(b []byte) []byte {
-	b = fmt.Appendf(b, `{"v":%d,"prediction":`, Version)
+	b = fmt.Appendf(b, `{"v":%d,"prediction":`, exampleVersion)
 	b = e.Prediction.Append(b)
 	b = append(b, `,"outcome":`...)
 	b = e.Outcome.Append(b)
@@ -44,8 +44,8 @@ func DecodeExample(b []byte) (Example, error) {
 	if err := json.Unmarshal(b, &j); err != nil {
 		return Example{}, fmt.Errorf("example: %w", err)
 	}
-	if j.V != Version {
-		return Example{}, fmt.Errorf("example: v: %d; this program reads version %d", j.V, Version)
+	if j.V != exampleVersion {
+		return Example{}, fmt.Errorf("example: v: %d; this program reads version %d", j.V, exampleVersion)
 	}
 	p, err := event.DecodePrediction(j.Prediction)
 	if err != nil {

@@ -41,7 +41,7 @@ func New(scaleNats, alpha float64) (Evidence, error) {
 func (e *Evidence) Add(championNats, challengerNats float64) bool {
 	d := (championNats - challengerNats) / e.Scale
 	if math.IsNaN(d) {
-		return e.Enough()
+		return e.enough()
 	}
 	d = max(-1, min(1, d))
 	n := float64(e.Count)
@@ -53,11 +53,11 @@ func (e *Evidence) Add(championNats, challengerNats float64) bool {
 	e.Sum += d
 	after := e.Sum / (n + 2)
 	e.Squares += (d - after) * (d - after)
-	return e.Enough()
+	return e.enough()
 }
 
-// Enough reports whether K has reached 1/α.
-func (e *Evidence) Enough() bool { return e.LogK >= -math.Log(e.Alpha) }
+// enough reports whether K has reached 1/α.
+func (e *Evidence) enough() bool { return e.LogK >= -math.Log(e.Alpha) }
 
 // K is the capital: 1 says nothing either way, 1/α is enough.
 func (e *Evidence) K() float64 { return math.Exp(e.LogK) }

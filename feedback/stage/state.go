@@ -25,8 +25,8 @@ const (
 	keyPrefix  = "k/"
 )
 
-// StateVersion is written with the offsets. Raise it when the layout of the state topic changes.
-const StateVersion = 1
+// stateVersion is written with the offsets. Raise it when the layout of the state topic changes.
+const stateVersion = 1
 
 type offsets struct {
 	V    int              `json:"v"`
@@ -80,7 +80,7 @@ func (s *session) records(outputs map[int32]Output, batches []batch) []*kgo.Reco
 		}
 	}
 	for _, b := range batches {
-		value, err := json.Marshal(offsets{V: StateVersion, Next: s.nextOffsets(b)})
+		value, err := json.Marshal(offsets{V: stateVersion, Next: s.nextOffsets(b)})
 		if err != nil {
 			panic(err) // strings and ints always marshal
 		}
@@ -142,8 +142,8 @@ func (s *session) restore(ctx context.Context, partition int32) (map[string][]by
 			if err := json.Unmarshal(b, &held); err != nil {
 				return nil, fmt.Errorf("state %s/%d: offsets: %w", s.config.StateTopic, partition, err)
 			}
-			if held.V != StateVersion {
-				return nil, fmt.Errorf("state %s/%d: version %d; this program reads version %d", s.config.StateTopic, partition, held.V, StateVersion)
+			if held.V != stateVersion {
+				return nil, fmt.Errorf("state %s/%d: version %d; this program reads version %d", s.config.StateTopic, partition, held.V, stateVersion)
 			}
 		}
 		if maps.Equal(committed, held.Next) {

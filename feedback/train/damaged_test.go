@@ -33,7 +33,7 @@ func TestAStateThatCannotBeRightIsRefused(t *testing.T) {
 		want   string
 	}{
 		{"whole", func(map[string][]byte) {}, ""},
-		{"of a later program", tally(fmt.Sprintf(`"v":%d`, StateVersion), `"v":99`), fmt.Sprintf("train: state: version 99; this program reads version %d", StateVersion)},
+		{"of a later program", tally(fmt.Sprintf(`"v":%d`, stateVersion), `"v":99`), fmt.Sprintf("train: state: version 99; this program reads version %d", stateVersion)},
 		{"no JSON", set(tallyKey, []byte("{")), "train: state: "},
 		{"another model", tally(`"model":"default"`, `"model":"other"`), "train: state is of model other, not default"},
 		{"no champion", set(championKey, nil), "state/champion"},

@@ -99,7 +99,7 @@ func New(c Config, existing Existing, logger *slog.Logger) (*Learner, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.tally = tally{V: StateVersion, Model: c.Registry.Name, Served: score.New(score.Fading), OfChampion: score.New(score.Fading), For: evidence, Against: evidence,
+	l.tally = tally{V: stateVersion, Model: c.Registry.Name, Served: score.New(score.Fading), OfChampion: score.New(score.Fading), For: evidence, Against: evidence,
 		Adwin: drift.NewADWIN(), PageHinkley: drift.NewPageHinkley()}
 	return l, nil
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/prescale/prescale/inference/model"
 )
 
-// StateVersion is written with a Learner's state. Raise it when a key or a field changes its meaning.
-const StateVersion = 1
+// stateVersion is written with a Learner's state. Raise it when a key or a field changes its meaning.
+const stateVersion = 1
 
 // Keys of the state. Champion and previous champion are model files, the challenger is the state of its trainer.
 const (
@@ -54,8 +54,8 @@ func (l *Learner) Restore(state map[string][]byte) error {
 	if err := json.Unmarshal(b, &version); err != nil {
 		return fmt.Errorf("train: state: %w", err)
 	}
-	if version.V != StateVersion {
-		return fmt.Errorf("train: state: version %d; this program reads version %d", version.V, StateVersion)
+	if version.V != stateVersion {
+		return fmt.Errorf("train: state: version %d; this program reads version %d", version.V, stateVersion)
 	}
 	alpha, scale := l.For.Alpha, l.For.Scale
 	if err := json.Unmarshal(b, &l.tally); err != nil {

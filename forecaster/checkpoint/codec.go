@@ -11,8 +11,8 @@ import (
 	"math"
 )
 
-// ErrShort is returned for a checkpoint that ends too early.
-var ErrShort = errors.New("checkpoint ends too early")
+// errShort is returned for a checkpoint that ends too early.
+var errShort = errors.New("checkpoint ends too early")
 
 // Codec visits fields: it appends each to a buffer, or sets each from one. The zero Codec writes.
 type Codec struct {
@@ -34,9 +34,6 @@ func Checker(b []byte) *Codec { return &Codec{buffer: b, reading: true, dry: tru
 // Bytes returns what was written, or what is left to read.
 func (c *Codec) Bytes() []byte { return c.buffer }
 
-// Reading reports whether fields are being set.
-func (c *Codec) Reading() bool { return c.reading }
-
 // Err returns the first error.
 func (c *Codec) Err() error { return c.err }
 
@@ -52,7 +49,7 @@ func (c *Codec) take(n int) []byte {
 		return nil
 	}
 	if len(c.buffer) < n {
-		c.err = ErrShort
+		c.err = errShort
 		return nil
 	}
 	b := c.buffer[:n]

@@ -31,8 +31,8 @@ import (
 	"github.com/prescale/prescale/forecaster/signal"
 )
 
-// WarmSamples is how many samples a model needs before its forecasts are to be believed.
-const WarmSamples = 30
+// warmSamples is how many samples a model needs before its forecasts are to be believed.
+const warmSamples = 30
 
 // checkpointVersion changes whenever the visited fields, their order or their meaning do.
 const checkpointVersion = 27
@@ -217,12 +217,12 @@ func (m *Model) Forecast(dst *forecaster.Forecast, steps int) {
 	m.answer(dst.PerStep)
 	m.answer(dst.Max)
 	m.bank.watch.report(&dst.Accuracy, m.unit)
-	dst.Warm, dst.Trusted, dst.Reason = dst.Samples >= WarmSamples, true, ""
+	dst.Warm, dst.Trusted, dst.Reason = dst.Samples >= warmSamples, true, ""
 	if i := m.bank.watch.strayed(); i >= 0 {
 		dst.Trusted, dst.Reason = false, strayedReason
 	}
 	if !dst.Warm {
-		dst.Reason = fmt.Sprintf("warming up: %d of %d samples", dst.Samples, WarmSamples)
+		dst.Reason = fmt.Sprintf("warming up: %d of %d samples", dst.Samples, warmSamples)
 	}
 }
 

@@ -263,10 +263,10 @@ func RunRecovery(t *testing.T, make Make) {
 	t.Run("recovers after a disturbance", func(t *testing.T) { settles(t, make) })
 }
 
-// RecoverySamples is within how many samples after a lasting change of level by a factor of a hundred the median is within a quarter
+// recoverySamples is within how many samples after a lasting change of level by a factor of a hundred the median is within a quarter
 // of it, and after a disturbance back at the level before. After one by a million down it is under a thousandth of the level before:
 // the share of experts that have no record any more.
-const RecoverySamples = 60
+const recoverySamples = 60
 
 func recovers(t *testing.T, make Make) {
 	for _, tt := range []struct {
@@ -277,7 +277,7 @@ func recovers(t *testing.T, make Make) {
 		factor := tt.factor
 		m, rng := must(t, make), rand.New(rand.NewSource(4))
 		var f forecaster.Forecast
-		for i := range 300 + RecoverySamples {
+		for i := range 300 + recoverySamples {
 			v := 1000 + 20*rng.NormFloat64()
 			if i >= 300 {
 				v *= factor
@@ -287,7 +287,7 @@ func recovers(t *testing.T, make Make) {
 		m.Forecast(&f, 6)
 		Check(t, &f)
 		if q := f.Quantile(1, 0); math.Abs(q-1000*factor) > 1000*tt.within {
-			t.Errorf("%d samples after a change from 1000 to %v the median is %v", RecoverySamples, 1000*factor, q)
+			t.Errorf("%d samples after a change from 1000 to %v the median is %v", recoverySamples, 1000*factor, q)
 		}
 	}
 }
@@ -334,7 +334,7 @@ func phase(t *testing.T, make Make) {
 	}
 }
 
-// settles checks that within RecoverySamples of a disturbance's end the median is within a quarter of the level again.
+// settles checks that within recoverySamples of a disturbance's end the median is within a quarter of the level again.
 func settles(t *testing.T, make Make) {
 	t.Run("clock", func(t *testing.T) {
 		m, rng := must(t, make), rand.New(rand.NewSource(12))
@@ -342,7 +342,7 @@ func settles(t *testing.T, make Make) {
 		at := start
 		for i := range 360 {
 			v := 1000 + 20*rng.NormFloat64()
-			if i >= 300-2*RecoverySamples && i < 300 { // a duplicate, one far too late, one from the day before, and a leap of a year
+			if i >= 300-2*recoverySamples && i < 300 { // a duplicate, one far too late, one from the day before, and a leap of a year
 				m.Observe(at, 3*v)
 				m.Observe(at.Add(-Config().Step/2), 0)
 				m.Observe(at.Add(-24*time.Hour), 50*v)
@@ -373,7 +373,7 @@ func settles(t *testing.T, make Make) {
 	} {
 		m, rng := must(t, make), rand.New(rand.NewSource(9))
 		var f forecaster.Forecast
-		for i := range from + tt.steps + RecoverySamples {
+		for i := range from + tt.steps + recoverySamples {
 			v := 1000 + 20*rng.NormFloat64()
 			if i >= from && i < from+tt.steps {
 				v = tt.value(v, i)
@@ -383,7 +383,7 @@ func settles(t *testing.T, make Make) {
 			Check(t, &f)
 		}
 		if q := f.Quantile(1, 0); math.Abs(q-1000) > 250 {
-			t.Errorf("%s: %d samples after it the median is %v, want 1000", tt.name, RecoverySamples, q)
+			t.Errorf("%s: %d samples after it the median is %v, want 1000", tt.name, recoverySamples, q)
 		}
 	}
 }

@@ -14,14 +14,6 @@ const recentSteps = 2048
 // to 682 steps, or up to a third of the week (long.go). It is called once, before the first Push.
 func (s *Signal) Seek() { s.recent, s.checkAt = make([]uint16, recentSteps), firstCheck }
 
-// Found returns the length in steps of the season that was found, or 0 for none: one of at most 682 steps before a longer one.
-func (s *Signal) Found() int {
-	if s.found == 0 {
-		return s.long
-	}
-	return s.found
-}
-
 // Turn returns the latest value whose phase in the found season is that of k steps ahead (k may be 0), or NaN where none is
 // known.
 func (s *Signal) Turn(k int) float64 {

@@ -10,12 +10,12 @@ import (
 	"github.com/prescale/prescale/forecaster/checkpoint"
 )
 
-// Offset is added before the square root: Anscombe's 3/8, which makes the variance of a Poisson count nearly constant
+// offset is added before the square root: Anscombe's 3/8, which makes the variance of a Poisson count nearly constant
 // (Anscombe 1948, "The transformation of Poisson, binomial and negative-binomial data", Biometrika 35).
-const Offset = 0.375
+const offset = 0.375
 
 // Forward takes a value to the square-root scale.
-func Forward(y float64) float64 { return math.Sqrt(max(0, y) + Offset) }
+func Forward(y float64) float64 { return math.Sqrt(max(0, y) + offset) }
 
 // zero is a hair over Forward(0), so that no rounding makes a value from there on negative.
 const zero = 0.6123725
@@ -25,7 +25,7 @@ func Backward[T float32 | float64](z T) T {
 	if z < zero {
 		return 0
 	}
-	return z*z - Offset
+	return z*z - offset
 }
 
 // maxBuckets is the finest division of a day that is remembered: one minute. Finer steps are averaged into it, which

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// Version is the schema version that Encode writes and the only one that Decode accepts. Raise it when a field changes its
+// version is the schema version that Encode writes and the only one that Decode accepts. Raise it when a field changes its
 // meaning or is removed; adding a field does not need it.
-const Version = 1
+const version = 1
 
-// MaxIDBytes bounds a request's id, which is repeated in every topic and in the state of the feedback join.
-const MaxIDBytes = 256
+// maxIDBytes bounds a request's id, which is repeated in every topic and in the state of the feedback join.
+const maxIDBytes = 256
 
 // Default topic names.
 const (
@@ -193,9 +193,9 @@ func decode(event string, b []byte) *decoder {
 	}
 	switch {
 	case d.wire.V == nil:
-		d.bad("v", "missing; this program reads version "+strconv.Itoa(Version))
-	case *d.wire.V != Version:
-		d.bad("v", fmt.Sprintf("%d; this program reads version %d", *d.wire.V, Version))
+		d.bad("v", "missing; this program reads version "+strconv.Itoa(version))
+	case *d.wire.V != version:
+		d.bad("v", fmt.Sprintf("%d; this program reads version %d", *d.wire.V, version))
 	}
 	return d
 }
@@ -221,8 +221,8 @@ func (d *decoder) id() string {
 	case d.wire.ID == nil || *d.wire.ID == "":
 		d.bad("id", "missing")
 		return ""
-	case len(*d.wire.ID) > MaxIDBytes:
-		d.bad("id", fmt.Sprintf("%d bytes, more than %d", len(*d.wire.ID), MaxIDBytes))
+	case len(*d.wire.ID) > maxIDBytes:
+		d.bad("id", fmt.Sprintf("%d bytes, more than %d", len(*d.wire.ID), maxIDBytes))
 	}
 	return *d.wire.ID
 }

@@ -40,7 +40,7 @@ func parseVector(b json.RawMessage) ([]float32, error) {
 
 func appendHead(b []byte, id string) []byte {
 	b = append(b, `{"v":`...)
-	b = strconv.AppendInt(b, Version, 10)
+	b = strconv.AppendInt(b, version, 10)
 	b = append(b, `,"id":`...)
 	return appendString(b, id)
 }

@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// FileVersion is written into every model file. Raise it when a tensor's name, layout or meaning changes.
-const FileVersion = 1
+// fileVersion is written into every model file. Raise it when a tensor's name, layout or meaning changes.
+const fileVersion = 1
 
 // Keys of the file's metadata that Encode writes; others belong to the caller.
 const (
@@ -22,7 +22,7 @@ const (
 func Encode(w *Weights, metadata map[string]string) []byte {
 	t := newTensors()
 	maps.Copy(t.metadata, metadata)
-	t.metadata[metaVersion] = strconv.Itoa(FileVersion)
+	t.metadata[metaVersion] = strconv.Itoa(fileVersion)
 	t.metadata[metaArchitecture] = w.Architecture.String()
 	t.put("input.mean", w.Mean, len(w.Mean))
 	t.put("input.scale", w.Scale, len(w.Scale))
@@ -54,8 +54,8 @@ func (t *tensors) weights(name string) (*Weights, error) {
 	fail := func(format string, args ...any) (*Weights, error) {
 		return nil, &FormatError{Name: name, Offset: 8, Reason: fmt.Sprintf(format, args...)}
 	}
-	if v := t.metadata[metaVersion]; v != strconv.Itoa(FileVersion) {
-		return fail("metadata %s is %q; this program reads version %d", metaVersion, v, FileVersion)
+	if v := t.metadata[metaVersion]; v != strconv.Itoa(fileVersion) {
+		return fail("metadata %s is %q; this program reads version %d", metaVersion, v, fileVersion)
 	}
 	a, err := ParseArchitecture(t.metadata[metaArchitecture])
 	if err != nil {

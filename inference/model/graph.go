@@ -16,25 +16,25 @@ var buildMu sync.Mutex
 // in pieces.
 var buckets = []int{1, 8, 32, 128, 256}
 
-// GraphRunner predicts with Gorgonia graphs, one a bucket, built when first needed. It is the reference for every other
+// graphRunner predicts with Gorgonia graphs, one a bucket, built when first needed. It is the reference for every other
 // Runner. It is safe for concurrent use; predictions of one bucket wait for each other.
-type GraphRunner struct {
+type graphRunner struct {
 	weights *Weights
 	graphs  []*forwardGraph // by bucket; nil until used
 
 	mu sync.Mutex
 }
 
-// NewGraphRunner copies the weights.
-func NewGraphRunner(w *Weights) *GraphRunner {
-	return &GraphRunner{weights: w.Clone(), graphs: make([]*forwardGraph, len(buckets))}
+// newGraphRunner copies the weights.
+func newGraphRunner(w *Weights) *graphRunner {
+	return &graphRunner{weights: w.Clone(), graphs: make([]*forwardGraph, len(buckets))}
 }
 
 // Architecture returns that of the weights.
-func (r *GraphRunner) Architecture() Architecture { return r.weights.Architecture }
+func (r *graphRunner) Architecture() Architecture { return r.weights.Architecture }
 
 // Predict implements Runner.
-func (r *GraphRunner) Predict(x []float32, rows int, out []float32) error {
+func (r *graphRunner) Predict(x []float32, rows int, out []float32) error {
 	a := r.weights.Architecture
 	if err := checkSizes(a, x, rows, out); err != nil {
 		return err

@@ -31,9 +31,9 @@ const planTolerance = 1e-5
 // goldenRows are compared at load: enough to touch each bucket but the largest with a remainder.
 const goldenRows = 41
 
-// Load decodes a model file, lowers it to a plan for this machine (Packed, else Plan) and compares that with the Gorgonia graph on rows drawn with a fixed seed
-// around the features' mean. A plan that differs by more than 1e-5 is refused and the graph serves instead. The name
-// appears in errors.
+// Load decodes a model file, lowers it to a plan for this machine (packed, else Plan) and compares that with the Gorgonia graph
+// on rows drawn with a fixed seed around the features' mean. A plan that differs by more than planTolerance is refused and the
+// graph serves instead. The name appears in errors.
 func Load(name string, file []byte) (*Model, error) {
 	w, metadata, err := Decode(name, file)
 	if err != nil {
@@ -44,7 +44,7 @@ func Load(name string, file []byte) (*Model, error) {
 
 // lower returns the fastest runner that the machine has for w.
 func lower(w *Weights) Runner {
-	if p := NewPacked(w); p != nil {
+	if p := newPacked(w); p != nil {
 		return p
 	}
 	return NewPlan(w)
@@ -52,7 +52,7 @@ func lower(w *Weights) Runner {
 
 func load(name string, w *Weights, metadata map[string]string, plan Runner) (*Model, error) {
 	m := &Model{Runner: plan, Weights: w, Metadata: metadata}
-	graph := NewGraphRunner(w)
+	graph := newGraphRunner(w)
 	difference, err := compare(graph, plan, golden(w))
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", name, err)

@@ -64,8 +64,8 @@ func slow(w *Weights, x []float32) []float64 {
 
 // runners are all that this machine has.
 func runners(w *Weights) map[string]Runner {
-	all := map[string]Runner{"graph": NewGraphRunner(w), "plan": NewPlan(w)}
-	if p := NewPacked(w); p != nil {
+	all := map[string]Runner{"graph": newGraphRunner(w), "plan": NewPlan(w)}
+	if p := newPacked(w); p != nil {
 		all["packed"] = p
 	}
 	return all
@@ -262,7 +262,7 @@ func TestLoadRefusesAPlanThatDisagreesWithTheGraph(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, isGraph := m.Runner.(*GraphRunner); isGraph || m.PlanError != nil {
+	if _, isGraph := m.Runner.(*graphRunner); isGraph || m.PlanError != nil {
 		t.Errorf("serves %T, %v", m.Runner, m.PlanError)
 	}
 	for _, by := range []float32{1e-3, float32(math.NaN())} {
@@ -270,7 +270,7 @@ func TestLoadRefusesAPlanThatDisagreesWithTheGraph(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, ok := m.Runner.(*GraphRunner); !ok || m.PlanError == nil {
+		if _, ok := m.Runner.(*graphRunner); !ok || m.PlanError == nil {
 			t.Errorf("off by %v: serves %T, %v", by, m.Runner, m.PlanError)
 		}
 	}

@@ -5,13 +5,13 @@ import (
 	"sync"
 )
 
-// Packed is the forward pass with weights laid out for the machine's vector unit: panels of 16 outputs, each a run of 16 weights
+// packed is the forward pass with weights laid out for the machine's vector unit: panels of 16 outputs, each a run of 16 weights
 // an input, so that a kernel keeps 4 rows by 16 outputs in registers while it walks the inputs once. It allocates nothing, is
 // safe for concurrent use and never changes.
 //
 // Its sums are fused and in the kernel's order, so they differ in the last bits from Plan's, which are the same on every
-// machine: serving takes Packed, learning takes Plan.
-type Packed struct {
+// machine: serving takes packed, learning takes Plan.
+type packed struct {
 	weights *Weights
 	layers  []packedLayer
 	stride  int       // of a row of activations: the greatest width, rounded up to panels
@@ -27,12 +27,12 @@ type packedLayer struct {
 // panel is the number of outputs in a panel: two AVX2 registers.
 const panel = 16
 
-// NewPacked copies the weights. It returns nil on a machine whose vector unit has no kernel here.
-func NewPacked(w *Weights) *Packed {
+// newPacked copies the weights. It returns nil on a machine whose vector unit has no kernel here.
+func newPacked(w *Weights) *packed {
 	if !haveKernel {
 		return nil
 	}
-	p := &Packed{weights: w.Clone(), stride: roundUp(w.Architecture.Inputs)}
+	p := &packed{weights: w.Clone(), stride: roundUp(w.Architecture.Inputs)}
 	for _, l := range w.Layers {
 		q := packedLayer{in: l.In, panels: roundUp(l.Out) / panel}
 		q.w, q.b = make([]float32, l.In*q.panels*panel), make([]float32, q.panels*panel)
@@ -55,10 +55,10 @@ func NewPacked(w *Weights) *Packed {
 func roundUp(n int) int { return (n + panel - 1) / panel * panel }
 
 // Architecture returns that of the weights.
-func (p *Packed) Architecture() Architecture { return p.weights.Architecture }
+func (p *packed) Architecture() Architecture { return p.weights.Architecture }
 
 // Predict implements Runner.
-func (p *Packed) Predict(x []float32, rows int, out []float32) error {
+func (p *packed) Predict(x []float32, rows int, out []float32) error {
 	a := p.weights.Architecture
 	if err := checkSizes(a, x, rows, out); err != nil {
 		return err

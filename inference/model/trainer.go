@@ -138,7 +138,7 @@ func (t *Trainer) Snapshot() *Weights { return t.weights.Clone() }
 // State returns the weights and the optimiser's moments as a safetensors file, for NewTrainer-and-Restore elsewhere.
 func (t *Trainer) State() []byte {
 	s := newTensors()
-	s.metadata[metaState] = strconv.Itoa(StateVersion)
+	s.metadata[metaState] = strconv.Itoa(stateVersion)
 	s.metadata[metaArchitecture] = t.weights.Architecture.String()
 	s.metadata[metaSteps] = strconv.FormatInt(t.adam.t, 10)
 	for name, data := range t.stateSlices() {
@@ -163,8 +163,8 @@ func StateArchitecture(name string, state []byte) (Architecture, error) {
 	return a, nil
 }
 
-// StateVersion is written into every trainer state. Raise it when State changes what it writes.
-const StateVersion = 1
+// stateVersion is written into every trainer state. Raise it when State changes what it writes.
+const stateVersion = 1
 
 const (
 	metaState = "prescale.trainer"
@@ -180,8 +180,8 @@ func (t *Trainer) Restore(name string, state []byte) error {
 	fail := func(format string, args ...any) error {
 		return &FormatError{Name: name, Offset: 8, Reason: fmt.Sprintf(format, args...)}
 	}
-	if v := s.metadata[metaState]; v != strconv.Itoa(StateVersion) {
-		return fail("metadata %s is %q; this program reads version %d", metaState, v, StateVersion)
+	if v := s.metadata[metaState]; v != strconv.Itoa(stateVersion) {
+		return fail("metadata %s is %q; this program reads version %d", metaState, v, stateVersion)
 	}
 	if v := s.metadata[metaArchitecture]; v != t.weights.Architecture.String() {
 		return fail("architecture %s, the trainer's is %s", v, t.weights.Architecture)

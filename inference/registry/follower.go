@@ -29,7 +29,7 @@ func (c Config) Validate() error {
 	if c.Topic == "" {
 		errs = append(errs, errors.New("registry: topic: missing"))
 	}
-	if err := ValidateName(c.Name); err != nil {
+	if err := validateName(c.Name); err != nil {
 		errs = append(errs, fmt.Errorf("registry: name: %w", err))
 	}
 	return errors.Join(errs...)

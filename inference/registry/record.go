@@ -15,8 +15,8 @@ import (
 // Topic is the default name of the registry's topic.
 const Topic = "inference.models"
 
-// SchemaVersion is written into champion records and lineages. Raise it when a field changes its meaning.
-const SchemaVersion = 1
+// schemaVersion is written into champion records and lineages. Raise it when a field changes its meaning.
+const schemaVersion = 1
 
 // metaLineage is the key of a model file's metadata that holds its Lineage as JSON.
 const metaLineage = "prescale.lineage"
@@ -61,8 +61,8 @@ type championJSON struct {
 	At       int64  `json:"atMillis"`
 }
 
-// ValidateName refuses names that cannot be keys: 1 to 128 of a-z, 0-9, '-', '_' and '.'.
-func ValidateName(name string) error {
+// validateName refuses names that cannot be keys: 1 to 128 of a-z, 0-9, '-', '_' and '.'.
+func validateName(name string) error {
 	if name == "" || len(name) > 128 {
 		return fmt.Errorf("model name %q: give 1 to 128 characters", name)
 	}
@@ -76,7 +76,7 @@ func ValidateName(name string) error {
 
 // File returns the model file of a version: weights with their lineage. Equal arguments give equal bytes.
 func File(w *model.Weights, l Lineage) []byte {
-	j, err := json.Marshal(lineageJSON{V: SchemaVersion, Parent: l.Parent, CreatedAt: l.CreatedAt.UnixMilli(), Examples: l.Examples,
+	j, err := json.Marshal(lineageJSON{V: schemaVersion, Parent: l.Parent, CreatedAt: l.CreatedAt.UnixMilli(), Examples: l.Examples,
 		Position: l.Position, LossNats: l.LossNats, Accuracy: l.Accuracy, Evaluated: l.Evaluated, Description: l.Description})
 	if err != nil {
 		panic(err) // only NaN or an infinity can do this, which a loss of finite weights is not
@@ -96,7 +96,7 @@ func RetireRecord(topic, name string, version int64) *kgo.Record {
 
 // ChampionRecord returns the record that makes c serve.
 func ChampionRecord(topic, name string, c Champion) *kgo.Record {
-	value, err := json.Marshal(championJSON{V: SchemaVersion, Version: c.Version, Previous: c.Previous, Reason: c.Reason, At: c.At.UnixMilli()})
+	value, err := json.Marshal(championJSON{V: schemaVersion, Version: c.Version, Previous: c.Previous, Reason: c.Reason, At: c.At.UnixMilli()})
 	if err != nil {
 		panic(err) // ints and strings always marshal
 	}
@@ -110,7 +110,7 @@ func versionKey(name string, version int64) []byte {
 // parseKey splits a key into the model's name and the version, 0 for a champion record.
 func parseKey(key []byte) (name string, version int64, err error) {
 	name, number, isVersion := strings.Cut(string(key), "/")
-	if err := ValidateName(name); err != nil {
+	if err := validateName(name); err != nil {
 		return "", 0, err
 	}
 	if !isVersion {
@@ -133,8 +133,8 @@ func ParseLineage(metadata map[string]string) (Lineage, error) {
 	if err := json.Unmarshal([]byte(text), &j); err != nil {
 		return Lineage{}, fmt.Errorf("metadata %s: %w", metaLineage, err)
 	}
-	if j.V != SchemaVersion {
-		return Lineage{}, fmt.Errorf("metadata %s: v: %d; this program reads version %d", metaLineage, j.V, SchemaVersion)
+	if j.V != schemaVersion {
+		return Lineage{}, fmt.Errorf("metadata %s: v: %d; this program reads version %d", metaLineage, j.V, schemaVersion)
 	}
 	return Lineage{Parent: j.Parent, CreatedAt: time.UnixMilli(j.CreatedAt).UTC(), Examples: j.Examples, Position: j.Position,
 		LossNats: j.LossNats, Accuracy: j.Accuracy, Evaluated: j.Evaluated, Description: j.Description}, nil
@@ -146,8 +146,8 @@ func parseChampion(value []byte) (Champion, error) {
 	if err := json.Unmarshal(value, &j); err != nil {
 		return Champion{}, fmt.Errorf("champion record: %w", err)
 	}
-	if j.V != SchemaVersion {
-		return Champion{}, fmt.Errorf("champion record: v: %d; this program reads version %d", j.V, SchemaVersion)
+	if j.V != schemaVersion {
+		return Champion{}, fmt.Errorf("champion record: v: %d; this program reads version %d", j.V, schemaVersion)
 	}
 	if j.Version < 1 {
 		return Champion{}, fmt.Errorf("champion record: champion: %d is not a version from 1 on", j.Version)

@@ -67,11 +67,11 @@ func BenchmarkReplicaOnARealBroker(b *testing.B) {
 				ctx, cancel := context.WithCancel(b.Context())
 				done := make(chan error, 1)
 				go func() { done <- s.Run(ctx) }()
-				for s.Answered() == 0 { // joining the group is not what is measured
+				for s.loop.Status().Answered == 0 { // joining the group is not what is measured
 					time.Sleep(time.Millisecond)
 				}
-				first, started := s.Answered(), time.Now()
-				for s.Answered() < requests {
+				first, started := s.loop.Status().Answered, time.Now()
+				for s.loop.Status().Answered < requests {
 					time.Sleep(time.Millisecond)
 				}
 				b.ReportMetric(float64(requests-first)/time.Since(started).Seconds(), "requests/s")

@@ -102,9 +102,6 @@ func (s *Server) Run(ctx context.Context) error {
 // Champion returns the version that serves, nil until one is known.
 func (s *Server) Champion() *registry.Entry { return s.source.Champion() }
 
-// Answered returns how many requests this replica has answered in committed transactions.
-func (s *Server) Answered() int64 { return s.loop.Status().Answered }
-
 // liveAge is how old the loop's last round may be: longer than the slowest transaction.
 const liveAge = time.Minute
 

@@ -24,8 +24,8 @@ import (
 	"sigs.k8s.io/custom-metrics-apiserver/pkg/apiserver"
 )
 
-// KEDASelector is the label by which KEDA's own queries name the ScaledObject that they are for.
-const KEDASelector = "scaledobject.keda.sh/name"
+// kedaSelector is the label by which KEDA's own queries name the ScaledObject that they are for.
+const kedaSelector = "scaledobject.keda.sh/name"
 
 // Forward hands queries to the former owner of external.metrics.k8s.io, because a cluster has one owner only. A query is
 // handed on after its caller has been authenticated and authorised here, and the former owner authorises it again under
@@ -58,7 +58,7 @@ type Forward struct {
 // DefaultForward hands on what KEDA asks itself for, with the pod's own token. It names no former owner.
 func DefaultForward() Forward {
 	return Forward{
-		Selectors: []string{KEDASelector},
+		Selectors: []string{kedaSelector},
 		TokenFile: "/var/run/secrets/kubernetes.io/serviceaccount/token",
 	}
 }

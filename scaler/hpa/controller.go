@@ -35,8 +35,8 @@ type Result struct {
 	Err error
 }
 
-// ErrNoReadyPods is given for a total-value metric when the target has no pods at all.
-var ErrNoReadyPods = errors.New("no pods returned by selector while calculating replica count")
+// errNoReadyPods is given for a total-value metric when the target has no pods at all.
+var errNoReadyPods = errors.New("no pods returned by selector while calculating replica count")
 
 type recommendation struct {
 	replicas int
@@ -201,7 +201,7 @@ func (c *Controller) proposeOne(in Input, m *Metric) (int, error) {
 		return in.SpecReplicas, nil
 	}
 	if in.StatusReplicas == 0 {
-		return 0, ErrNoReadyPods
+		return 0, errNoReadyPods
 	}
 	return toCount(math.Ceil(ratio * float64(in.ReadyPods))), nil
 }

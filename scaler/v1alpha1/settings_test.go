@@ -61,20 +61,3 @@ func TestAPolicyOfNoNamespaceIsInDefault(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
-
-func TestMeasuresLatency(t *testing.T) {
-	for _, tt := range []struct {
-		sources *Sources
-		want    bool
-	}{
-		{nil, false},
-		{&Sources{}, false},
-		{&Sources{Headers: &HeaderSource{}}, true},
-		{&Sources{Prometheus: &PrometheusSource{BusyCounter: "b"}}, false},
-		{&Sources{Prometheus: &PrometheusSource{LatencyHistogram: "h"}}, true},
-	} {
-		if got := tt.sources.MeasuresLatency(); got != tt.want {
-			t.Errorf("%+v: got %v", tt.sources, got)
-		}
-	}
-}

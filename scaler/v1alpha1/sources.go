@@ -97,11 +97,6 @@ func (s *Sources) Work() string {
 	return s.Prometheus.WorkCounter
 }
 
-// MeasuresLatency reports whether a latency is measured.
-func (s *Sources) MeasuresLatency() bool {
-	return s != nil && (s.Headers != nil || s.Prometheus != nil && s.Prometheus.LatencyHistogram != "")
-}
-
 // validate joins every problem, each with its key path below spec. The rules are those of the markers above.
 func (s *Sources) validate() error {
 	if s == nil {

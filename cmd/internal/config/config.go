@@ -51,9 +51,6 @@ const (
 	LogKafka  Log = "kafka"
 )
 
-// InCluster as a kubeconfig means the service account of the pod.
-const InCluster = "in-cluster"
-
 // MetricsAPI says how the external metrics API is served.
 type MetricsAPI struct {
 	// Listen is "host:port". Default "127.0.0.1:6443".

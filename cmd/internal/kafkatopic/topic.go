@@ -21,10 +21,10 @@ type Topic struct {
 	Compact    bool // keep the newest record of each key for ever, instead of every record for the cluster's retention
 }
 
-// Ensure creates the topics that do not exist; to those that do no right to create is needed. One that should be compacted and is
+// ensure creates the topics that do not exist; to those that do no right to create is needed. One that should be compacted and is
 // not is an error, where the user may know: what it holds would be gone after the retention. It is safe to be called from many
 // processes at once. Where the cluster cannot be reached, one error stands for all.
-func Ensure(ctx context.Context, client *kgo.Client, topics ...Topic) error {
+func ensure(ctx context.Context, client *kgo.Client, topics ...Topic) error {
 	admin := kadm.NewClient(client)
 	var names, compacted []string
 	for _, t := range topics {
@@ -96,12 +96,12 @@ func verifyCompacted(ctx context.Context, admin *kadm.Client, names []string) (e
 	return errs
 }
 
-// EnsureUntilDone tries Ensure again, with growing pauses, until it succeeds or ctx ends: a service stays up while its broker
+// EnsureUntilDone tries ensure again, with growing pauses, until it succeeds or ctx ends: a service stays up while its broker
 // does not answer. Each failure goes to the log and to note, and note gets nil at the end.
 func EnsureUntilDone(ctx context.Context, logger *slog.Logger, client *kgo.Client, note func(error), topics ...Topic) {
 	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
 		attempt, cancel := context.WithTimeout(ctx, 15*time.Second)
-		err := Ensure(attempt, client, topics...)
+		err := ensure(attempt, client, topics...)
 		cancel()
 		if err == nil || ctx.Err() != nil {
 			note(nil)

@@ -46,10 +46,10 @@ func TestWhatIsThereNeedsNoRightToCreate(t *testing.T) {
 		}
 		return response, nil, true
 	})
-	if err := Ensure(t.Context(), client, Topic{Name: "there", Partitions: 12}); err != nil {
+	if err := ensure(t.Context(), client, Topic{Name: "there", Partitions: 12}); err != nil {
 		t.Errorf("a topic that is there: %v", err)
 	}
-	err := Ensure(t.Context(), client, Topic{Name: "there", Partitions: 12}, Topic{Name: "state", Partitions: 1, Compact: true}, Topic{Name: "other", Partitions: 4})
+	err := ensure(t.Context(), client, Topic{Name: "there", Partitions: 12}, Topic{Name: "state", Partitions: 1, Compact: true}, Topic{Name: "other", Partitions: 4})
 	for _, want := range []string{"create topic state", "create it with 1 partition and cleanup.policy=compact", "create it with 4 partitions,"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("not told %q: %v", want, err)
@@ -61,7 +61,7 @@ func TestTopicsAreCreatedAsTheyMustBe(t *testing.T) {
 	_, client := cluster(t)
 	topics := []Topic{{Name: "there", Partitions: 12}, {Name: "state", Partitions: 2, Compact: true}}
 	for range 2 {
-		if err := Ensure(t.Context(), client, topics...); err != nil {
+		if err := ensure(t.Context(), client, topics...); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -70,7 +70,7 @@ func TestTopicsAreCreatedAsTheyMustBe(t *testing.T) {
 		t.Errorf("%v, %v", listed, err)
 	}
 	topics[0].Compact = true // whose records the cluster deletes
-	if err := Ensure(t.Context(), client, topics...); err == nil || !strings.Contains(err.Error(), "--entity-name there --add-config cleanup.policy=compact") || strings.Contains(err.Error(), "state") {
+	if err := ensure(t.Context(), client, topics...); err == nil || !strings.Contains(err.Error(), "--entity-name there --add-config cleanup.policy=compact") || strings.Contains(err.Error(), "state") {
 		t.Errorf("a topic that is not compacted: %v", err)
 	}
 }

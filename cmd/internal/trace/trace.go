@@ -54,37 +54,33 @@ const AzureName = "azure-llm-conv-2023"
 //go:embed data/azure_llm_conv_2023.csv.gz
 var azure []byte
 
-// Notice is the bundled trace's attribution and licence.
+// notice is the bundled trace's attribution and licence.
 //
 //go:embed data/NOTICE.md
-var Notice string
+var notice string
 
-// Azure returns the bundled trace: 58 minutes of requests to a chat service, 19,366 in all (see Notice).
-func Azure() (*Trace, error) {
-	return Read(bytes.NewReader(azure), AzureName)
-}
-
-// Open reads the trace in the named file, or the bundled one where name is AzureName.
+// Open reads the trace in the named file (see read), or the bundled one where name is AzureName: 58 minutes of requests to a chat
+// service, 19,366 in all.
 func Open(name string) (*Trace, error) {
 	if name == AzureName {
-		return Azure()
+		return read(bytes.NewReader(azure), AzureName)
 	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return Read(f, name)
+	return read(f, name)
 }
 
 // maxRequestsPerBin bounds how many arrivals one row of a binned trace may stand for: a larger number is a mistake of units.
 const maxRequestsPerBin = 1_000_000
 
-// Read reads a CSV file, compressed by gzip or not, with a header. Its first column is t_s, the seconds since the start,
+// read takes a CSV file, compressed by gzip or not, with a header. Its first column is t_s, the seconds since the start,
 // never decreasing. With columns context_tokens and generated_tokens, or with neither, a row is one request. With a column
 // requests a row is a bin that lasts until the next row's time (the last one as long as the one before), and its requests
 // are spread evenly over it. Other columns are ignored. Errors name the line.
-func Read(r io.Reader, name string) (*Trace, error) {
+func read(r io.Reader, name string) (*Trace, error) {
 	buffered := bufio.NewReader(r)
 	var plain io.Reader = buffered
 	if magic, _ := buffered.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {

@@ -10,7 +10,7 @@ import (
 )
 
 func TestBundledTrace(t *testing.T) {
-	azure, err := Azure()
+	azure, err := Open(AzureName)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +25,7 @@ func TestBundledTrace(t *testing.T) {
 		t.Errorf("second request: got %v, want %v", got, want)
 	}
 	for _, want := range []string{"CC-BY 4.0", "Azure/AzurePublicDataset", "Changes"} {
-		if !strings.Contains(Notice, want) {
+		if !strings.Contains(notice, want) {
 			t.Errorf("the notice lacks %q", want)
 		}
 	}
@@ -45,7 +45,7 @@ func TestUntil(t *testing.T) {
 
 func TestReadBins(t *testing.T) {
 	// 1.5 + 1.5 requests: the halves are carried, so the second bin gets two. The last bin is as wide as the one before.
-	got, err := Read(strings.NewReader("t_s,requests\n0,1.5\n10,1.5\n"), "bins")
+	got, err := read(strings.NewReader("t_s,requests\n0,1.5\n10,1.5\n"), "bins")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestReadRefuses(t *testing.T) {
 		{"t_s,requests\n1\n", "wrong number of fields"},
 		{"\x1f\x8bnot gzip", "gzip"},
 	} {
-		if _, err := Read(strings.NewReader(c.file), "f.csv"); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "f.csv") {
+		if _, err := read(strings.NewReader(c.file), "f.csv"); err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "f.csv") {
 			t.Errorf("%q: got error %v, want one with %q and the name", c.file, err, c.want)
 		}
 	}
@@ -87,7 +87,7 @@ func FuzzRead(f *testing.F) {
 		if strings.Count(file, "\n") > 20 || strings.Contains(file, "e") || len(file) > 200 {
 			t.Skip() // Millions of requests a bin are legal, and slow.
 		}
-		got, err := Read(strings.NewReader(file), "fuzz")
+		got, err := read(strings.NewReader(file), "fuzz")
 		if err != nil {
 			return
 		}
