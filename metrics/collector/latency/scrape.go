@@ -1,6 +1,7 @@
 package latency
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
+	"google.golang.org/protobuf/encoding/protodelim"
 
 	"github.com/prescale/prescale/metrics/series"
 )
@@ -176,10 +178,13 @@ func (s *Scraper) count(before, after scraped) {
 	if span := after.at.Sub(before.at).Seconds(); before.hasBusy && after.hasBusy && span > 0 {
 		busy := after.busy - before.busy
 		if busy < 0 {
-			busy = after.busy
+			busy = after.busy // it started anew
 		}
-		s.busy += min(busy, span)
-		s.busySpan += span
+		// One that has not and has lost series, such as those of a partition that went to another replica, tells nothing.
+		if after.busy >= before.busy || busy <= span {
+			s.busy += min(busy, span)
+			s.busySpan += span
+		}
 	}
 	if before.hasWork && before.hasRecords && after.hasWork && after.hasRecords {
 		work, records := after.work-before.work, after.records-before.records
@@ -241,12 +246,12 @@ func (s *Scraper) read(ctx context.Context, endpoint string) (scraped, error) {
 		return scraped{}, fmt.Errorf("it answers %s", response.Status)
 	}
 	body := &io.LimitedReader{R: response.Body, N: s.config.MaxBytes + 1}
-	decoder := expfmt.NewDecoder(body, expfmt.ResponseFormat(response.Header))
+	decode := s.decoder(body, expfmt.ResponseFormat(response.Header))
 	got := scraped{latency: distribution{}}
 	found := false
 	for {
 		var family dto.MetricFamily
-		err := decoder.Decode(&family)
+		err := decode(&family)
 		if body.N <= 0 {
 			return scraped{}, fmt.Errorf("its answer is larger than %d bytes", s.config.MaxBytes)
 		}
@@ -270,6 +275,16 @@ func (s *Scraper) read(ctx context.Context, endpoint string) (scraped, error) {
 		return scraped{}, fmt.Errorf("it has not both counters %s and %s with labels %v", s.config.Work, s.config.Records, s.config.Labels)
 	}
 	return got, nil
+}
+
+// decoder returns what reads the next family. expfmt takes the word of a protobuf message for its size before any of it is read: a few
+// bytes of a replica would end this process.
+func (s *Scraper) decoder(body io.Reader, format expfmt.Format) func(*dto.MetricFamily) error {
+	if format.FormatType() != expfmt.TypeProtoDelim {
+		return expfmt.NewDecoder(body, format).Decode
+	}
+	buffered, options := bufio.NewReader(body), protodelim.UnmarshalOptions{MaxSize: s.config.MaxBytes}
+	return func(family *dto.MetricFamily) error { return options.UnmarshalFrom(buffered, family) }
 }
 
 // late says of a time that has run out which one.
