@@ -138,10 +138,15 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 // connection before; by its default that is two minutes, and Kubernetes kills after half of one.
 const handshakeTimeout = 5 * time.Second
 
+// stopWithin is how long the end of Run waits for what is being answered: a stream whose client reads nothing may wait to send for ever.
+const stopWithin = handshakeTimeout + time.Second
+
 // Run serves until ctx is cancelled, finishes what it is answering, and returns nil.
 func (s *Server) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() {
 		close(s.stopping)
+		hard := time.AfterFunc(stopWithin, s.grpc.Stop)
+		defer hard.Stop()
 		s.grpc.GracefulStop()
 	})
 	defer stop()

@@ -231,6 +231,73 @@ func TestStreamsEndWithTheServer(t *testing.T) {
 	}
 }
 
+// TestAPolicyThatIsMadeAgainIsStreamedAgain: a stream ends with its policy, and the next one, which KEDA opens, begins with the new.
+func TestAPolicyThatIsMadeAgainIsStreamedAgain(t *testing.T) {
+	source := &counts{of: map[string]*float64{}}
+	client := start(t, plaintext(), source, insecure.NewCredentials())
+	for round, n := range []float64{3, 0, 2} {
+		source.set("ai/p", n)
+		stream, err := client.StreamIsActive(t.Context(), ref("p"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := stream.Recv(); err != nil || got.Result != (n > 0) {
+			t.Errorf("round %d: got %v, %v", round, got, err)
+		}
+		source.mu.Lock()
+		delete(source.of, "ai/p")
+		source.mu.Unlock()
+		if _, err := stream.Recv(); status.Code(err) != codes.NotFound {
+			t.Errorf("round %d: got %v, want the policy's end", round, err)
+		}
+		if early, err := client.StreamIsActive(t.Context(), ref("p")); err == nil {
+			if _, err = early.Recv(); status.Code(err) != codes.NotFound {
+				t.Errorf("round %d, before it is made again: got %v", round, err)
+			}
+		}
+	}
+}
+
+// TestAStreamThatIsNeverReadDoesNotHoldUpTheEnd: once what waits for its client is all that may, a send of it waits as well.
+func TestAStreamThatIsNeverReadDoesNotHoldUpTheEnd(t *testing.T) {
+	t.Parallel()
+	cfg := plaintext()
+	cfg.Poll = time.Nanosecond
+	source := &changing{asked: make(chan struct{})}
+	client, stop := startUntil(t, cfg, source, insecure.NewCredentials())
+	if _, err := client.StreamIsActive(t.Context(), ref("p")); err != nil {
+		t.Fatal(err)
+	}
+	<-source.asked
+	// It asks before each send, so it waits in one when it asks no more.
+	for sending := true; sending; {
+		select {
+		case <-source.asked:
+		case <-time.After(time.Second):
+			sending = false
+		}
+	}
+	ended := make(chan struct{})
+	go func() { stop(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(stopWithin + 5*time.Second):
+		t.Error("Run did not return")
+	}
+}
+
+// changing is a Source whose answer changes with each question between none and one.
+type changing struct {
+	asked chan struct{}
+	n     float64
+}
+
+func (c *changing) Desired(string, string, string) (float64, error) {
+	c.asked <- struct{}{}
+	c.n = 1 - c.n
+	return c.n, nil
+}
+
 // TestASilentConnectionDoesNotHoldUpTheEnd: who connects and never speaks, as a load balancer's check does, is not waited for longer than a
 // handshake may take.
 func TestASilentConnectionDoesNotHoldUpTheEnd(t *testing.T) {
