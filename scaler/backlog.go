@@ -10,7 +10,8 @@ import (
 // beyond `reach`, what one can do in time, is left out, unless more than half of the partitions hold as much: then the group is behind
 // as a whole. A poison partition must not drive the count to its bound; where it is known that partitions stand still, what holds more
 // than reach asks for nothing.
-func (p *partitions) drainable(total series.Value, perPartition []series.Value, reach, arrivalRate, perReplica float64, still bool) float64 {
+func (p *partitions) drainable(total series.Value, perPartition []series.Value, reach, arrivalRate, perReplica float64,
+	still bool) float64 {
 	lag := max(0, total.Or(0))
 	if len(perPartition) == 0 || !(reach > 0) {
 		return lag

@@ -94,7 +94,8 @@ func (c *capacity) add(x float64, told bool) {
 // observe learns from one interval, of so many seconds: consumed records per second by `ready` replicas, whose slowest can do `effective`
 // replicas' work. saturated says that every consumer had a backlog all the time; easy is the share of what was consumed that they did
 // without effort.
-func (c *capacity) observe(interval float64, consumedRate, busy series.Value, ready, effective float64, saturated, disturbed bool, easy float64) {
+func (c *capacity) observe(interval float64, consumedRate, busy series.Value, ready, effective float64, saturated, disturbed bool,
+	easy float64) {
 	rate, ok := consumedRate.Get()
 	if !ok || ready <= 0 || rate <= 0 {
 		return

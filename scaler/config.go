@@ -87,12 +87,14 @@ func (c Config) Validate() error {
 	check(c.Interval > 0, "interval: %v: want a positive duration such as 15s", c.Interval)
 	check(c.ObjectiveLag != 0, "objective.lagSeconds: is missing, or 0: want how many seconds a record may wait, such as 30")
 	check(c.ObjectiveLag >= 0, "objective.lagSeconds: %v: want more than 0", c.ObjectiveLag.Seconds())
-	check(c.ViolationRatio > 0 && c.ViolationRatio < 1, "objective.violationRatio: %v: want between 0 and 1, such as 0.001", c.ViolationRatio)
+	check(c.ViolationRatio > 0 && c.ViolationRatio < 1, "objective.violationRatio: %v: want between 0 and 1, such as 0.001",
+		c.ViolationRatio)
 	check(c.ObjectiveLatency >= 0, "objective.latencySeconds: %v: want 0 or more", c.ObjectiveLatency.Seconds())
 	check(c.MinReplicas >= 0, "replicas.min: %d: want 0 or more", c.MinReplicas)
 	check(c.MaxReplicas != 0, "replicas.max: is missing, or 0: want the most replicas that there may be, such as 12")
 	check(c.MaxReplicas >= 0, "replicas.max: %d: want 1 or more", c.MaxReplicas)
-	check(c.MaxReplicas < 1 || c.MinReplicas <= c.MaxReplicas, "replicas.min: %d: want at most replicas.max, which is %d", c.MinReplicas, c.MaxReplicas)
+	check(c.MaxReplicas < 1 || c.MinReplicas <= c.MaxReplicas, "replicas.min: %d: want at most replicas.max, which is %d",
+		c.MinReplicas, c.MaxReplicas)
 	check(c.InitialLeadTime > 0, "leadTime.initial: %v: want a positive duration such as 60s", c.InitialLeadTime)
 	names := map[string]bool{}
 	for i, p := range c.Pools {
@@ -107,7 +109,8 @@ func (c Config) Validate() error {
 	for i, s := range c.Schedules {
 		at := fmt.Sprintf("schedules[%d]", i)
 		errs = append(errs, s.Span.Validate(at))
-		check(s.MinReplicas >= 1 && s.MinReplicas <= c.MaxReplicas, "%s.minReplicas: %d: want between 1 and replicas.max, which is %d", at, s.MinReplicas, c.MaxReplicas)
+		check(s.MinReplicas >= 1 && s.MinReplicas <= c.MaxReplicas, "%s.minReplicas: %d: want between 1 and replicas.max, which is %d",
+			at, s.MinReplicas, c.MaxReplicas)
 	}
 	check(c.BudgetReplicaHoursPerDay >= 0, "budget.replicaHoursPerDay: %v: want more than 0", c.BudgetReplicaHoursPerDay)
 	return errors.Join(errs...)

@@ -69,7 +69,8 @@ func (d decider) holdDown(current, want int, backlog, perReplica float64) (keep,
 	}
 	want = min(want, current)
 	d.draining = d.o.Rebalancing || d.state.Partitions.unsettled() || d.drains(backlog, perReplica)
-	if d.draining && float64(d.state.DrainTicks)*d.config.Interval.Seconds() < mostDrain*max(d.config.ObjectiveLag.Seconds(), d.LeadTimeSeconds.Or(0)) {
+	if d.draining && float64(d.state.DrainTicks)*d.config.Interval.Seconds() < mostDrain*max(d.config.ObjectiveLag.Seconds(),
+		d.LeadTimeSeconds.Or(0)) {
 		return current, 0
 	}
 	return want, few

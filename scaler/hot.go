@@ -58,7 +58,8 @@ func (h *hotByLag) observe(lags []series.Value, interval, ready float64, arrival
 	arrived, ok := arrivalRate.Get()
 	can, sure := perReplica.Get()
 	count := float64(len(lags))
-	if !ok || !sure || arrived <= 0 || count < 2 || before.Worst != worst || before.WorstLag < can || ready < 1 || ageGrowth.Or(0) > standsStill {
+	if !ok || !sure || arrived <= 0 || count < 2 || before.Worst != worst || before.WorstLag < can || ready < 1 ||
+		ageGrowth.Or(0) > standsStill {
 		return
 	}
 	growth := (worstLag - before.WorstLag) / interval

@@ -120,7 +120,8 @@ func (s *State) learnArrivals(config *Config, t *tick, tune *Tuning) {
 	if config.MinReplicas == 0 {
 		s.Silence.observe(t.o, t.at, t.arrivals, s.LagSeen, !t.broken, s.lateFromZero(config))
 	}
-	s.Calibration.observe(t.arrivals.Times(config.Interval.Seconds()).NaN(), tune.DelayShare*config.ObjectiveLag.Seconds()/config.Interval.Seconds())
+	s.Calibration.observe(t.arrivals.Times(config.Interval.Seconds()).NaN(),
+		tune.DelayShare*config.ObjectiveLag.Seconds()/config.Interval.Seconds())
 }
 
 // judge says what t tells of the consumers: whether they had work throughout, all alike, and how much of it was no more than arrived.
@@ -129,7 +130,8 @@ func (s *State) judge(t *tick) {
 	// Every consumer had work throughout when there was a backlog at both ends worth more than saturatedSeconds of what the
 	// group does, or was seen to do: else the less it does, the less backlog would make that look like all it can.
 	rate := max(t.consumed.Or(0), s.Capacity.shown()*t.ready)
-	t.behind = t.lagBefore.Known() && o.LagRecords.Known() && t.consumed.Or(0) > 0 && min(t.lagBefore.Or(0), o.LagRecords.Or(0)) > saturatedSeconds*rate
+	t.behind = t.lagBefore.Known() && o.LagRecords.Known() && t.consumed.Or(0) > 0 &&
+		min(t.lagBefore.Or(0), o.LagRecords.Or(0)) > saturatedSeconds*rate
 	t.saturated = t.behind && s.Partitions.behindAlike(o, s.Arrivals.Level)
 	t.disturbed = t.changed || t.partial || o.Rebalancing || s.Rebalance.Run > 0
 	t.effective = t.ready
@@ -187,7 +189,8 @@ func (s *State) learnCapacity(config *Config, t *tick, tune *Tuning) {
 		}
 	}
 	expected := s.Partitions.work(int(t.ready)) * s.Capacity.perReplica().Or(0)
-	s.Pace.observe(s.age(o), t.interval, config.Interval.Seconds(), &s.Calibration, expected, 1-tune.Margin, t.disturbed || s.Partitions.hot > 0 || s.Capacity.doubted())
+	s.Pace.observe(s.age(o), t.interval, config.Interval.Seconds(), &s.Calibration, expected, 1-tune.Margin,
+		t.disturbed || s.Partitions.hot > 0 || s.Capacity.doubted())
 	possible := s.Capacity.perReplica().Or(0) * t.ready
 	// Any backlog will do for what a change takes: the slowest consumer has to get through it as well.
 	s.Rebalance.observe(o.Rebalancing, t.interval, t.consumed.Or(0), possible, t.behind, t.changed || t.unseen, !t.partial)

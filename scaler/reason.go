@@ -41,7 +41,8 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		ReasonForecast, ReasonReactive, ReasonBacklog, ReasonLatency, ReasonHold, ReasonPanic, ReasonTrial,
-		ReasonMinReplicas, ReasonMaxReplicas, ReasonSchedule, ReasonBudget, ReasonPartitionCap, ReasonPaused, ReasonObserve, ReasonWarmingUp,
+		ReasonMinReplicas, ReasonMaxReplicas, ReasonSchedule, ReasonBudget, ReasonPartitionCap, ReasonPaused, ReasonObserve,
+		ReasonWarmingUp,
 		ReasonStale,
 	}
 }
@@ -96,7 +97,8 @@ const (
 // Verdicts returns all verdicts, in the order above.
 func Verdicts() []Verdict {
 	return []Verdict{
-		VerdictPartitionBound, VerdictHotPartition, VerdictMaxBound, VerdictBudgetBound, VerdictUnschedulable, VerdictUnheeded, VerdictUnsteady,
+		VerdictPartitionBound, VerdictHotPartition, VerdictMaxBound, VerdictBudgetBound, VerdictUnschedulable, VerdictUnheeded,
+		VerdictUnsteady,
 		VerdictStalled, VerdictPartitionStalled, VerdictIneffective, VerdictLeadTimeTooLong, VerdictLatencyUnreachable,
 		VerdictBusyRatioContradicted,
 		VerdictForecastUntrusted, VerdictWarmingUp, VerdictStale,

@@ -92,7 +92,8 @@ func (s *State) recordTried(d *Decision, at time.Time, n int, known bool, there 
 		guess := s.Capacity.guessed() && s.Tried == n && d.planned > n // a schedule says nothing of what was tried
 		// A backlog from before they were ready says nothing of whether they are enough, unless more were there before or it does not shrink.
 		settled := s.Settled || s.Tried == n || s.Pace.Grows && s.thought(s.Arrivals.Last) <= s.Partitions.work(n)
-		own := settled && s.Partitions.hot == 0 && d.Reason == ReasonBacklog && there >= float64(n) && s.thought(s.Arrivals.Level) <= s.Partitions.work(n)
+		own := settled && s.Partitions.hot == 0 && d.Reason == ReasonBacklog && there >= float64(n) &&
+			s.thought(s.Arrivals.Level) <= s.Partitions.work(n)
 		if (guess || own) && !s.Promise.Stalled {
 			s.TooFew = tooFew{n, s.Arrivals.Level, s.load(), at}
 		}

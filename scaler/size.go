@@ -20,7 +20,8 @@ type size struct {
 const sizesKept = 8
 
 // observeSize learns from an interval in which every replica had the same CPU.
-func (s *State) observeSize(interval float64, cores, consumed, busy series.Value, ready, effective float64, saturated, disturbed bool, easy float64) {
+func (s *State) observeSize(interval float64, cores, consumed, busy series.Value, ready, effective float64, saturated, disturbed bool,
+	easy float64) {
 	x, ok := cores.Get()
 	if !ok || !(x > 0) {
 		return
@@ -56,7 +57,8 @@ func (d decider) chooseSize(demand, hottest float64) {
 	sizes := room[:0]
 	for i := range d.config.Pools {
 		if i < len(s.Pools) && s.Pools[i].measured() {
-			sizes = append(sizes, vertical.Observed{Name: d.config.Pools[i].Name, PerReplica: s.Pools[i].Mean, Price: d.config.Pools[i].Price})
+			sizes = append(sizes, vertical.Observed{Name: d.config.Pools[i].Name, PerReplica: s.Pools[i].Mean,
+				Price: d.config.Pools[i].Price})
 		}
 	}
 	if len(d.config.Pools) > 0 && !isHot {
@@ -64,7 +66,8 @@ func (d decider) chooseSize(demand, hottest float64) {
 	}
 	for i := range s.Sizes {
 		if len(d.config.Pools) == 0 && s.Sizes[i].Capacity.measured() {
-			sizes = append(sizes, vertical.Observed{Name: s.Sizes[i].Name, PerReplica: s.Sizes[i].Capacity.Mean, Price: s.Sizes[i].CPUCores})
+			sizes = append(sizes, vertical.Observed{Name: s.Sizes[i].Name, PerReplica: s.Sizes[i].Capacity.Mean,
+				Price: s.Sizes[i].CPUCores})
 		}
 	}
 	if len(sizes) < 2 && !isHot {
@@ -78,7 +81,8 @@ func (d decider) chooseSize(demand, hottest float64) {
 		return
 	}
 	d.Size = SizeDecision{
-		Name: choice.Name, CapacityPerReplica: choice.PerReplica, Replicas: choice.Replicas, PricePerHour: choice.PricePerHour, HotPartition: choice.HotPartition,
+		Name: choice.Name, CapacityPerReplica: choice.PerReplica, Replicas: choice.Replicas, PricePerHour: choice.PricePerHour,
+		HotPartition: choice.HotPartition,
 	}
 	if len(d.config.Pools) == 0 {
 		d.Size.CPUCores = choice.Price

@@ -94,7 +94,8 @@ func (s *State) observeStall(t *tick) {
 		return // what they do of their own is not seen
 	}
 	// The oldest record of a burst that all of them work on moves as slowly.
-	some := s.Partitions.hot == 0 && s.Pace.Age >= paceAge && rate < workShare*possible && t.o.LagSeconds.Or(0)-s.Pace.Age >= standsStill*t.interval
+	some := s.Partitions.hot == 0 && s.Pace.Age >= paceAge && rate < workShare*possible &&
+		t.o.LagSeconds.Or(0)-s.Pace.Age >= standsStill*t.interval
 	if some && rate >= stalledShare*s.Arrivals.Level {
 		t.saturated = false // of all alike it would have moved: what some do while others do nothing is not what all of them can
 	}

@@ -43,29 +43,38 @@ func (r Reason) Text() string {
 func (v Verdict) Text() string {
 	switch v {
 	case VerdictPartitionBound:
-		return "the demand, or what waits of it, needs more replicas than there are partitions: more partitions or larger replicas would help"
+		return "the demand, or what waits of it, needs more replicas than there are partitions: " +
+			"more partitions or larger replicas would help"
 	case VerdictHotPartition:
 		return "one partition gets more than one replica can do: larger replicas, more partitions or other keys would help, no count does"
 	case VerdictMaxBound:
 		return "the demand, or what waits of it, needs more than replicas.max or the pools allow: raise them, or promise less"
 	case VerdictBudgetBound:
-		return "the budget keeps the answer below what the promise needs, or will before midnight: raise budget.replicaHoursPerDay, or promise less"
+		return "the budget keeps the answer below what the promise needs, or will before midnight: " +
+			"raise budget.replicaHoursPerDay, or promise less"
 	case VerdictUnschedulable:
-		return "replicas wait for a node with room, or are refused by a quota or an admission webhook: more nodes, or a larger quota, would help"
+		return "replicas wait for a node with room, or are refused by a quota or an admission webhook: more nodes, " +
+			"or a larger quota, would help"
 	case VerdictUnheeded:
-		return "more replicas were asked for a while ago, and none of them is starting: look at the HPA's conditions, its maxReplicas and its tolerance"
+		return "more replicas were asked for a while ago, and none of them is starting: look at the HPA's conditions, " +
+			"its maxReplicas and its tolerance"
 	case VerdictUnsteady:
-		return "replicas that were ready are lost again and again, and as many are asked for besides: look at why their containers restart, or leave the group"
+		return "replicas that were ready are lost again and again, and as many are asked for besides: " +
+			"look at why their containers restart, or leave the group"
 	case VerdictStalled:
-		return "replicas are ready, but of what waits, or of some partitions, next to none is consumed: look for what the consumers hang on, such as a database, a rebalance or a record"
+		return "replicas are ready, but of what waits, or of some partitions, next to none is consumed: " +
+			"look for what the consumers hang on, such as a database, a rebalance or a record"
 	case VerdictPartitionStalled:
-		return "the oldest record has been the same for minutes while others are consumed: find its partition with prescale lag, and there a record that its consumer cannot get past, or a consumer that hangs"
+		return "the oldest record has been the same for minutes while others are consumed: find its partition with prescale lag, " +
+			"and there a record that its consumer cannot get past, or a consumer that hangs"
 	case VerdictIneffective:
 		return "replicas were added and the group did not get faster: look for what its consumers wait for, such as a database"
 	case VerdictLeadTimeTooLong:
-		return "replicas take longer to start than records may wait, and what comes is not foreseen well enough: start them faster, or keep more"
+		return "replicas take longer to start than records may wait, and what comes is not foreseen well enough: " +
+			"start them faster, or keep more"
 	case VerdictLatencyUnreachable:
-		return "many more replicas did not lower the latency: it is the service itself that takes longer than the objective, or what it calls"
+		return "many more replicas did not lower the latency: it is the service itself that takes longer than the " +
+			"objective, or what it calls"
 	case VerdictBusyRatioContradicted:
 		return "what is told of how busy replicas are does not go with what they do, and is left out: look at what exports it"
 	case VerdictForecastUntrusted:
@@ -73,7 +82,8 @@ func (v Verdict) Text() string {
 	case VerdictWarmingUp:
 		return "the forecast or the capacity is not known yet, or only roughly"
 	case VerdictStale:
-		return "the observation, or a part of it that a decision needs, is missing or too old, or it is of a time before the last one's: look at its problems, and at the clock"
+		return "the observation, or a part of it that a decision needs, is missing or too old, " +
+			"or it is of a time before the last one's: look at its problems, and at the clock"
 	}
 	return ""
 }

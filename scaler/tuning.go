@@ -54,5 +54,6 @@ func (c *Config) tuning() Tuning {
 
 // DefaultTuning returns the constants in use.
 func DefaultTuning() Tuning {
-	return Tuning{UpSteps: 2, DownSteps: 2, MoveCost: 0.5, LeadCost: 0.5, DelayShare: 0.7, Spread: 1, Hold: 45, Margin: 0.06, Noise: 0.03, Price: 1}
+	return Tuning{UpSteps: 2, DownSteps: 2, MoveCost: 0.5, LeadCost: 0.5, DelayShare: 0.7, Spread: 1, Hold: 45, Margin: 0.06,
+		Noise: 0.03, Price: 1}
 }

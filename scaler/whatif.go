@@ -54,7 +54,10 @@ func (a *Autoscaler) WhatIf(now time.Time, o series.Observation) []WhatIf {
 			}
 		}
 	})
-	try("records might wait twice as long", func(c *Config, _ *State, _ *series.Observation, _ *forecaster.Forecast) { c.ObjectiveLag *= 2 })
+	try("records might wait twice as long", func(c *Config, _ *State, _ *series.Observation,
+		_ *forecaster.Forecast) {
+		c.ObjectiveLag *= 2
+	})
 	try("ten times as many records might be late", func(c *Config, _ *State, _ *series.Observation, _ *forecaster.Forecast) {
 		c.ViolationRatio = math.Min(10*c.ViolationRatio, 0.5)
 	})

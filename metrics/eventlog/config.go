@@ -88,7 +88,8 @@ func (c Config) Validate() error {
 	check(c.AnchorTicks >= 0, "anchorTicks: %d: want 0 (none) or more", c.AnchorTicks)
 	check(c.FollowerLookback > 0, "followerLookback: %v: want a positive duration such as 1h", c.FollowerLookback)
 	check(c.Heartbeat > 0, "heartbeatInterval: %v: want a positive duration such as 1s", c.Heartbeat)
-	check(c.SessionTimeout >= 3*c.Heartbeat, "sessionTimeout: %v: want at least three heartbeats, which are %v", c.SessionTimeout, 3*c.Heartbeat)
+	check(c.SessionTimeout >= 3*c.Heartbeat, "sessionTimeout: %v: want at least three heartbeats, which are %v", c.SessionTimeout,
+		3*c.Heartbeat)
 	check(c.AppendTimeout >= time.Second, "appendTimeout: %v: want at least 1s", c.AppendTimeout)
 	switch c.Protocol {
 	case ProtocolAuto, ProtocolConsumer, ProtocolClassic:

@@ -223,7 +223,8 @@ func (f *fetcher) take(ctx context.Context, resp *kmsg.FetchResponse, now time.T
 	return errors.Join(errs...)
 }
 
-func (f *fetcher) takePartition(ctx context.Context, c *cursor, part *kmsg.FetchResponseTopicPartition, now time.Time, visit func(*kgo.Record) error) error {
+func (f *fetcher) takePartition(ctx context.Context, c *cursor, part *kmsg.FetchResponseTopicPartition, now time.Time,
+	visit func(*kgo.Record) error) error {
 	opts := kgo.ProcessFetchPartitionOpts{
 		Offset: c.next, IsolationLevel: kgo.ReadCommitted(), Topic: f.topic, Partition: part.Partition,
 	}

@@ -183,14 +183,16 @@ func wholeEnds(ctx context.Context, client *kgo.Client, shard int32, topics ...s
 const cutPause = 20 * time.Millisecond
 
 // records returns the committed records of a partition from one offset to before another.
-func records(ctx context.Context, client *kgo.Client, topic string, partition int32, from, end int64, wanted func(*kgo.Record) bool) iter.Seq2[*kgo.Record, error] {
+func records(ctx context.Context, client *kgo.Client, topic string, partition int32, from, end int64,
+	wanted func(*kgo.Record) bool) iter.Seq2[*kgo.Record, error] {
 	return func(yield func(*kgo.Record, error) bool) {
-		err := newFetcher(client, topic, map[int32]int64{partition: from}).readTo(ctx, map[int32]int64{partition: end}, func(r *kgo.Record) error {
-			if wanted(r) && !yield(r, nil) {
-				return errStop
-			}
-			return nil
-		})
+		err := newFetcher(client, topic, map[int32]int64{partition: from}).readTo(ctx, map[int32]int64{partition: end},
+			func(r *kgo.Record) error {
+				if wanted(r) && !yield(r, nil) {
+					return errStop
+				}
+				return nil
+			})
 		if err != nil && !errors.Is(err, errStop) {
 			yield(nil, err)
 		}

@@ -69,7 +69,8 @@ func topicRights() []kadm.ACLOperation {
 	return []kadm.ACLOperation{kadm.OpRead, kadm.OpWrite, kadm.OpDescribeConfigs}
 }
 
-func inspectTopic(ctx context.Context, adm *kadm.Client, cfg Config, spec topicSpec, topic kmsg.MetadataResponseTopic, brokers int) ([]*SetupError, error) {
+func inspectTopic(ctx context.Context, adm *kadm.Client, cfg Config, spec topicSpec, topic kmsg.MetadataResponseTopic,
+	brokers int) ([]*SetupError, error) {
 	switch err := kerr.ErrorForCode(topic.ErrorCode); {
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		err := create(ctx, adm, cfg, spec, true)
@@ -112,7 +113,8 @@ func inspectTopic(ctx context.Context, adm *kadm.Client, cfg Config, spec topicS
 		problems = append(problems, wrong)
 	}
 	if size := settings["retention.bytes"]; spec.cleanup == "delete" && size != "-1" {
-		problems = append(problems, aboutTopic(spec.name, fmt.Sprintf("retention.bytes is %s, so that records may go before they are %v old", size, cfg.Retention),
+		problems = append(problems, aboutTopic(spec.name,
+			fmt.Sprintf("retention.bytes is %s, so that records may go before they are %v old", size, cfg.Retention),
 			spec.alter("retention.bytes", "-1")))
 	}
 	return append(problems, inspectReplication(spec, topic.Partitions, settings["min.insync.replicas"], cfg.replication(brokers))...), nil
@@ -130,8 +132,10 @@ func inspectLeaders(spec topicSpec, partitions []kmsg.MetadataResponseTopicParti
 		return nil
 	}
 	slices.Sort(without)
-	return []*SetupError{aboutTopic(spec.name, fmt.Sprintf("partitions %v of %d have no leader: nothing is decided for their policies", without, len(partitions)),
-		"start their brokers, or mend the log directories that these have lost: kafka-log-dirs.sh --describe and the brokers' logs tell which")}
+	return []*SetupError{aboutTopic(spec.name, fmt.Sprintf("partitions %v of %d have no leader: nothing is decided for their policies",
+		without, len(partitions)),
+		"start their brokers, or mend the log directories that these have lost: "+
+			"kafka-log-dirs.sh --describe and the brokers' logs tell which")}
 }
 
 // inspectReplication says what the death of one broker would do. None of it keeps an Owner from starting.
@@ -141,7 +145,8 @@ func inspectReplication(spec topicSpec, partitions []kmsg.MetadataResponseTopicP
 		replicas = min(replicas, len(p.Replicas))
 	}
 	if replicas < want {
-		return []*SetupError{aboutTopic(spec.name, fmt.Sprintf("the replication factor is %d, %d are wanted: without its broker a shard stands still or is lost", replicas, want),
+		return []*SetupError{aboutTopic(spec.name, fmt.Sprintf(
+			"the replication factor is %d, %d are wanted: without its broker a shard stands still or is lost", replicas, want),
 			"raise it with kafka-reassign-partitions.sh, or set eventLog.replication")}
 	}
 	inSync, err := strconv.Atoi(minInSync)
@@ -149,10 +154,12 @@ func inspectReplication(spec topicSpec, partitions []kmsg.MetadataResponseTopicP
 	case err != nil:
 		return nil // The settings' own check has said what is there.
 	case inSync > 1 && inSync >= replicas:
-		return []*SetupError{aboutTopic(spec.name, fmt.Sprintf("min.insync.replicas is %d of %d: nothing can be written while one broker is away", inSync, replicas),
+		return []*SetupError{aboutTopic(spec.name, fmt.Sprintf(
+			"min.insync.replicas is %d of %d: nothing can be written while one broker is away", inSync, replicas),
 			spec.alter("min.insync.replicas", strconv.Itoa(max(1, replicas-1))))}
 	case inSync < 2 && replicas >= 3:
-		return []*SetupError{aboutTopic(spec.name, fmt.Sprintf("min.insync.replicas is %d of %d: a tick that was written may be lost with one broker", inSync, replicas),
+		return []*SetupError{aboutTopic(spec.name, fmt.Sprintf(
+			"min.insync.replicas is %d of %d: a tick that was written may be lost with one broker", inSync, replicas),
 			spec.alter("min.insync.replicas", "2"))}
 	}
 	return nil
@@ -167,7 +174,8 @@ func mayJoin(ctx context.Context, client *kgo.Client, cfg Config) (*SetupError, 
 		err = kerr.ErrorForCode(resp.ErrorCode)
 	}
 	if errors.Is(err, kerr.GroupAuthorizationFailed) {
-		return &SetupError{"group " + cfg.group(), "this user may not Read it", "run kafka-acls.sh --add --allow-principal User:NAME --operation Read --group " + cfg.group()}, nil
+		return &SetupError{"group " + cfg.group(), "this user may not Read it",
+			"run kafka-acls.sh --add --allow-principal User:NAME --operation Read --group " + cfg.group()}, nil
 	}
 	return nil, unlessAnswer("ask for group "+cfg.group(), err)
 }
@@ -179,7 +187,8 @@ func maySetTimeouts(ctx context.Context, client *kgo.Client, cfg Config) (*Setup
 		return nil, nil
 	}
 	err := setGroupTimeouts(ctx, client, cfg, true)
-	subject, kept := "group "+cfg.group(), "so it keeps the brokers' session timeout (45s unless changed) and a dead owner is noticed that late"
+	subject, kept := "group "+cfg.group(),
+		"so it keeps the brokers' session timeout (45s unless changed) and a dead owner is noticed that late"
 	switch {
 	case err == nil:
 		return nil, nil
@@ -187,7 +196,8 @@ func maySetTimeouts(ctx context.Context, client *kgo.Client, cfg Config) (*Setup
 		return &SetupError{subject, "this user may not AlterConfigs of it, " + kept,
 			allowAlterGroup(cfg)}, nil
 	case errors.Is(err, kerr.InvalidConfig):
-		return &SetupError{subject, fmt.Sprintf("the brokers do not let it have a session timeout of %v, %s (%v)", cfg.SessionTimeout, kept, err),
+		return &SetupError{subject, fmt.Sprintf("the brokers do not let it have a session timeout of %v, %s (%v)",
+			cfg.SessionTimeout, kept, err),
 			allowSessions + ", or leave eventLog.protocol at auto"}, nil
 	case errors.Is(err, kerr.UnsupportedVersion):
 		return &SetupError{subject, err.Error(), "leave eventLog.protocol at auto"}, nil
@@ -205,7 +215,8 @@ func WhyClassic(ctx context.Context, client *kgo.Client, cfg Config) *SetupError
 	if err == nil || ctx.Err() != nil {
 		return nil
 	}
-	return &SetupError{"group " + cfg.group(), fmt.Sprintf("it uses the classic protocol: %v", err), "no remedy is needed" + forConsumerProtocol(cfg, err)}
+	return &SetupError{"group " + cfg.group(), fmt.Sprintf("it uses the classic protocol: %v", err),
+		"no remedy is needed" + forConsumerProtocol(cfg, err)}
 }
 
 // mayWrite asks whether the user may write as the shards do, by ending transactions of a producer that there is not: a broker looks at
@@ -220,9 +231,11 @@ func mayWrite(ctx context.Context, client *kgo.Client, cfg Config) (*SetupError,
 		}
 		if errors.Is(err, kerr.TransactionalIDAuthorizationFailed) {
 			return &SetupError{"transactional id " + req.TransactionalID, "this user may not Write with it",
-				fmt.Sprintf("run kafka-acls.sh --add --allow-principal User:NAME --operation Write --transactional-id %s.shard- --resource-pattern-type prefixed", cfg.Prefix)}, nil
+				fmt.Sprintf("run kafka-acls.sh --add --allow-principal User:NAME --operation Write --transactional-id %s.shard- "+
+					"--resource-pattern-type prefixed", cfg.Prefix)}, nil
 		}
-		if err := unlessAnswer("ask the leader of a partition of __transaction_state for transactional id "+req.TransactionalID, err); err != nil {
+		if err := unlessAnswer("ask the leader of a partition of __transaction_state for transactional id "+req.TransactionalID,
+			err); err != nil {
 			return nil, err
 		}
 	}
@@ -240,7 +253,8 @@ func unlessAnswer(act string, err error) error {
 
 // allow returns the command that gives a user the operations on the topic.
 func (s topicSpec) allow(ops ...kadm.ACLOperation) string {
-	return fmt.Sprintf("run kafka-acls.sh --add --allow-principal User:NAME %s --topic %s", "--operation "+operations(ops, " --operation "), s.name)
+	return fmt.Sprintf("run kafka-acls.sh --add --allow-principal User:NAME %s --topic %s",
+		"--operation "+operations(ops, " --operation "), s.name)
 }
 
 // operations names them as kafka-acls.sh does, such as DescribeConfigs.

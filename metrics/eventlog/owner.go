@@ -83,7 +83,8 @@ func (o *Owner) Run(ctx context.Context, serve ShardFunc) error {
 			return nil
 		}
 		o.declareUnfit(errClock)
-		o.log.Error("brokers refuse this node's time: it lets go of its shards until its clock has been set", "now", wall().UTC(), "tryingAgainWithin", clockAgain)
+		o.log.Error("brokers refuse this node's time: it lets go of its shards until its clock has been set", "now", wall().UTC(),
+			"tryingAgainWithin", clockAgain)
 		if awaitClock(ctx) != nil {
 			return nil
 		}
@@ -141,7 +142,8 @@ func (o *Owner) prepare(ctx context.Context) (Protocol, error) {
 		}
 		if waited := wall().Sub(began); warned < 0 || waited >= warned+warnAgain {
 			warned = waited
-			o.log.Warn("the log's topics cannot be verified: nothing is decided until they are; trying every second (prescale check --connect tells what is wrong)",
+			o.log.Warn("the log's topics cannot be verified: nothing is decided until they are; "+
+				"trying every second (prescale check --connect tells what is wrong)",
 				"for", waited.Round(time.Second), "error", err)
 		}
 		if err := sleep(ctx, time.Second); err != nil {
@@ -152,7 +154,8 @@ func (o *Owner) prepare(ctx context.Context) (Protocol, error) {
 
 // admin returns a client from whose metadata topics that were just created do not hide for long.
 func (o *Owner) admin() (*kgo.Client, error) {
-	client, err := kgo.NewClient(append(o.opts[:len(o.opts):len(o.opts)], kgo.ClientID(o.cfg.Instance), kgo.MetadataMinAge(250*time.Millisecond))...)
+	client, err := kgo.NewClient(append(o.opts[:len(o.opts):len(o.opts)], kgo.ClientID(o.cfg.Instance),
+		kgo.MetadataMinAge(250*time.Millisecond))...)
 	if err != nil {
 		return nil, fmt.Errorf("make the log's admin client: %w", err)
 	}

@@ -145,7 +145,8 @@ func (t *takeOver) tick(record *kgo.Record) error {
 		t.to.Observe(tick, true)
 		tick.Origin = tick.Seq
 	case tick.Seq != last.seq+1:
-		return fmt.Errorf("policy %s: tick %d follows tick %d at offset %d: the log has a gap", tick.Policy, tick.Seq, last.seq, record.Offset)
+		return fmt.Errorf("policy %s: tick %d follows tick %d at offset %d: the log has a gap", tick.Policy, tick.Seq, last.seq,
+			record.Offset)
 	default:
 		t.to.Observe(tick, tick.Origin == tick.Seq)
 		if tick.Origin != tick.Seq {

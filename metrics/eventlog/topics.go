@@ -154,7 +154,8 @@ func VerifyTopics(ctx context.Context, client *kgo.Client, cfg Config) error {
 	for _, spec := range cfg.topics() {
 		switch detail, ok := existing[spec.name]; {
 		case !ok || errors.Is(detail.Err, kerr.UnknownTopicOrPartition):
-			errs = append(errs, aboutTopic(spec.name, "it does not exist", "a daemon whose log is in Kafka creates it: has one run with this configuration?"))
+			errs = append(errs, aboutTopic(spec.name, "it does not exist",
+				"a daemon whose log is in Kafka creates it: has one run with this configuration?"))
 		case detail.Err != nil:
 			errs = append(errs, fmt.Errorf("list topic %s: %w", spec.name, detail.Err))
 		default:
@@ -227,7 +228,8 @@ func verifyPartitions(spec topicSpec, got, want int) error {
 		return nil
 	}
 	return aboutTopic(spec.name, fmt.Sprintf("it has %d partitions, the configuration says %d shards", got, want),
-		fmt.Sprintf("set eventLog.shards to %d, or choose another eventLog.prefix and start with an empty log: policies cannot move between shards", got))
+		fmt.Sprintf("set eventLog.shards to %d, or choose another eventLog.prefix and start with an empty log: "+
+			"policies cannot move between shards", got))
 }
 
 func settingsOf(resource kadm.ResourceConfig) map[string]string {
@@ -241,7 +243,8 @@ func settingsOf(resource kadm.ResourceConfig) map[string]string {
 func verifySettings(spec topicSpec, settings map[string]string) []error {
 	var errs []error
 	if got := settings["cleanup.policy"]; got != spec.cleanup {
-		errs = append(errs, aboutTopic(spec.name, fmt.Sprintf("cleanup.policy is %q, it must be %q", got, spec.cleanup), spec.alter("cleanup.policy", spec.cleanup)))
+		errs = append(errs, aboutTopic(spec.name, fmt.Sprintf("cleanup.policy is %q, it must be %q", got, spec.cleanup),
+			spec.alter("cleanup.policy", spec.cleanup)))
 	}
 	for _, key := range spec.atLeast {
 		want, err := strconv.ParseInt(spec.configs[key], 10, 64)
@@ -253,7 +256,8 @@ func verifySettings(spec topicSpec, settings map[string]string) []error {
 		case err != nil:
 			errs = append(errs, fmt.Errorf("read the settings of topic %s: %s is %q", spec.name, key, settings[key]))
 		case got < want && (key != "retention.ms" || got != -1):
-			errs = append(errs, aboutTopic(spec.name, fmt.Sprintf("%s is %d, it must be at least %d", key, got, want), spec.alter(key, spec.configs[key])))
+			errs = append(errs, aboutTopic(spec.name, fmt.Sprintf("%s is %d, it must be at least %d", key, got, want),
+				spec.alter(key, spec.configs[key])))
 		}
 	}
 	return errs
@@ -277,7 +281,8 @@ func chooseProtocol(ctx context.Context, client *kgo.Client, cfg Config, log *sl
 		log.Warn("the group keeps the broker's session timeout", "group", cfg.group(), "error", err)
 		return ProtocolConsumer
 	default:
-		log.Info("the group uses the classic protocol", "group", cfg.group(), "because", err, "remedy", "none is needed"+forConsumerProtocol(cfg, err))
+		log.Info("the group uses the classic protocol", "group", cfg.group(), "because", err, "remedy",
+			"none is needed"+forConsumerProtocol(cfg, err))
 		return ProtocolClassic
 	}
 }

@@ -25,7 +25,8 @@ type kafkaBackend struct {
 }
 
 // openBackend makes the producer and takes the shard over: from here on every writer before it is fenced.
-func openBackend(ctx context.Context, cfg Config, opts []kgo.Opt, shard int32, log *slog.Logger, m *ownerMetrics, takeOvers *semaphore.Weighted) (*kafkaBackend, error) {
+func openBackend(ctx context.Context, cfg Config, opts []kgo.Opt, shard int32, log *slog.Logger, m *ownerMetrics,
+	takeOvers *semaphore.Weighted) (*kafkaBackend, error) {
 	all := append(opts[:len(opts):len(opts)],
 		kgo.ClientID(cfg.Instance),
 		kgo.TransactionalID(cfg.transactionalID(shard)),

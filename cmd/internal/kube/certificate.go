@@ -204,7 +204,8 @@ func (c *Certificate) issue(authority *certificate.Authority, now time.Time) err
 		return nil
 	}
 	short := c.cfg.Service + "." + c.cfg.Namespace
-	cert, key, err := authority.Issue([]string{short + ".svc", short, short + ".svc.cluster.local", "localhost", "127.0.0.1", "::1"}, now, c.cfg.ServingLifetime)
+	cert, key, err := authority.Issue([]string{short + ".svc", short, short + ".svc.cluster.local", "localhost", "127.0.0.1", "::1"},
+		now, c.cfg.ServingLifetime)
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,8 @@ type PolicyReport struct {
 
 // Good reports whether nothing at all was found.
 func (r *Report) Good() bool {
-	return len(r.Findings) == 0 && !slices.ContainsFunc(r.Policies, func(p PolicyReport) bool { return p.Refused != "" || len(p.Findings) > 0 })
+	return len(r.Findings) == 0 && !slices.ContainsFunc(r.Policies,
+		func(p PolicyReport) bool { return p.Refused != "" || len(p.Findings) > 0 })
 }
 
 // Look reads the ScalePolicies and HPAs of a namespace (empty: all) once and checks them as a Controller does for the
@@ -77,7 +78,8 @@ func Look(ctx context.Context, clients Clients, namespace string, file []*v1alph
 		hpas[i] = &list.Items[i]
 	}
 	accepted, refused := accept(policies, unreadable)
-	report := &Report{Version: version.GitVersion, Findings: metricsAPIs(ctx, clients, hpas), Policies: []PolicyReport{}, Accepted: accepted}
+	report := &Report{Version: version.GitVersion, Findings: metricsAPIs(ctx, clients, hpas), Policies: []PolicyReport{},
+		Accepted: accepted}
 	names := map[string][]string{}
 	for _, p := range accepted {
 		names[p.Namespace] = append(names[p.Namespace], p.Name)
@@ -94,7 +96,8 @@ func Look(ctx context.Context, clients Clients, namespace string, file []*v1alph
 		report.Policies = append(report.Policies, PolicyReport{Policy: p.PolicyName(), Findings: findings})
 	}
 	for name, r := range refused {
-		report.Policies = append(report.Policies, PolicyReport{Policy: name, Refused: r.reason + ": " + r.message, Findings: []hpacheck.Finding{}})
+		report.Policies = append(report.Policies, PolicyReport{Policy: name, Refused: r.reason + ": " + r.message,
+			Findings: []hpacheck.Finding{}})
 	}
 	slices.SortFunc(report.Policies, func(a, b PolicyReport) int { return strings.Compare(a.Policy, b.Policy) })
 	return report, nil
@@ -135,13 +138,15 @@ func metricsAPIs(ctx context.Context, clients Clients, hpas []*autoscalingv2.Hor
 
 // listPolicies returns the cluster's policies, and by name what is wrong with those that cannot be read. Where the cluster does not know
 // the type that is an error, if it is wanted.
-func listPolicies(ctx context.Context, clients Clients, namespace string, wanted bool) (policies []*v1alpha1.ScalePolicy, unreadable map[string]error, err error) {
+func listPolicies(ctx context.Context, clients Clients, namespace string,
+	wanted bool) (policies []*v1alpha1.ScalePolicy, unreadable map[string]error, err error) {
 	list, err := clients.Dynamic.Resource(v1alpha1.Resource()).Namespace(namespace).List(ctx, metav1.ListOptions{})
 	switch {
 	case apierrors.IsNotFound(err) && !wanted:
 		return nil, nil, nil
 	case apierrors.IsNotFound(err):
-		return nil, nil, fmt.Errorf("the cluster knows no ScalePolicy: install the CustomResourceDefinition (kubectl apply --server-side -k manifests/crd): %w", err)
+		return nil, nil, fmt.Errorf("the cluster knows no ScalePolicy: install the CustomResourceDefinition (kubectl apply "+
+			"--server-side -k manifests/crd): %w", err)
 	case err != nil:
 		return nil, nil, fmt.Errorf("list ScalePolicies: %w", err)
 	}

@@ -66,7 +66,8 @@ type Config struct {
 
 // DefaultConfig holds the defaults; Clients, Store, Apply, Logger and Registerer are still to be set.
 func DefaultConfig() Config {
-	return Config{Interval: 2 * time.Second, NewsEvery: 5 * time.Second, NumbersEvery: time.Minute, WritesPerSecond: 20, WritesWithin: 10 * time.Second, ListsWithin: 10 * time.Second, SizesEvery: 30 * time.Second}
+	return Config{Interval: 2 * time.Second, NewsEvery: 5 * time.Second, NumbersEvery: time.Minute, WritesPerSecond: 20,
+		WritesWithin: 10 * time.Second, ListsWithin: 10 * time.Second, SizesEvery: 30 * time.Second}
 }
 
 // Controller follows ScalePolicies and what they scale, and shows what was decided.
@@ -201,7 +202,8 @@ func (c *Controller) waitForLists(ctx context.Context) {
 		}
 		if ctx.Err() == nil {
 			slices.Sort(missing)
-			c.cfg.Logger.Warn("no policy is run until the cluster has listed these; where a right is missing, grant list and watch as manifests/base/daemon/rbac.yaml does, "+
+			c.cfg.Logger.Warn("no policy is run until the cluster has listed these; where a right is missing, "+
+				"grant list and watch as manifests/base/daemon/rbac.yaml does, "+
 				"and where the kind is, apply manifests/crd", "missing", missing)
 		}
 	}

@@ -34,7 +34,8 @@ type candidate struct {
 }
 
 // inPlace resizes at most one of the candidates: the one that is held back most.
-func (s *sizer) inPlace(ctx context.Context, p *v1alpha1.ScalePolicy, found sizing, candidates []candidate, waiting []string, now time.Time) sizing {
+func (s *sizer) inPlace(ctx context.Context, p *v1alpha1.ScalePolicy, found sizing, candidates []candidate, waiting []string,
+	now time.Time) sizing {
 	hpas, err := s.hpas.HorizontalPodAutoscalers(p.Namespace).List(labels.Everything())
 	if err != nil {
 		found.ok, found.reason, found.message = false, reasonFailed, err.Error()
@@ -44,7 +45,8 @@ func (s *sizer) inPlace(ctx context.Context, p *v1alpha1.ScalePolicy, found sizi
 	switch names := hpacheck.OnCPU(p, hpas); {
 	case len(names) > 0:
 		found.ok, found.reason = false, reasonCPUMetric
-		found.message = fmt.Sprintf("nothing is resized: HPA %s scales on CPU, and both would act on what the other changes; remove that metric or use vertical: Recommend", strings.Join(names, ", "))
+		found.message = fmt.Sprintf("nothing is resized: HPA %s scales on CPU, and both would act on what the other changes; "+
+			"remove that metric or use vertical: Recommend", strings.Join(names, ", "))
 		return found
 	case p.Spec.Paused || p.Spec.Mode == v1alpha1.Observe:
 		found.message = "nothing is resized while the policy is paused or only observes"
@@ -69,7 +71,8 @@ func (s *sizer) inPlace(ctx context.Context, p *v1alpha1.ScalePolicy, found sizi
 	s.resized[chosen.pod.UID] = now
 	patch, err := resizePatch(chosen.resize)
 	if err == nil {
-		_, err = s.cfg.Clients.Kubernetes.CoreV1().Pods(p.Namespace).Patch(ctx, chosen.pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{FieldManager: "prescale"}, "resize")
+		_, err = s.cfg.Clients.Kubernetes.CoreV1().Pods(p.Namespace).Patch(ctx, chosen.pod.Name, types.StrategicMergePatchType, patch,
+			metav1.PatchOptions{FieldManager: "prescale"}, "resize")
 	}
 	what := fmt.Sprintf("pod %s, container %s: %s", chosen.pod.Name, chosen.resize.container, chosen.resize.text)
 	switch {
@@ -91,7 +94,8 @@ func (s *sizer) inPlace(ctx context.Context, p *v1alpha1.ScalePolicy, found sizi
 }
 
 // candidates returns the pods that should be resized, and what keeps the kubelet from earlier resizes.
-func (s *sizer) candidates(p *v1alpha1.ScalePolicy, target string, pods []corev1.Pod, usages map[string]metricsv1beta1.PodMetrics, now time.Time) (found []candidate, waiting []string) {
+func (s *sizer) candidates(p *v1alpha1.ScalePolicy, target string, pods []corev1.Pod, usages map[string]metricsv1beta1.PodMetrics,
+	now time.Time) (found []candidate, waiting []string) {
 	answer, err := s.cfg.Store.Get(p.PolicyName())
 	hot := err == nil && slices.Contains(answer.Decision.Verdicts, scaler.VerdictHotPartition)
 	size := answer.Decision.Size

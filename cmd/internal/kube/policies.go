@@ -49,7 +49,8 @@ func accept(policies []*v1alpha1.ScalePolicy, unreadable map[string]error) (acce
 			continue
 		}
 		if owner, target, conflict := claims(claimed, p); conflict {
-			refused[name] = refusal{reasonConflict, fmt.Sprintf("%s is scaled by the older policy %s; remove one of the two", target, owner)}
+			refused[name] = refusal{reasonConflict, fmt.Sprintf("%s is scaled by the older policy %s; remove one of the two",
+				target, owner)}
 			continue
 		}
 		for _, t := range hpacheck.Targets(p) {
@@ -83,10 +84,13 @@ func fromUnstructured(u *unstructured.Unstructured) (*v1alpha1.ScalePolicy, erro
 		return &p, nil
 	}
 	p = v1alpha1.ScalePolicy{ObjectMeta: metav1.ObjectMeta{
-		Namespace: u.GetNamespace(), Name: u.GetName(), UID: u.GetUID(), Generation: u.GetGeneration(), CreationTimestamp: u.GetCreationTimestamp(),
+		Namespace: u.GetNamespace(), Name: u.GetName(), UID: u.GetUID(), Generation: u.GetGeneration(),
+		CreationTimestamp: u.GetCreationTimestamp(),
 	}}
-	if status, ok := u.Object["status"].(map[string]any); ok && runtime.DefaultUnstructuredConverter.FromUnstructured(status, &p.Status) != nil {
+	if status, ok := u.Object["status"].(map[string]any); ok &&
+		runtime.DefaultUnstructuredConverter.FromUnstructured(status, &p.Status) != nil {
 		p.Status = v1alpha1.ScalePolicyStatus{}
 	}
-	return &p, fmt.Errorf("it cannot be read, maybe for the CustomResourceDefinition being of another version than this program (apply manifests/crd of the same): %w", err)
+	return &p, fmt.Errorf("it cannot be read, maybe for the CustomResourceDefinition being of another version than this program (apply "+
+		"manifests/crd of the same): %w", err)
 }

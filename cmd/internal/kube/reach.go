@@ -30,7 +30,8 @@ func (r *reach) problem(now time.Time) string {
 	if r.err == nil || now.Sub(r.since) < silentFor {
 		return ""
 	}
-	return fmt.Sprintf("the Kubernetes API server gives no answer since %s, and replicas are as they were then: %v", r.since.UTC().Format(time.RFC3339), r.err)
+	return fmt.Sprintf("the Kubernetes API server gives no answer since %s, and replicas are as they were then: %v",
+		r.since.UTC().Format(time.RFC3339), r.err)
 }
 
 // wrap returns a transport that tells r what becomes of its requests.

@@ -110,8 +110,10 @@ type resize struct {
 
 // resizeOf returns how one container of a pod should change; false where it should not. growth is that of a wish for CPU; while it
 // is not 0 nobody gets less, for which pod will have the hot partition next is not known.
-func resizeOf(policy *v1alpha1.ScalePolicy, container *corev1.Container, rec vertical.Recommendation, used vertical.Size, growth float64) (resize, bool) {
-	out := resize{container: container.Name, resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{}, Limits: corev1.ResourceList{}}}
+func resizeOf(policy *v1alpha1.ScalePolicy, container *corev1.Container, rec vertical.Recommendation, used vertical.Size,
+	growth float64) (resize, bool) {
+	out := resize{container: container.Name, resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{},
+		Limits: corev1.ResourceList{}}}
 	most := policy.Spec.VerticalMax
 	if most == nil {
 		most = &v1alpha1.ResourceMax{}
@@ -123,8 +125,10 @@ func resizeOf(policy *v1alpha1.ScalePolicy, container *corev1.Container, rec ver
 		bound    *resource.Quantity
 		quantity func(float64) resource.Quantity
 	}{
-		{corev1.ResourceCPU, wish{target: rec.Target.CPUCores, lower: rec.Lower.CPUCores, upper: rec.Upper.CPUCores, used: used.CPUCores, growth: growth, shrink: growth == 0}, most.CPU, cpuQuantity},
-		{corev1.ResourceMemory, wish{target: rec.Target.MemoryBytes, lower: rec.Lower.MemoryBytes, upper: rec.Upper.MemoryBytes, used: used.MemoryBytes}, most.Memory, memoryQuantity},
+		{corev1.ResourceCPU, wish{target: rec.Target.CPUCores, lower: rec.Lower.CPUCores, upper: rec.Upper.CPUCores,
+			used: used.CPUCores, growth: growth, shrink: growth == 0}, most.CPU, cpuQuantity},
+		{corev1.ResourceMemory, wish{target: rec.Target.MemoryBytes, lower: rec.Lower.MemoryBytes, upper: rec.Upper.MemoryBytes,
+			used: used.MemoryBytes}, most.Memory, memoryQuantity},
 	} {
 		if slices.ContainsFunc(container.ResizePolicy, func(p corev1.ContainerResizePolicy) bool {
 			return p.ResourceName == r.name && p.RestartPolicy == corev1.RestartContainer

@@ -56,7 +56,8 @@ type sizer struct {
 }
 
 func newSizer(c *Controller) *sizer {
-	return &sizer{Controller: c, results: map[string]sizing{}, learned: map[learnedKey]*learned{}, resized: map[types.UID]time.Time{}, looked: map[string]time.Time{}}
+	return &sizer{Controller: c, results: map[string]sizing{}, learned: map[learnedKey]*learned{}, resized: map[types.UID]time.Time{},
+		looked: map[string]time.Time{}}
 }
 
 // sized reports whether the policy wants to know what its containers should have.

@@ -149,7 +149,8 @@ func historyOf(e readmodel.Entry) (status metav1.ConditionStatus, reason, messag
 			return metav1.ConditionFalse, reasonNotImported, p
 		}
 	}
-	return metav1.ConditionUnknown, reasonWithout, "the import is under way, or was passed over, since the policy had seen a day or more than the history holds: it decides without"
+	return metav1.ConditionUnknown, reasonWithout,
+		"the import is under way, or was passed over, since the policy had seen a day or more than the history holds: it decides without"
 }
 
 // poolStatuses returns what is known of each pool of the policy: its pods, and its share where the decision is fresh.

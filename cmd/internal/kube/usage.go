@@ -50,7 +50,8 @@ func (s *sizer) newLearned(key learnedKey) *learned {
 		}
 		usage, err := vertical.Restore(c.Learned)
 		if err != nil {
-			s.cfg.Logger.Warn("what was learned of a container's usage cannot be read; it is learned anew", "policy", key.policy, "container", key.container, "error", err)
+			s.cfg.Logger.Warn("what was learned of a container's usage cannot be read; it is learned anew", "policy", key.policy,
+				"container", key.container, "error", err)
 			continue
 		}
 		l.Usage, l.from, l.checkpoint = usage, usage.Last(), c.Learned
@@ -67,13 +68,16 @@ func (l *learned) keep(now time.Time) string {
 }
 
 // podsOf returns the pods that the selector matches and the usage of those that metrics.k8s.io knows, by name.
-func (s *sizer) podsOf(ctx context.Context, namespace string, selector labels.Selector) ([]corev1.Pod, map[string]metricsv1beta1.PodMetrics, error) {
+func (s *sizer) podsOf(ctx context.Context, namespace string,
+	selector labels.Selector) ([]corev1.Pod, map[string]metricsv1beta1.PodMetrics, error) {
 	// Version 0: from the API server's memory.
-	pods, err := s.cfg.Clients.Kubernetes.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String(), ResourceVersion: "0"})
+	pods, err := s.cfg.Clients.Kubernetes.CoreV1().Pods(namespace).List(ctx,
+		metav1.ListOptions{LabelSelector: selector.String(), ResourceVersion: "0"})
 	if err != nil {
 		return nil, nil, fmt.Errorf("list pods: %w", err)
 	}
-	list, err := s.cfg.Clients.Metrics.MetricsV1beta1().PodMetricses(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector.String()})
+	list, err := s.cfg.Clients.Metrics.MetricsV1beta1().PodMetricses(namespace).List(ctx,
+		metav1.ListOptions{LabelSelector: selector.String()})
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, nil, errors.New("the cluster has no metrics.k8s.io: install metrics-server")
@@ -90,7 +94,8 @@ func (s *sizer) podsOf(ctx context.Context, namespace string, selector labels.Se
 }
 
 // learn takes every sample that is new, and every death for lack of memory.
-func (s *sizer) learn(p *v1alpha1.ScalePolicy, target string, pods []corev1.Pod, usage map[string]metricsv1beta1.PodMetrics, now time.Time) {
+func (s *sizer) learn(p *v1alpha1.ScalePolicy, target string, pods []corev1.Pod, usage map[string]metricsv1beta1.PodMetrics,
+	now time.Time) {
 	for i := range pods {
 		pod := &pods[i]
 		for j := range pod.Spec.Containers {
@@ -107,7 +112,8 @@ func (s *sizer) learn(p *v1alpha1.ScalePolicy, target string, pods []corev1.Pod,
 			}
 			for _, status := range pod.Status.ContainerStatuses {
 				died := status.LastTerminationState.Terminated
-				if status.Name != container.Name || died == nil || died.Reason != "OOMKilled" || !died.FinishedAt.After(l.killed[pod.Name]) || !died.FinishedAt.After(l.from) {
+				if status.Name != container.Name || died == nil || died.Reason != "OOMKilled" ||
+					!died.FinishedAt.After(l.killed[pod.Name]) || !died.FinishedAt.After(l.from) {
 					continue
 				}
 				l.killed[pod.Name] = died.FinishedAt.Time
@@ -137,7 +143,8 @@ func (l *learned) forget(pods []corev1.Pod, now time.Time) {
 func used(m metricsv1beta1.PodMetrics, container string) (time.Time, vertical.Size, bool) {
 	for _, c := range m.Containers {
 		if c.Name == container {
-			return m.Timestamp.Time, vertical.Size{CPUCores: c.Usage.Cpu().AsApproximateFloat64(), MemoryBytes: c.Usage.Memory().AsApproximateFloat64()}, true
+			return m.Timestamp.Time, vertical.Size{CPUCores: c.Usage.Cpu().AsApproximateFloat64(),
+				MemoryBytes: c.Usage.Memory().AsApproximateFloat64()}, true
 		}
 	}
 	return time.Time{}, vertical.Size{}, false

@@ -107,7 +107,8 @@ func (w *Workloads) setPolicies(policies []*v1alpha1.ScalePolicy) {
 		}
 		for _, pool := range p.Spec.Pools {
 			if pool.ScaleTargetRef != nil {
-				targets[p.Namespace] = append(targets[p.Namespace], target{policy: p.PolicyName(), pool: pool.Name, ref: *pool.ScaleTargetRef})
+				targets[p.Namespace] = append(targets[p.Namespace],
+					target{policy: p.PolicyName(), pool: pool.Name, ref: *pool.ScaleTargetRef})
 			}
 		}
 	}
@@ -371,7 +372,8 @@ func (w *Workloads) scaled(namespace string, ref v1alpha1.TargetRef) (labels.Sel
 // unscaled says why scaled returned false.
 func unscaled(ref v1alpha1.TargetRef) string {
 	if ref.Kind != "Deployment" && ref.Kind != "StatefulSet" {
-		return fmt.Sprintf("%s %s: of this kind pods are not known, only of Deployment and StatefulSet: the group's members count as replicas", ref.Kind, ref.Name)
+		return fmt.Sprintf("%s %s: of this kind pods are not known, only of Deployment and StatefulSet: "+
+			"the group's members count as replicas", ref.Kind, ref.Name)
 	}
 	return fmt.Sprintf("%s %s is not there", ref.Kind, ref.Name)
 }
@@ -421,7 +423,9 @@ func more(ips []corev1.PodIP) []corev1.PodIP {
 
 // failures returns those conditions that say that pods cannot be made.
 func failures(all []appsv1.DeploymentCondition) []appsv1.DeploymentCondition {
-	return slices.DeleteFunc(slices.Clone(all), func(c appsv1.DeploymentCondition) bool { return c.Type != appsv1.DeploymentReplicaFailure })
+	return slices.DeleteFunc(slices.Clone(all), func(c appsv1.DeploymentCondition) bool {
+		return c.Type != appsv1.DeploymentReplicaFailure
+	})
 }
 
 // slim drops what is never read from an object before a cache keeps it: a cluster may have a hundred thousand pods.
@@ -430,14 +434,17 @@ func slim(obj any) (any, error) {
 	switch o := obj.(type) {
 	case *corev1.Pod:
 		obj = &corev1.Pod{ObjectMeta: o.ObjectMeta, Spec: corev1.PodSpec{NodeName: o.Spec.NodeName},
-			Status: corev1.PodStatus{Phase: o.Status.Phase, Conditions: o.Status.Conditions, PodIP: o.Status.PodIP, PodIPs: more(o.Status.PodIPs)}}
+			Status: corev1.PodStatus{Phase: o.Status.Phase, Conditions: o.Status.Conditions, PodIP: o.Status.PodIP,
+				PodIPs: more(o.Status.PodIPs)}}
 	case *corev1.Node:
 		obj = &corev1.Node{ObjectMeta: o.ObjectMeta}
 	case *appsv1.Deployment:
-		obj = &appsv1.Deployment{ObjectMeta: o.ObjectMeta, Spec: appsv1.DeploymentSpec{Replicas: o.Spec.Replicas, Selector: o.Spec.Selector},
+		obj = &appsv1.Deployment{ObjectMeta: o.ObjectMeta,
+			Spec:   appsv1.DeploymentSpec{Replicas: o.Spec.Replicas, Selector: o.Spec.Selector},
 			Status: appsv1.DeploymentStatus{Conditions: failures(o.Status.Conditions)}}
 	case *appsv1.StatefulSet:
-		obj = &appsv1.StatefulSet{ObjectMeta: o.ObjectMeta, Spec: appsv1.StatefulSetSpec{Replicas: o.Spec.Replicas, Selector: o.Spec.Selector}}
+		obj = &appsv1.StatefulSet{ObjectMeta: o.ObjectMeta,
+			Spec: appsv1.StatefulSetSpec{Replicas: o.Spec.Replicas, Selector: o.Spec.Selector}}
 	case runtime.Object:
 		obj = o.DeepCopyObject()
 	}
