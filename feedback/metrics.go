@@ -12,8 +12,11 @@ func describe(name, help string) *prometheus.Desc {
 }
 
 var (
-	descMatched     = prometheus.NewDesc("prescale_feedback_joined_total", "Join results of this instance (matched, expired: no outcome in time, unknown: no prediction, undecodable).", []string{"result"}, nil)
-	descHeld        = prometheus.NewDesc("prescale_feedback_held_records", "Events that wait for their counterpart (prediction, outcome).", []string{"kind"}, nil)
+	descMatched = prometheus.NewDesc("prescale_feedback_joined_total",
+		"Join results of this instance (matched, expired: no outcome in time, unknown: no prediction, undecodable).",
+		[]string{"result"}, nil)
+	descHeld = prometheus.NewDesc("prescale_feedback_held_records",
+		"Events that wait for their counterpart (prediction, outcome).", []string{"kind"}, nil)
 	descExamples    = describe("examples_total", "Labelled examples learned from, by whichever instance.")
 	descRefused     = describe("examples_refused_total", "Labelled examples that did not fit the model.")
 	descVersion     = describe("champion_version", "Version that the trainer holds for champion.")
@@ -30,7 +33,8 @@ var (
 )
 
 func (collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descMatched, descHeld, descExamples, descRefused, descVersion, descAccuracy, descLoss, descCalibration,
+	for _, d := range []*prometheus.Desc{descMatched, descHeld, descExamples, descRefused, descVersion, descAccuracy, descLoss,
+		descCalibration,
 		descDelay, descEvidence, descNeeded, descDrifts, descPromotions, descRollbacks, descBlocked} {
 		ch <- d
 	}

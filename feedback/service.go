@@ -112,7 +112,8 @@ func New(c Config, logger *slog.Logger, r prometheus.Registerer, opts ...kgo.Opt
 // learner makes the processor of the examples' partition, with what the registry holds should there be no state yet.
 func (s *Service) learner(ctx context.Context, partition int32) (stage.Processor, error) {
 	if partition != 0 {
-		return nil, fmt.Errorf("topic %s has more than one partition: create it with one, its order is what training depends on", s.config.Join.Examples)
+		return nil, fmt.Errorf("topic %s has more than one partition: create it with one, its order is what training depends on",
+			s.config.Join.Examples)
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

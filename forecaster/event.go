@@ -47,7 +47,8 @@ func ValidateEvents(events []Event) error {
 		names[e.Name] = true
 		problems = append(problems, e.Span.Validate(at))
 		if !(e.Factor >= MinFactor && e.Factor <= MaxFactor) {
-			problems = append(problems, fmt.Errorf("%s.factor: %v: want how many times the usual arrivals come, within %v to %v", at, e.Factor, MinFactor, MaxFactor))
+			problems = append(problems, fmt.Errorf("%s.factor: %v: want how many times the usual arrivals come, within %v to %v", at,
+				e.Factor, MinFactor, MaxFactor))
 		}
 	}
 	return errors.Join(problems...)

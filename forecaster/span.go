@@ -64,7 +64,8 @@ func (s Span) cron() (cron.Schedule, error) {
 		alone[i] = numbers[i]
 		_, err := parser.Parse(strings.Join(alone, " "))
 		if err != nil || strings.Trim(fields[i], ",") == "" { // which the parser takes for never
-			return nil, fmt.Errorf("%s %q: want %s, a range upwards such as 1-5, a step such as */2, or some with commas between", f.name, fields[i], f.want)
+			return nil, fmt.Errorf("%s %q: want %s, a range upwards such as 1-5, a step such as */2, or some with commas between",
+				f.name, fields[i], f.want)
 		}
 	}
 	start, err := parser.Parse(strings.Join(numbers, " "))
@@ -73,7 +74,8 @@ func (s Span) cron() (cron.Schedule, error) {
 	}
 	// Next looks five years ahead, in which a 29th of February comes.
 	if start.Next(time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
-		return nil, fmt.Errorf("never fires: day of month %q does not come in month %q: want a day that does, such as 28", fields[2], fields[3])
+		return nil, fmt.Errorf("never fires: day of month %q does not come in month %q: want a day that does, such as 28",
+			fields[2], fields[3])
 	}
 	return start, nil
 }

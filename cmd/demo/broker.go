@@ -33,7 +33,8 @@ func startKafka(partitions int) (*kfake.Cluster, error) {
 // heartbeat: Kafka's 3 s would be a minute of the trace.
 func memberOpts() []kgo.Opt {
 	return []kgo.Opt{
-		kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.HeartbeatInterval(100 * time.Millisecond), kgo.FetchMaxWait(100 * time.Millisecond),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.HeartbeatInterval(100 * time.Millisecond),
+		kgo.FetchMaxWait(100 * time.Millisecond),
 	}
 }
 

@@ -83,7 +83,8 @@ func parse(args []string, stderr io.Writer) (Config, error) {
 	flags.StringVar(&c.Trace, "trace", c.Trace, "the bundled trace, or a CSV `file` with columns t_s and, for binned counts, requests")
 	err := flags.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintf(stderr, "Usage: demo [flags]\n\nRuns Prescale on recorded traffic in one process: an in-process Kafka, inference replicas, a metrics API, an HPA.\n\n")
+		fmt.Fprintf(stderr, "Usage: demo [flags]\n\nRuns Prescale on recorded traffic in one process: an in-process Kafka, "+
+			"inference replicas, a metrics API, an HPA.\n\n")
 		flags.SetOutput(stderr)
 		flags.PrintDefaults()
 		return c, err

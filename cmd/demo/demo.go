@@ -60,7 +60,8 @@ func newDemo(config Config, out printer, logger *slog.Logger) (*demo, error) {
 	d := &demo{config: config, trace: t, print: out, logger: logger}
 	if config.Address != "" {
 		if d.page, err = net.Listen("tcp", config.Address); err != nil {
-			return nil, command.Inputf("--addr: %w; give another one, such as --addr 127.0.0.1:0 for any free port, or --addr \"\" for no page", err)
+			return nil, command.Inputf(
+				"--addr: %w; give another one, such as --addr 127.0.0.1:0 for any free port, or --addr \"\" for no page", err)
 		}
 	}
 	return d, nil
@@ -143,7 +144,8 @@ func (c Config) plainLagRecords() float64 { return c.Objective.Seconds() / 2 / c
 
 func (c Config) hello(t *trace.Trace) console.Hello {
 	policy := func(name string) console.Policy {
-		return console.Policy{Name: namespace + "/" + name, IntervalSeconds: c.Interval.Seconds(), ObjectiveLagSeconds: c.Objective.Seconds()}
+		return console.Policy{Name: namespace + "/" + name, IntervalSeconds: c.Interval.Seconds(),
+			ObjectiveLagSeconds: c.Objective.Seconds()}
 	}
 	return console.Hello{
 		Title: "replaying " + t.Name, Speed: c.Speed, Workloads: true, UTC: true,

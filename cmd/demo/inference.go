@@ -22,7 +22,8 @@ const inferenceGroup = "inference"
 
 // inferenceReplica returns replicas of the bundled inference service: each follows the model registry, predicts with a
 // Gorgonia model and answers in transactions.
-func inferenceReplica(opts func(id string) []kgo.Opt, clock trace.Clock, service time.Duration, registerer prometheus.Registerer, logger *slog.Logger) replica {
+func inferenceReplica(opts func(id string) []kgo.Opt, clock trace.Clock, service time.Duration, registerer prometheus.Registerer,
+	logger *slog.Logger) replica {
 	return func(ctx context.Context, id int, ready func()) error {
 		name := fmt.Sprintf("%s-%d", inferenceGroup, id)
 		config := server.DefaultConfig()
@@ -92,7 +93,8 @@ func publishFirstModel(ctx context.Context, client *kgo.Client, s *stream, at ti
 			x, classes = x[:0], classes[:0]
 		}
 	}
-	file := registry.File(trainer.Snapshot(), registry.Lineage{CreatedAt: at, Examples: firstExamples, LossNats: loss, Description: "trained before the run"})
+	file := registry.File(trainer.Snapshot(), registry.Lineage{CreatedAt: at, Examples: firstExamples, LossNats: loss,
+		Description: "trained before the run"})
 	return client.ProduceSync(ctx,
 		registry.VersionRecord(registry.Topic, registry.DefaultName, 1, file),
 		registry.ChampionRecord(registry.Topic, registry.DefaultName, registry.Champion{Version: 1, Reason: "the first", At: at}),

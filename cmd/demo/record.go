@@ -109,7 +109,8 @@ func (r *recorder) event(e happening) {
 func (r *recorder) tick() {
 	ours := r.latest[namespace+"/"+ourPolicy]
 	at := ours.At
-	line := tickLine{Kind: "tick", FromSeconds: r.seconds(r.until), ToSeconds: r.seconds(at), Decision: ours.Decision, Problems: ours.Observation.Problems}
+	line := tickLine{Kind: "tick", FromSeconds: r.seconds(r.until), ToSeconds: r.seconds(at), Decision: ours.Decision,
+		Problems: ours.Observation.Problems}
 	for i, policy := range []string{ourPolicy, plainPolicy} {
 		e := r.latest[namespace+"/"+policy]
 		side := sideLine{
@@ -176,7 +177,8 @@ func (r *recorder) finish() {
 	for i, s := range r.sides {
 		_, _, twice := s.meter.counts()
 		side := endSide{
-			Name: s.name, ReplicaSeconds: r.spent(i, at), DelaySeconds: s.meter.take(), UnansweredSeconds: s.meter.unanswered(at), AnsweredTwice: twice,
+			Name: s.name, ReplicaSeconds: r.spent(i, at), DelaySeconds: s.meter.take(), UnansweredSeconds: s.meter.unanswered(at),
+			AnsweredTwice: twice,
 		}
 		line.Sides = append(line.Sides, side)
 		sum := r.sums[i]

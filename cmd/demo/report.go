@@ -147,7 +147,8 @@ func (p textPrinter) tick(_ tickLine, t console.Tick, doneRatio float64) {
 	}
 	behind := fmt.Sprintf("%6s s", short(t.LagSeconds, 1))
 	fmt.Fprintf(p.w, "%s  %s  %6s %s  %5s /s  %15s  %s  %s %s\n",
-		p.paint(dim, fmt.Sprintf("%4.0f %%", 100*doneRatio)), at, short(t.LagRecords, 0), behind, short(t.Arrivals, 1), forecast(t), replicas,
+		p.paint(dim, fmt.Sprintf("%4.0f %%", 100*doneRatio)), at, short(t.LagRecords, 0), behind, short(t.Arrivals, 1),
+		forecast(t), replicas,
 		p.paint(reasonColour(t.Reason), string(t.Reason)), p.paint(dim, strings.TrimSpace(": "+t.Detail)))
 }
 

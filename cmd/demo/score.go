@@ -12,7 +12,8 @@ import (
 func scoreOf(s Summary, done bool) console.Score {
 	score := console.Score{
 		Done: done,
-		Note: fmt.Sprintf("Two consumer groups read the same topic. The plain HPA scales on lag with the controller's default rules; both have the same replicas, "+
+		Note: fmt.Sprintf("Two consumer groups read the same topic. The plain HPA scales on lag with the controller's default rules; "+
+			"both have the same replicas, "+
 			"start-up delays and service times. The first %s are left out.", minutes(s.WarmUpSeconds)),
 	}
 	for _, side := range s.Sides {
@@ -56,7 +57,8 @@ func scoreOf(s Summary, done bool) console.Score {
 		return 100 * float64(s.Late) / float64(s.Records), true
 	}, func(x float64) string { return fmt.Sprintf("%.2f %%", x) })
 	row("records late", func(s Side) (float64, bool) { return float64(s.Late), s.Records > 0 }, whole)
-	row("replica-hours", func(s Side) (float64, bool) { return s.ReplicaHours, true }, func(x float64) string { return fmt.Sprintf("%.2f", x) })
+	row("replica-hours", func(s Side) (float64, bool) { return s.ReplicaHours, true },
+		func(x float64) string { return fmt.Sprintf("%.2f", x) })
 	if done {
 		row("without answer at the end", func(s Side) (float64, bool) { return float64(s.Unanswered), true }, whole)
 		row("answered twice", func(s Side) (float64, bool) { return float64(s.AnsweredTwice), true }, whole)

@@ -48,7 +48,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.StringVar(&c.TrainGroup, "train-group", c.TrainGroup, "consumer group that trains")
 	f.StringVar(&c.TrainStateTopic, "train-state-topic", c.TrainStateTopic, "topic of what the trainer knows, compacted")
 	f.DurationVar(&c.Join.MaxAge, "max-age", c.Join.MaxAge, "how long a prediction waits for its outcome")
-	f.IntVar(&c.Join.MaxHeld, "max-held", c.Join.MaxHeld, "most predictions that wait in one partition, some 500 bytes of memory each; the oldest are given up first")
+	f.IntVar(&c.Join.MaxHeld, "max-held", c.Join.MaxHeld,
+		"most predictions that wait in one partition, some 500 bytes of memory each; the oldest are given up first")
 	f.IntVar(&c.BatchRecords, "batch-records", c.BatchRecords, "most records of one transaction")
 	return root.ExecuteContext(ctx)
 }
@@ -73,7 +74,8 @@ func serve(ctx context.Context, s settings, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	logger.Info("feedback: starting", "brokers", cluster.Brokers, "security", cluster.Security(), "instance", s.Instance, "architecture", s.architecture)
+	logger.Info("feedback: starting", "brokers", cluster.Brokers, "security", cluster.Security(), "instance", s.Instance,
+		"architecture", s.architecture)
 	return s.Serve(ctx, logger, metrics, kafka, topics(s), service, nil)
 }
 

@@ -28,7 +28,8 @@ type settings struct {
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	s := settings{Flags: workload.Flags{Name: "inference", Listen: ":8000"}, server: server.DefaultConfig()}
-	root := s.Command("Answer inference requests from Kafka, exactly once, and over HTTP (Open Inference Protocol, /v2)", args, stdout, stderr,
+	root := s.Command("Answer inference requests from Kafka, exactly once, and over HTTP (Open Inference Protocol, /v2)", args,
+		stdout, stderr,
 		func(ctx context.Context) error { return serve(ctx, s, stderr) })
 	b := &s.server.Batch
 	f := root.Flags()
@@ -40,8 +41,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.StringVar(&b.Predictions, "predictions-topic", b.Predictions, "topic of predictions")
 	f.StringVar(&b.DeadLetters, "dead-letters-topic", b.DeadLetters, "topic of requests that cannot be answered")
 	f.IntVar(&b.BatchRecords, "batch-records", b.BatchRecords, "most requests of one transaction")
-	f.DurationVar(&b.ServiceTime, "service-time", b.ServiceTime, "least time one request takes; stands for an accelerator's work in load tests")
-	f.DurationVar(&b.TransactionTimeout, "transaction-timeout", b.TransactionTimeout, "how long a dead process's open transaction holds readers back")
+	f.DurationVar(&b.ServiceTime, "service-time", b.ServiceTime,
+		"least time one request takes; stands for an accelerator's work in load tests")
+	f.DurationVar(&b.TransactionTimeout, "transaction-timeout", b.TransactionTimeout,
+		"how long a dead process's open transaction holds readers back")
 	f.DurationVar(&b.SessionTimeout, "session-timeout", b.SessionTimeout, "how long a dead replica keeps its partitions")
 	return root.ExecuteContext(ctx)
 }
@@ -68,7 +71,8 @@ func serve(ctx context.Context, s settings, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	logger.Info("inference: starting", "brokers", cluster.Brokers, "security", cluster.Security(), "group", s.server.Batch.Group, "instance", s.Instance)
+	logger.Info("inference: starting", "brokers", cluster.Brokers, "security", cluster.Security(), "group", s.server.Batch.Group,
+		"instance", s.Instance)
 	return s.Serve(ctx, logger, metrics, kafka, topics(s), replica, replica.Handler())
 }
 

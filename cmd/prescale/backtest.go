@@ -112,7 +112,8 @@ func (f *backtestFlags) run(ctx context.Context, stdout, stderr io.Writer, chang
 		return command.Input(err)
 	}
 	if n := len(f.stated.Spec.Pools); n > 0 {
-		fmt.Fprintf(stderr, "%s: pools: all replicas are simulated alike, as --capacity and --lead-time say, and not as of %d pools\n", f.policy, n)
+		fmt.Fprintf(stderr, "%s: pools: all replicas are simulated alike, as --capacity and --lead-time say, and not as of %d pools\n",
+			f.policy, n)
 	}
 	for _, line := range f.before(&s, time.Duration(h.step*float64(time.Second))) {
 		fmt.Fprintln(stderr, "prescale: "+line)
@@ -143,14 +144,16 @@ const coarseRows = 10 * time.Minute
 func (f *backtestFlags) before(s *sim.Scenario, row time.Duration) []string {
 	var lines []string
 	if row > coarseRows {
-		lines = append(lines, fmt.Sprintf("rows of %v: within each the load counts as even, and no rule meets what it really does there; want rows of a minute or so", row))
+		lines = append(lines, fmt.Sprintf("rows of %v: within each the load counts as even, "+
+			"and no rule meets what it really does there; want rows of a minute or so", row))
 	}
 	if isLong(s) && !f.quiet {
 		ticks := s.Trace.Duration() / s.Tick
 		// On an idle core, within a factor of two: twenty days at 15 s took 15 s with 48 partitions, which are a thirtieth of it.
 		cost := time.Duration(ticks * (125e3 + 100*float64(s.Partitions)))
 		interval := time.Duration(s.Tick * float64(time.Second))
-		lines = append(lines, fmt.Sprintf("%.0f decisions by each rule take about %v of a core; --interval %v takes a tenth of it", ticks, cost.Round(time.Second), 10*interval))
+		lines = append(lines, fmt.Sprintf("%.0f decisions by each rule take about %v of a core; --interval %v takes a tenth of it",
+			ticks, cost.Round(time.Second), 10*interval))
 	}
 	return lines
 }

@@ -74,7 +74,8 @@ func (f *backtestFlags) tryAll(ctx context.Context, s sim.Scenario, config scale
 		hours := r.ReplicaSeconds / 3600
 		result.Rows = append(result.Rows, backtestRow{
 			Policy: c.name, Setting: c.setting, CostRatio: r.Cost(), ReplicaHours: hours, Price: hours * f.price,
-			LateRatio: r.LateRatio, P99Seconds: r.WaitP99, ChangesPerDay: float64(r.Changes) / r.Days, MovesPerDay: float64(r.Moves) / r.Days,
+			LateRatio: r.LateRatio, P99Seconds: r.WaitP99,
+			ChangesPerDay: float64(r.Changes) / r.Days, MovesPerDay: float64(r.Moves) / r.Days,
 			UnderProvision: r.Elasticity.TauUnder, OverProvision: r.Elasticity.TauOver,
 			KnowsCapacity: !c.learns, KnowsTheFuture: c.future, points: r.Points,
 		})
@@ -112,7 +113,8 @@ func (f *backtestFlags) contenders(config scaler.Config, recorded *sim.Forecasts
 	all := []contender{
 		{name: ours, setting: config.ViolationRatio, make: shipped(config.ViolationRatio, standard), plot: true, learns: true},
 		{name: "prescale, perfect forecasts", make: shipped(config.ViolationRatio, sim.Perfect), future: true, learns: true},
-		{name: "prescale, persistence", make: shipped(config.ViolationRatio, func(*sim.Scenario) forecaster.Model { return nil }), learns: true},
+		{name: "prescale, persistence", make: shipped(config.ViolationRatio, func(*sim.Scenario) forecaster.Model { return nil }),
+			learns: true},
 	}
 	for _, ratio := range []float64{0.0003, 0.001, 0.003, 0.01, 0.03} {
 		if ratio != config.ViolationRatio {
@@ -121,14 +123,17 @@ func (f *backtestFlags) contenders(config scaler.Config, recorded *sim.Forecasts
 	}
 	simple := func(name string, plotted float64, settings []float64, make func(*sim.Scenario, float64) sim.Policy) {
 		for _, x := range settings {
-			all = append(all, contender{name: name, setting: x, plot: x == plotted, make: func(s *sim.Scenario) (sim.Policy, error) { return make(s, x), nil }})
+			all = append(all, contender{name: name, setting: x, plot: x == plotted,
+				make: func(s *sim.Scenario) (sim.Policy, error) { return make(s, x), nil }})
 		}
 	}
-	simple("HPA on rate", 0.7, []float64{0.5, 0.6, 0.7, 0.8, 0.9}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewHPARate(s, x) })
+	simple("HPA on rate", 0.7, []float64{0.5, 0.6, 0.7, 0.8, 0.9},
+		func(s *sim.Scenario, x float64) sim.Policy { return sim.NewHPARate(s, x) })
 	simple("KEDA lag, records", 10, []float64{10}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewKEDALag(s, x) })
 	simple("KEDA lag, seconds", 0, []float64{5, 15}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewKEDALag(s, x*s.Capacity) })
 	simple("KPA", 0, []float64{0.5, 0.7}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewKPA(s, x) })
-	simple("rate + drain (Flink)", 0.7, []float64{0.5, 0.6, 0.7, 0.8, 0.9}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewRateDrain(s, x, 5*time.Minute) })
+	simple("rate + drain (Flink)", 0.7, []float64{0.5, 0.6, 0.7, 0.8, 0.9},
+		func(s *sim.Scenario, x float64) sim.Policy { return sim.NewRateDrain(s, x, 5*time.Minute) })
 	simple("PHPA linear", 0, []float64{0.7}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewPHPA(s, x, false) })
 	simple("PHPA Holt-Winters", 0, []float64{0.7}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewPHPA(s, x, true) })
 	return all

@@ -20,7 +20,8 @@ func (r *backtestResult) Promised() string {
 	case late <= r.ViolationRatio:
 		return promise + ": kept"
 	case r.LateAtMost > r.ViolationRatio:
-		return fmt.Sprintf("%s: no rule can keep it, for with %s all the time %s come late; it takes more replicas and partitions, larger replicas or a longer objective",
+		return fmt.Sprintf("%s: no rule can keep it, for with %s all the time %s come late; it takes more replicas and partitions, "+
+			"larger replicas or a longer objective",
 			promise, howMany(r.MostReplicas, "replica", "replicas"), percent(r.LateAtMost))
 	case perfect > r.ViolationRatio:
 		return fmt.Sprintf("%s: with perfect forecasts %s come late, so the lead time is too long for it", promise, percent(perfect))

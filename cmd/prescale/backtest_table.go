@@ -70,7 +70,8 @@ func (r *backtestResult) print(w io.Writer, priced bool) error {
 		if row.Setting != 0 {
 			setting = fmt.Sprintf("%g", row.Setting)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%.3f\t%.4f\t%.1f s\t%.0f\t%.0f\t%s\t", row.Policy, setting, row.CostRatio, 100*row.LateRatio, row.P99Seconds, row.ChangesPerDay, row.MovesPerDay, row.Hours())
+		fmt.Fprintf(t, "%s\t%s\t%.3f\t%.4f\t%.1f s\t%.0f\t%.0f\t%s\t", row.Policy, setting, row.CostRatio, 100*row.LateRatio,
+			row.P99Seconds, row.ChangesPerDay, row.MovesPerDay, row.Hours())
 		if priced {
 			fmt.Fprintf(t, "%.2f\t", row.Price)
 		}
@@ -79,10 +80,14 @@ func (r *backtestResult) print(w io.Writer, priced bool) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "cost is in multiples of arrivals ÷ capacity, or of --min where that is more, and below 1 leaves records waiting at the end; a clairvoyant who knows the partitions pays %.3f to %.3f\n", r.OracleLower, r.OracleUpper)
-	fmt.Fprintln(w, "prescale learns the capacity and the lead time, and its setting is the share that may be late; the other rules are told the capacity, and theirs is the utilisation or the lag that they aim at")
+	fmt.Fprintf(w, "cost is in multiples of arrivals ÷ capacity, or of --min where that is more, "+
+		"and below 1 leaves records waiting at the end; a clairvoyant who knows the partitions pays %.3f to %.3f\n", r.OracleLower,
+		r.OracleUpper)
+	fmt.Fprintln(w, "prescale learns the capacity and the lead time, and its setting is the share that may be late; "+
+		"the other rules are told the capacity, and theirs is the utilisation or the lag that they aim at")
 	if r.ToZero() {
-		fmt.Fprintln(w, "with --min 0 prescale may go to zero; the other rules are tried with at least one replica, though KEDA and Knative could as well")
+		fmt.Fprintln(w, "with --min 0 prescale may go to zero; the other rules are tried with at least one replica, "+
+			"though KEDA and Knative could as well")
 	}
 	fmt.Fprintf(w, "counting begins after the first %.3g hours, which warm the rules up\n", r.WarmHours())
 	_, err := fmt.Fprintln(w, r.Promised())

@@ -98,7 +98,8 @@ func (f *backtestFlags) scenario(trace *sim.Trace, begin time.Time, changed func
 	s.NodeReplicas, s.NodeLead = f.nodeReplicas, f.nodeLead.Seconds()
 	s.Assignor = sim.Assignor(f.assignor)
 	if steps := forecastSteps(&s); steps > forecaster.MaxHorizonSteps {
-		return s, config, fmt.Errorf("--interval: %v: to see past a lead time takes %d of them, and %d can be forecast; want a longer one, or a shorter --lead-time",
+		return s, config, fmt.Errorf("--interval: %v: to see past a lead time takes %d of them, and %d can be forecast; "+
+			"want a longer one, or a shorter --lead-time",
 			config.Interval, steps, forecaster.MaxHorizonSteps)
 	}
 	s.Capacity = trace.MeanRate() / f.need

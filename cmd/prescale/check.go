@@ -130,7 +130,8 @@ func checkedPolicies(cfg config.Config, report *kube.Report) ([]pipeline.Policy,
 	one := cfg
 	for _, p := range report.Accepted {
 		one.Policies = []v1alpha1.ScalePolicy{*p}
-		if usable, err := one.PipelinePolicies(); err == nil && !slices.ContainsFunc(policies, func(q pipeline.Policy) bool { return q.Name() == p.PolicyName() }) {
+		if usable, err := one.PipelinePolicies(); err == nil &&
+			!slices.ContainsFunc(policies, func(q pipeline.Policy) bool { return q.Name() == p.PolicyName() }) {
 			policies = append(policies, usable...)
 		}
 	}
@@ -157,7 +158,8 @@ func (o *checkOptions) print(w io.Writer, cfg config.Config, report *kube.Report
 		}{o.config, len(cfg.Clusters), len(cfg.Policies), found, servers})
 	}
 	if report == nil {
-		fmt.Fprintf(w, "%s: ok: %s, %s\n", o.config, howMany(len(cfg.Clusters), "cluster", "clusters"), howMany(len(cfg.Policies), "policy", "policies"))
+		fmt.Fprintf(w, "%s: ok: %s, %s\n", o.config, howMany(len(cfg.Clusters), "cluster", "clusters"),
+			howMany(len(cfg.Policies), "policy", "policies"))
 	} else if err := printReport(w, report); err != nil {
 		return err
 	}

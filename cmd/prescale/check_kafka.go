@@ -52,7 +52,8 @@ func once(found []finding) []finding {
 		key := f
 		key.Subject = ""
 		if at, ok := said[key]; ok && of {
-			merged[at].Subject = "policies " + strings.TrimPrefix(strings.TrimPrefix(merged[at].Subject, "policies "), "policy ") + ", " + policy
+			merged[at].Subject = "policies " + strings.TrimPrefix(strings.TrimPrefix(merged[at].Subject, "policies "), "policy ") +
+				", " + policy
 			continue
 		}
 		if of {

@@ -65,14 +65,16 @@ func lookAtServer(ctx context.Context, name, address string, policies []pipeline
 
 // silent is what is found of a server that does not answer, or not as a Prometheus server does.
 func silent(name string, err error) finding {
-	return finding{Server: name, Subject: "server", Message: err.Error(), Remedy: fmt.Sprintf("check prometheus.%s.url, and whether the server runs", name)}
+	return finding{Server: name, Subject: "server", Message: err.Error(),
+		Remedy: fmt.Sprintf("check prometheus.%s.url, and whether the server runs", name)}
 }
 
 // ask reads some hundred points of a history.
 func ask(ctx context.Context, from history.Source) ([]float64, error) {
 	step := max(from.Span/100, time.Minute).Truncate(time.Second)
 	now := time.Now().Truncate(step)
-	series, err := history.Prometheus(ctx, http.DefaultClient, from.Server, from.Query, history.Range{From: now.Add(-from.Span).Truncate(step), To: now, Step: step})
+	series, err := history.Prometheus(ctx, http.DefaultClient, from.Server, from.Query,
+		history.Range{From: now.Add(-from.Span).Truncate(step), To: now, Step: step})
 	if err != nil {
 		return nil, err
 	}

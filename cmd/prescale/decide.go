@@ -212,7 +212,8 @@ func (d *deciding) answer(line []byte, number int) (answerLine, error) {
 	}
 	if x := o.BusyRatio.Or(0); x > scaler.MaxBusyRatio && !d.busyTold {
 		d.busyTold = true
-		fmt.Fprintf(d.stderr, "line %d: busyRatio: %g is no share of the time, between 0 and 1: it is left aside, here and in the lines to come where it is as high\n", number, x)
+		fmt.Fprintf(d.stderr, "line %d: busyRatio: %g is no share of the time, between 0 and 1: it is left aside, "+
+			"here and in the lines to come where it is as high\n", number, x)
 	}
 	if d.autoscaler == nil {
 		if err := d.begin(&o, t); err != nil {
@@ -223,10 +224,12 @@ func (d *deciding) answer(line []byte, number int) (answerLine, error) {
 	case d.ticks == 0 || t > d.lastTime:
 	case t < d.lastTime && !d.backTold:
 		d.backTold = true
-		fmt.Fprintf(d.stderr, "line %d: t: %g is before %g of the line before: nothing is learned of it, and of later lines, until t is beyond what it was\n", number, t, d.lastTime)
+		fmt.Fprintf(d.stderr, "line %d: t: %g is before %g of the line before: nothing is learned of it, and of later lines, "+
+			"until t is beyond what it was\n", number, t, d.lastTime)
 	case t == d.lastTime && !d.twiceTold:
 		d.twiceTold = true
-		fmt.Fprintf(d.stderr, "line %d: t: %g is that of the line before, too: nothing is learned of it, here and in the lines to come that repeat a time\n", number, t)
+		fmt.Fprintf(d.stderr, "line %d: t: %g is that of the line before, too: nothing is learned of it, "+
+			"here and in the lines to come that repeat a time\n", number, t)
 	}
 	d.lastTime = t
 	d.ticks++
@@ -280,8 +283,9 @@ func (d *deciding) observation(line []byte) (series.Observation, float64, error)
 	name := d.config.Policy
 	o := series.Observation{
 		Policy: name, At: epoch(t), Interval: time.Duration(interval * float64(time.Second)),
-		ArrivalRecords: l.ArrivalRecords, ArrivalWork: l.ArrivalWork, ConsumedRecords: l.ConsumedRecords, LagRecords: l.LagRecords, LagSeconds: l.LagSeconds,
-		ReadyReplicas: l.ReadyReplicas, StartingReplicas: l.StartingReplicas, UnschedulableReplicas: l.UnschedulableReplicas, Partitions: l.Partitions,
+		ArrivalRecords: l.ArrivalRecords, ArrivalWork: l.ArrivalWork, ConsumedRecords: l.ConsumedRecords,
+		LagRecords: l.LagRecords, LagSeconds: l.LagSeconds, Partitions: l.Partitions,
+		ReadyReplicas: l.ReadyReplicas, StartingReplicas: l.StartingReplicas, UnschedulableReplicas: l.UnschedulableReplicas,
 		PartitionLagRecords: l.PartitionLagRecords, PartitionArrivalRecords: l.PartitionArrivalRecords,
 		BusyRatio: l.BusyRatio, ReplicaCPUCores: l.ReplicaCPUCores, LatencySeconds: l.LatencySeconds,
 		StartupSeconds: known(l.StartupSeconds), ProvisionedStartupSeconds: known(l.ProvisionedSeconds),
@@ -289,7 +293,8 @@ func (d *deciding) observation(line []byte) (series.Observation, float64, error)
 	}
 	for _, p := range l.Pools {
 		o.Pools = append(o.Pools, series.PoolObservation{
-			Name: p.Name, ReadyReplicas: p.ReadyReplicas, StartingReplicas: p.StartingReplicas, UnschedulableReplicas: p.UnschedulableReplicas, ConsumedRecords: p.ConsumedRecords,
+			Name: p.Name, ReadyReplicas: p.ReadyReplicas, StartingReplicas: p.StartingReplicas,
+			UnschedulableReplicas: p.UnschedulableReplicas, ConsumedRecords: p.ConsumedRecords,
 			BusyRatio: p.BusyRatio, StartupSeconds: known(p.StartupSeconds),
 		})
 	}
@@ -327,7 +332,8 @@ func (d *deciding) begin(o *series.Observation, t float64) error {
 	d.autoscaler = a
 	if d.history != nil {
 		if late := d.history.warm(a, d.config.Interval.Seconds(), t-o.Interval.Seconds()); late > 0 {
-			fmt.Fprintf(d.stderr, "line 1: --history ends %g s after this line begins: it is taken as if it ended there, and its days and weeks are moved by as much; count t as the history does, or leave out its later rows\n", late)
+			fmt.Fprintf(d.stderr, "line 1: --history ends %g s after this line begins: it is taken as if it ended there, "+
+				"and its days and weeks are moved by as much; count t as the history does, or leave out its later rows\n", late)
 		}
 	}
 	return nil

@@ -190,7 +190,8 @@ func moment(t float64) string {
 
 func (e *explanation) print(w io.Writer) error {
 	d := &e.Decision
-	fmt.Fprintf(w, "%s at %s: %s, because of %s: %s\n", d.Policy, moment(e.T), howMany(d.DesiredReplicas, "replica", "replicas"), d.Reason, d.Reason.Text())
+	fmt.Fprintf(w, "%s at %s: %s, because of %s: %s\n", d.Policy, moment(e.T), howMany(d.DesiredReplicas, "replica", "replicas"),
+		d.Reason, d.Reason.Text())
 	if e.last {
 		fmt.Fprintln(w, "  it is the last observation's: nothing later is known")
 	}

@@ -75,13 +75,15 @@ func explainLive(ctx context.Context, w io.Writer, server, policy, output string
 		return nil
 	}
 	o := &message.Entry.Observation
-	e := explanation{T: float64(message.Entry.At.UnixMilli()) / 1000, Decision: message.Entry.Decision, Partitions: o.Partitions, Problems: o.Problems}
+	e := explanation{T: float64(message.Entry.At.UnixMilli()) / 1000, Decision: message.Entry.Decision, Partitions: o.Partitions,
+		Problems: o.Problems}
 	if x := message.Explained; x != nil {
 		e.T, e.Decision, e.WhatIf = float64(x.Decision.At.UnixMilli())/1000, x.Decision, x.WhatIf
 	}
 	if err := e.print(w); err != nil || message.Explained != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "\nwhat would change it is not known here: %s decides for this policy; ask that one, or its log with --config and --at 0s\n", cmp.Or(message.Entry.Writer, "another process"))
+	_, err = fmt.Fprintf(w, "\nwhat would change it is not known here: %s decides for this policy; ask that one, "+
+		"or its log with --config and --at 0s\n", cmp.Or(message.Entry.Writer, "another process"))
 	return err
 }

@@ -53,7 +53,8 @@ func explainRecorded(ctx context.Context, w io.Writer, path, policy, at, output 
 	if err != nil {
 		return err
 	}
-	e := explanation{T: float64(event.Decision.At.UnixMilli()) / 1000, Decision: recorded, Partitions: event.Decision.Observation.Partitions, Problems: event.Decision.Observation.Problems}
+	e := explanation{T: float64(event.Decision.At.UnixMilli()) / 1000, Decision: recorded,
+		Partitions: event.Decision.Observation.Partitions, Problems: event.Decision.Observation.Problems}
 	if replayed {
 		e.WhatIf = replayer.WhatIf(policy)
 	}
@@ -64,10 +65,12 @@ func explainRecorded(ctx context.Context, w io.Writer, path, policy, at, output 
 	if len(later) > 0 {
 		next = "the next one is of " + later[0].Stamp().At.Format(time.RFC3339)
 	}
-	fmt.Fprintf(w, "tick %d of %s, recorded by %s; %s\n", event.Decision.Seq, event.Decision.At.Format(time.RFC3339), event.Decision.Writer, next)
+	fmt.Fprintf(w, "tick %d of %s, recorded by %s; %s\n", event.Decision.Seq, event.Decision.At.Format(time.RFC3339),
+		event.Decision.Writer, next)
 	switch {
 	case !replayed:
-		fmt.Fprintln(w, "it cannot be replayed, so what would change it is not known: the policy is neither in the configuration file nor recorded, or the log has no copy of the state before it")
+		fmt.Fprintln(w, "it cannot be replayed, so what would change it is not known: "+
+			"the policy is neither in the configuration file nor recorded, or the log has no copy of the state before it")
 	case !now.Same():
 		fmt.Fprintf(w, "THIS PROGRAM AND CONFIGURATION WOULD DECIDE OTHERWISE: %s\n", now.Difference())
 	}

@@ -164,7 +164,8 @@ func (f *forecastFlags) agree(given func(flag string) bool) error {
 		}
 	}
 	if f.m4 {
-		for _, flag := range []string{"column", "step", "quantiles", "prometheus", "query", "topic", "brokers", "kafka-config", "from-kafka", "name", "start", "end"} {
+		for _, flag := range []string{"column", "step", "quantiles", "prometheus", "query", "topic", "brokers", "kafka-config",
+			"from-kafka", "name", "start", "end"} {
 			if given(flag) {
 				return fmt.Errorf("--%s: goes without --m4, which reads a file of one series a line and writes points", flag)
 			}
@@ -259,7 +260,8 @@ func (o *origins) within(rows, first, every int, path string) ([]int, error) {
 		return nil, fmt.Errorf("%s: line %d: origin %d is not in %s, whose rows are 0 to %d", o.file, o.lines[i], out[i], path, rows-1)
 	}
 	if out[0] < first {
-		return nil, fmt.Errorf("%s: nothing is known up to origin %d; want origins from row %d on, the first with a number", path, out[0], first)
+		return nil, fmt.Errorf("%s: nothing is known up to origin %d; want origins from row %d on, the first with a number", path,
+			out[0], first)
 	}
 	return out, nil
 }

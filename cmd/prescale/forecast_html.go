@@ -86,7 +86,8 @@ func forecastHTML(s *history.Series, f *forecaster.Forecast) (string, error) {
 		Highest, HighestPercent  float64
 		Rows                     []forecastRow
 	}{
-		s.Name, s.Column, shortDuration(time.Duration(f.Steps) * f.Step), shortDuration(f.Step), f.Samples, s.FormatTime(f.At), unit, f.Reason,
+		s.Name, s.Column, shortDuration(time.Duration(f.Steps) * f.Step), shortDuration(f.Step), f.Samples, s.FormatTime(f.At),
+		unit, f.Reason,
 		template.HTML(plot), f.Levels, f.Levels[n-1], 100 * f.Levels[n-1], rows,
 	})
 	return out.String(), err
@@ -197,7 +198,8 @@ func (p *fanPlot) fan(f *forecaster.Forecast, last float64) {
 		if level == 0.5 {
 			class = " median"
 		}
-		fmt.Fprintf(p, `<polyline class="quantile%s" points="%s"><title>quantile %g</title></polyline>`, class, strings.Join(path(i), " "), level)
+		fmt.Fprintf(p, `<polyline class="quantile%s" points="%s"><title>quantile %g</title></polyline>`, class,
+			strings.Join(path(i), " "), level)
 		if n > fanNames && i > 0 && i < n-1 {
 			continue
 		}

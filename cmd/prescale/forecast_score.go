@@ -38,7 +38,8 @@ func scoreHistory(cmd *cobra.Command, s *history.Series, config forecaster.Confi
 	}
 	reference, best := results[1].Loss(), results[1]
 	if math.IsNaN(reference) || math.IsInf(reference, 0) {
-		return command.Inputf("%s: from row %d on, where forecasts are scored, nothing came; want a history with arrivals to its end", s.Name, score.First(len(s.Times)))
+		return command.Inputf("%s: from row %d on, where forecasts are scored, nothing came; want a history with arrivals to its end",
+			s.Name, score.First(len(s.Times)))
 	}
 	out := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(out, "method\tloss\tto last value's\tpeak loss\t")

@@ -50,7 +50,8 @@ type inKubernetes struct {
 }
 
 // openKubernetes connects to the cluster that the configuration names, and fails when it does not answer.
-func openKubernetes(ctx context.Context, cfg config.Config, line *line, store *readmodel.Store, registry prometheus.Registerer, logger *slog.Logger) (*inKubernetes, error) {
+func openKubernetes(ctx context.Context, cfg config.Config, line *line, store *readmodel.Store, registry prometheus.Registerer,
+	logger *slog.Logger) (*inKubernetes, error) {
 	clients, err := kube.Connect(cfg.MetricsAPI.Kubeconfig)
 	if err != nil {
 		return nil, err
@@ -100,11 +101,13 @@ func (k *inKubernetes) take(policies []*v1alpha1.ScalePolicy) map[string]error {
 			continue
 		}
 		if s := p.Spec.Sources; s != nil && s.Prometheus != nil && len(s.Prometheus.URLs) > 0 {
-			unusable[p.PolicyName()] = errors.New("sources.prometheus.urls: only for policies in the daemon's configuration file: give port, and the pods are asked")
+			unusable[p.PolicyName()] = errors.New(
+				"sources.prometheus.urls: only for policies in the daemon's configuration file: give port, and the pods are asked")
 			continue
 		}
 		if h := p.Spec.History; h != nil && h.File != nil {
-			unusable[p.PolicyName()] = errors.New("history.file: only for policies in the daemon's configuration file: give topic or prometheus")
+			unusable[p.PolicyName()] = errors.New(
+				"history.file: only for policies in the daemon's configuration file: give topic or prometheus")
 			continue
 		}
 		one := k.cfg
@@ -136,7 +139,8 @@ func (k *inKubernetes) withoutCRD(ctx context.Context) {
 	if applied || ctx.Err() != nil {
 		return
 	}
-	k.logger.Warn("the cluster's ScalePolicies cannot be read: is the CustomResourceDefinition installed (kubectl apply --server-side -k manifests/crd), and may we list them?")
+	k.logger.Warn("the cluster's ScalePolicies cannot be read: is the CustomResourceDefinition installed (kubectl apply --server-side " +
+		"-k manifests/crd), and may we list them?")
 	k.take(nil)
 }
 

@@ -327,7 +327,8 @@ func standsOut(partitions []kafka.PartitionLag) string {
 	if most < standsOutSeconds || most < standsOutTimes*median {
 		return ""
 	}
-	return fmt.Sprintf("partition %d is %s behind, half of them at most %s: it waits from offset %s on, for %s", worst.Partition, behind(worst.LagSeconds, worst.LagSecondsError),
+	return fmt.Sprintf("partition %d is %s behind, half of them at most %s: it waits from offset %s on, for %s", worst.Partition,
+		behind(worst.LagSeconds, worst.LagSecondsError),
 		spoken(median), number(worst.Committed, "%.0f"), cmp.Or(worst.Owner, "nobody"))
 }
 

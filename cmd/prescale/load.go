@@ -221,18 +221,20 @@ func (o *loadOptions) play(ctx context.Context, client *kgo.Client, played *trac
 		now := time.Now()
 		latest = max(latest, now.Sub(clock.Wall(at)))
 		id := strconv.Itoa(i)
-		client.Produce(deliver, &kgo.Record{Topic: o.topic, Key: []byte(id), Value: []byte(o.fill(id, now, a))}, func(_ *kgo.Record, err error) {
-			if err == nil {
-				sent.Add(1)
-				return
-			}
-			failed.Add(1)
-			firstErr.CompareAndSwap(nil, &err)
-		})
+		client.Produce(deliver, &kgo.Record{Topic: o.topic, Key: []byte(id), Value: []byte(o.fill(id, now, a))},
+			func(_ *kgo.Record, err error) {
+				if err == nil {
+					sent.Add(1)
+					return
+				}
+				failed.Add(1)
+				firstErr.CompareAndSwap(nil, &err)
+			})
 		handed++
 		if now.Sub(shown) >= progressEvery {
 			shown = now
-			fmt.Fprintf(stderr, "%3.0f %%  %d of %d records, %.0f/s\n", 100*float64(handed)/float64(total), handed, total, float64(handed)/now.Sub(begin).Seconds())
+			fmt.Fprintf(stderr, "%3.0f %%  %d of %d records, %.0f/s\n", 100*float64(handed)/float64(total), handed, total,
+				float64(handed)/now.Sub(begin).Seconds())
 		}
 		return nil
 	})

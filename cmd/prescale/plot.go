@@ -54,7 +54,8 @@ const (
 )
 
 // Colours that stay apart for the colour-blind: Okabe and Ito (2008), with two greys for dark and light pages alike.
-var palette = []string{"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#888888", "#9467BD", "#8C564B", "#B8A000", "#00A3A3"}
+var palette = []string{"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#888888", "#9467BD", "#8C564B",
+	"#B8A000", "#00A3A3"}
 
 // plotScale maps data to the picture.
 type plotScale struct{ x0, x1, y0, y1 float64 }

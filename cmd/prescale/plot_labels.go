@@ -40,7 +40,8 @@ func placeLabels(dots []plotDot, standing []box) {
 		for _, place := range []struct {
 			dx, dy float64
 			left   bool
-		}{{6, -d.R - 4, false}, {6, d.R + 14, false}, {-6, -d.R - 4, true}, {-6, d.R + 14, true}, {d.R + 6, 4, false}, {-d.R - 6, 4, true}, {6, -d.R - 20, false}, {-6, -d.R - 20, true}, {6, d.R + 30, false}, {-6, d.R + 30, true}} {
+		}{{6, -d.R - 4, false}, {6, d.R + 14, false}, {-6, -d.R - 4, true}, {-6, d.R + 14, true}, {d.R + 6, 4, false},
+			{-d.R - 6, 4, true}, {6, -d.R - 20, false}, {-6, -d.R - 20, true}, {6, d.R + 30, false}, {-6, d.R + 30, true}} {
 			x, y := d.X+place.dx, d.Y+place.dy
 			b := textBox(d.Text, x, y, place.left)
 			covers := 0

@@ -68,7 +68,8 @@ func recordedArrivals(ctx context.Context, path, policy string, from, to time.Ti
 	defer r.close()
 	s, err := evenSteps(eventlog.Observations(ctx, r.client, r.log, policy, from, to), step)
 	if err != nil {
-		return nil, fmt.Errorf("the log's observations of %s from %s to %s: %w", policy, from.Format(time.RFC3339), to.Format(time.RFC3339), err)
+		return nil, fmt.Errorf("the log's observations of %s from %s to %s: %w", policy, from.Format(time.RFC3339),
+			to.Format(time.RFC3339), err)
 	}
 	s.Name = policy
 	return s, nil
@@ -94,7 +95,8 @@ func evenSteps(ticks iter.Seq2[eventlog.Tick, error], step time.Duration) (*hist
 		}
 	}
 	if len(spans) < 2 {
-		return nil, command.Inputf("fewer than two tell of arrivals; want a policy that the daemon watched (--name), and a --start before it did")
+		return nil, command.Inputf(
+			"fewer than two tell of arrivals; want a policy that the daemon watched (--name), and a --start before it did")
 	}
 	if step == 0 {
 		slices.Sort(lengths)

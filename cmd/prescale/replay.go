@@ -167,13 +167,15 @@ func (o *replayOutput) tick(t *eventlog.Tick, r pipeline.Replayed, ok bool) erro
 func (o *replayOutput) summary() error {
 	if o.json {
 		return json.NewEncoder(o.to).Encode(map[string]int{
-			"ticks": o.ticks, "notReplayed": o.unknown, "differ": o.differ, "differInReplicas": o.desired, "otherConfiguration": o.otherSpec,
+			"ticks": o.ticks, "notReplayed": o.unknown, "differ": o.differ, "differInReplicas": o.desired,
+			"otherConfiguration": o.otherSpec,
 		})
 	}
 	_, err := fmt.Fprintf(o.to, "%d ticks: %d decided alike, %d differently (%d in the number of replicas)\n",
 		o.ticks, o.ticks-o.unknown-o.differ, o.differ, o.desired)
 	if err == nil && o.unknown > 0 {
-		_, err = fmt.Fprintf(o.to, "%d could not be replayed: of a policy that is neither configured here nor recorded, without a recorded decision, or before the first copy of the state in the log\n", o.unknown)
+		_, err = fmt.Fprintf(o.to, "%d could not be replayed: of a policy that is neither configured here nor recorded, "+
+			"without a recorded decision, or before the first copy of the state in the log\n", o.unknown)
 	}
 	if err == nil && o.otherSpec > 0 {
 		_, err = fmt.Fprintf(o.to, "%d were decided under another configuration of their policy\n", o.otherSpec)
@@ -193,10 +195,12 @@ func checkLog(ctx context.Context, r *recorded, replayer *pipeline.Replayer, out
 		}
 	} else {
 		fmt.Fprintf(stdout, "%s, %s by %s in %s, %d decisions derived again; longest gap %s (%s)\n",
-			howMany(report.Policies, "policy", "policies"), howMany(report.Ticks, "tick", "ticks"), howMany(len(report.Writers), "writer", "writers"),
+			howMany(report.Policies, "policy", "policies"), howMany(report.Ticks, "tick", "ticks"),
+			howMany(len(report.Writers), "writer", "writers"),
 			howMany(report.TakeOvers, "term", "terms"), report.Derived, report.LongestGap, report.GapPolicy)
 		if report.SetBacks > 0 {
-			fmt.Fprintf(stdout, "%s before the one before: a clock was set back, or another owner's was ahead\n", howMany(report.SetBacks, "tick is of a time", "ticks are of a time"))
+			fmt.Fprintf(stdout, "%s before the one before: a clock was set back, or another owner's was ahead\n",
+				howMany(report.SetBacks, "tick is of a time", "ticks are of a time"))
 		}
 		for _, v := range report.Violations {
 			fmt.Fprintln(stdout, v)
@@ -211,8 +215,9 @@ func broken(report *eventlog.Report) error {
 	case report.ViolationCount > other:
 		return fmt.Errorf("the log is broken: %s", howMany(report.ViolationCount, "violation", "violations"))
 	case other > 0:
-		return fmt.Errorf("nothing is lost or written twice, but %d of %d decisions are not what this program makes of the observations before them: "+
-			"another version of it made them, as before an upgrade, or the log was changed", other, report.Derived)
+		return fmt.Errorf(
+			"nothing is lost or written twice, but %d of %d decisions are not what this program makes of the observations before them: "+
+				"another version of it made them, as before an upgrade, or the log was changed", other, report.Derived)
 	}
 	return nil
 }

@@ -19,7 +19,8 @@ var reportPage string
 
 // writeReport writes the page, with everything in it that it needs.
 func writeReport(path string, r *backtestResult) error {
-	page, err := template.New("report").Funcs(template.FuncMap{"abs": func(x float64) string { return fmt.Sprintf("%.0f", math.Abs(x)) }}).Parse(reportPage)
+	functions := template.FuncMap{"abs": func(x float64) string { return fmt.Sprintf("%.0f", math.Abs(x)) }}
+	page, err := template.New("report").Funcs(functions).Parse(reportPage)
 	if err != nil {
 		return err
 	}
@@ -28,11 +29,14 @@ func writeReport(path string, r *backtestResult) error {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	whole := span{0, r.scenario.Trace.Duration()}
-	sections := []plotSection{{"What it costs against what comes late", "Each dot is a rule at one setting, and a line joins the settings of one rule. Down and to the left is better: cheaper, and fewer late.", []plot{r.paretoPlot()}}}
+	sections := []plotSection{{"What it costs against what comes late",
+		"Each dot is a rule at one setting, and a line joins the settings of one rule. Down and to the left is " +
+			"better: cheaper, and fewer late.", []plot{r.paretoPlot()}}}
 	if busy, ok := r.busiestDay(); ok {
 		sections = append(sections, plotSection{"The busiest day", "From its beginning to its end, at full resolution.", r.overTime(busy)})
 	}
-	sections = append(sections, plotSection{"The whole history", "The highest value of each stretch is drawn, so that no peak is lost.", r.overTime(whole)})
+	sections = append(sections, plotSection{"The whole history", "The highest value of each stretch is drawn, so that no peak is lost.",
+		r.overTime(whole)})
 	data := struct {
 		*backtestResult
 		Headline headline
@@ -161,7 +165,8 @@ func (r *backtestResult) WarmHours() float64 { return r.scenario.CountFrom / 360
 // overTime returns the plots of one stretch.
 func (r *backtestResult) overTime(at span) []plot {
 	limit := 5 * r.Objective
-	lag := r.perPolicy(fmt.Sprintf("Seconds behind, cut off at %.0f s", limit), at, limit, func(p sim.Point) float64 { return p.LagSeconds })
+	lag := r.perPolicy(fmt.Sprintf("Seconds behind, cut off at %.0f s", limit), at, limit,
+		func(p sim.Point) float64 { return p.LagSeconds })
 	lag.Rules = []plotRule{{Y: plotScale{at.from, at.to, 0, lag.Highest}.y(r.Objective), Text: "objective"}}
 	return []plot{
 		r.arrivalsPlot(at),
@@ -223,7 +228,8 @@ func (r *backtestResult) arrivalsPlot(at span) plot {
 	}
 	p := sc.ticks(fmt.Sprintf("Arrivals, and the forecast made %.0f s before", s.Lead), "in records/s", s.Start)
 	for _, band := range bands {
-		p.Bands = append(p.Bands, plotLine{fmt.Sprintf("forecast, median to %g", band[1]), palette[5], sc.band(fan[band[0]], fan[band[1]], at.from, at.to)})
+		p.Bands = append(p.Bands, plotLine{fmt.Sprintf("forecast, median to %g", band[1]), palette[5],
+			sc.band(fan[band[0]], fan[band[1]], at.from, at.to)})
 	}
 	p.Lines = []plotLine{{"arrivals", palette[0], sc.path(arrivals, at.from, at.to)}}
 	return p
@@ -287,7 +293,8 @@ func (r *backtestResult) paretoPlot() plot {
 	if sc.y1 <= sc.y0 {
 		sc.y1 = sc.y0 + 1
 	}
-	p := plot{Title: "", Unit: "cost, in multiples of the least that any rule could pay; upwards: share of late records, logarithmic", Width: plotWidth, Height: plotHeight}
+	p := plot{Title: "", Unit: "cost, in multiples of the least that any rule could pay; upwards: share of late records, logarithmic",
+		Width: plotWidth, Height: plotHeight}
 	for _, v := range niceTicks(sc.x0, sc.x1) {
 		p.XTicks = append(p.XTicks, tickMark{sc.x(v), plain(v) + " ×"})
 	}
@@ -318,7 +325,8 @@ func (r *backtestResult) paretoPlot() plot {
 			if len(rows) > 1 {
 				line.Path += fmt.Sprintf("%s%.1f %.1f", map[bool]string{true: "M", false: "L"}[j == 0], x, y)
 			}
-			dot := plotDot{X: x, Y: y, Name: name, Color: color, R: 5, Label: fmt.Sprintf("%s: cost %.3f, late %.4f %%", rowName(row), row.CostRatio, 100*row.LateRatio)}
+			dot := plotDot{X: x, Y: y, Name: name, Color: color, R: 5,
+				Label: fmt.Sprintf("%s: cost %.3f, late %.4f %%", rowName(row), row.CostRatio, 100*row.LateRatio)}
 			if mark := best.Marks(row); mark == "ours" || mark == "rival" {
 				dot.R, dot.Text = 8, rowName(row)
 			}

@@ -59,7 +59,8 @@ func (l *tickLine) check() error {
 		return fmt.Errorf("intervalSeconds: %g: want at most 1e7", x)
 	}
 	for _, v := range []keyed{
-		{"intervalSeconds", l.IntervalSeconds}, {"arrivalRecords", l.ArrivalRecords}, {"arrivalWork", l.ArrivalWork}, {"consumedRecords", l.ConsumedRecords},
+		{"intervalSeconds", l.IntervalSeconds}, {"arrivalRecords", l.ArrivalRecords}, {"arrivalWork", l.ArrivalWork},
+		{"consumedRecords", l.ConsumedRecords},
 		{"lagRecords", l.LagRecords}, {"lagSeconds", l.LagSeconds}, {"busyRatio", l.BusyRatio}, {"latencySeconds", l.LatencySeconds},
 		{"replicaCpuCores", l.ReplicaCPUCores},
 	} {
@@ -97,7 +98,8 @@ func (l *tickLine) check() error {
 			}
 		}
 		for _, v := range []keyed{
-			{at + "readyReplicas", p.ReadyReplicas}, {at + "startingReplicas", p.StartingReplicas}, {at + "unschedulableReplicas", p.UnschedulableReplicas},
+			{at + "readyReplicas", p.ReadyReplicas}, {at + "startingReplicas", p.StartingReplicas},
+			{at + "unschedulableReplicas", p.UnschedulableReplicas},
 		} {
 			if err := v.checkCount(); err != nil {
 				return err
@@ -165,7 +167,8 @@ func unknownKeys(line []byte) []string {
 func explainJSON(line []byte, err error) error {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) && wrong.Field != "" {
-		want, ok := map[reflect.Kind]string{reflect.Slice: "a list", reflect.Bool: "true or false", reflect.String: "a name", reflect.Struct: "keys and values"}[wrong.Type.Kind()]
+		want, ok := map[reflect.Kind]string{reflect.Slice: "a list", reflect.Bool: "true or false", reflect.String: "a name",
+			reflect.Struct: "keys and values"}[wrong.Type.Kind()]
 		if !ok {
 			want = "a number"
 		}

@@ -33,13 +33,15 @@ type Config struct {
 
 // DefaultConfig has the topics' default names.
 func DefaultConfig() Config {
-	return Config{Predictions: event.TopicPredictions, Outcomes: event.TopicOutcomes, Examples: TopicExamples, MaxAge: 24 * time.Hour, MaxHeld: 100_000}
+	return Config{Predictions: event.TopicPredictions, Outcomes: event.TopicOutcomes, Examples: TopicExamples, MaxAge: 24 * time.Hour,
+		MaxHeld: 100_000}
 }
 
 // Validate tells everything that is wrong with c.
 func (c Config) Validate() error {
 	var errs []error
-	for _, field := range []struct{ key, value string }{{"predictions", c.Predictions}, {"outcomes", c.Outcomes}, {"examples", c.Examples}} {
+	for _, field := range []struct{ key, value string }{{"predictions", c.Predictions}, {"outcomes", c.Outcomes},
+		{"examples", c.Examples}} {
 		if field.value == "" {
 			errs = append(errs, fmt.Errorf("join: %s: missing", field.key))
 		}
@@ -156,7 +158,8 @@ func (p *Processor) prediction(r *kgo.Record, out *stage.Output) error {
 	// Written here 1e9 becomes 1e+09, and < in a name \u003c, so that what fitted a record need not fit another, and one that no broker
 	// takes would stop all behind it. An outcome beside it has 2,000 bytes at most.
 	if len(value) > stage.RecordBytes {
-		return fmt.Errorf("prediction: %d bytes once its numbers are written out, more than the %d that fit a record beside an outcome", len(value), stage.RecordBytes)
+		return fmt.Errorf("prediction: %d bytes once its numbers are written out, more than the %d that fit a record beside an outcome",
+			len(value), stage.RecordBytes)
 	}
 	p.see(prediction.PredictedAt)
 	if held, ok := p.outcomes.held[prediction.ID]; ok {

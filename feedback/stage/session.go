@@ -33,7 +33,8 @@ type session struct {
 }
 
 func (s *Stage) session(ctx context.Context) error {
-	run := &session{Stage: s, processors: map[int32]Processor{}, told: map[int32]bool{}, assigned: map[int32]int{}, dropped: map[int32]bool{}}
+	run := &session{Stage: s, processors: map[int32]Processor{}, told: map[int32]bool{}, assigned: map[int32]int{},
+		dropped: map[int32]bool{}}
 	opts := append(transaction.Options(s.config.Group, s.config.TransactionalID, s.config.TransactionTimeout, sessionTimeout),
 		kgo.ConsumeTopics(s.config.Topics...),
 		kgo.Balancers(kgo.RangeBalancer()), // gives partitions of one number to one member
@@ -90,7 +91,8 @@ func (s *session) settle(ctx context.Context) (map[int32]Output, error) {
 	for p, topics := range s.assigned {
 		if topics != len(s.config.Topics) {
 			s.mu.Unlock()
-			return nil, fmt.Errorf("partition %d was assigned of %d of the topics %v: give them the same number of partitions", p, topics, s.config.Topics)
+			return nil, fmt.Errorf("partition %d was assigned of %d of the topics %v: give them the same number of partitions", p,
+				topics, s.config.Topics)
 		}
 		if s.processors[p] == nil || slices.Contains(left, p) {
 			wanted = append(wanted, p)

@@ -143,7 +143,8 @@ func (s *session) restore(ctx context.Context, partition int32) (map[string][]by
 				return nil, fmt.Errorf("state %s/%d: offsets: %w", s.config.StateTopic, partition, err)
 			}
 			if held.V != stateVersion {
-				return nil, fmt.Errorf("state %s/%d: version %d; this program reads version %d", s.config.StateTopic, partition, held.V, stateVersion)
+				return nil, fmt.Errorf("state %s/%d: version %d; this program reads version %d", s.config.StateTopic, partition, held.V,
+					stateVersion)
 			}
 		}
 		if maps.Equal(committed, held.Next) {
@@ -151,7 +152,8 @@ func (s *session) restore(ctx context.Context, partition int32) (map[string][]by
 			for key, value := range raw {
 				own, ok := strings.CutPrefix(key, keyPrefix)
 				if !ok && key != offsetsKey {
-					return nil, fmt.Errorf("state %s/%d: key %.80q is not of this program: give the state a topic of its own, or write an empty value under the key", s.config.StateTopic, partition, key)
+					return nil, fmt.Errorf("state %s/%d: key %.80q is not of this program: give the state a topic of its own, "+
+						"or write an empty value under the key", s.config.StateTopic, partition, key)
 				}
 				if ok {
 					state[own] = value
@@ -177,7 +179,8 @@ type apartError struct {
 }
 
 func (e *apartError) Error() string {
-	return fmt.Sprintf("state %s/%d belongs to offsets %v but group %s has committed %v: if the offsets were reset by hand, or the state topic was deleted, "+
+	return fmt.Sprintf("state %s/%d belongs to offsets %v but group %s has committed %v: if the offsets were reset by hand, "+
+		"or the state topic was deleted, "+
 		"set the group's offsets to those, or begin anew: stop every instance, then delete both the topic %s and the group %s",
 		e.topic, e.partition, e.held, e.group, e.committed, e.topic, e.group)
 }
@@ -190,7 +193,8 @@ func (s *session) commitAgain(ctx context.Context, apart *apartError) error {
 		lost[topic] = map[int32]kgo.EpochOffset{apart.partition: {Epoch: -1, Offset: at}}
 	}
 	var failed error
-	s.kafka.Client().CommitOffsetsSync(ctx, lost, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, response *kmsg.OffsetCommitResponse, err error) {
+	s.kafka.Client().CommitOffsetsSync(ctx, lost, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, response *kmsg.OffsetCommitResponse,
+		err error) {
 		failed = err
 		if err != nil {
 			return
@@ -204,7 +208,8 @@ func (s *session) commitAgain(ctx context.Context, apart *apartError) error {
 	if failed != nil {
 		return fmt.Errorf("%w; and they could not be committed again: %w", apart, failed)
 	}
-	return fmt.Errorf("group %s had no offsets any more: those of state %s/%d, %v, are committed again", apart.group, apart.topic, apart.partition, apart.held)
+	return fmt.Errorf("group %s had no offsets any more: those of state %s/%d, %v, are committed again", apart.group, apart.topic,
+		apart.partition, apart.held)
 }
 
 func (s *session) offsetsAndState(ctx context.Context, partition int32) (map[string]int64, map[string][]byte, error) {

@@ -38,7 +38,8 @@ func (l *Learner) startOver(at time.Time) error {
 	l.Drifts++
 	l.freezeRegime(changed)
 	l.Since = changed
-	l.note(at, fmt.Sprintf("drift: the champion's loss rose to %.3f nats over the last %d examples", l.Adwin.Mean()*score.MaxLoss/driftGain, l.Adwin.Width))
+	l.note(at, fmt.Sprintf("drift: the champion's loss rose to %.3f nats over the last %d examples",
+		l.Adwin.Mean()*score.MaxLoss/driftGain, l.Adwin.Width))
 	l.PageHinkley = drift.NewPageHinkley()
 	l.For.Reset()
 	if l.challenger == nil {

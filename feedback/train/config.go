@@ -49,13 +49,15 @@ func (c Config) Validate() error {
 	if err := c.Architecture.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("train: %w", err))
 	} else if size := model.StateBytes(c.Architecture); size > stage.RecordBytes {
-		errs = append(errs, fmt.Errorf("train: architecture: %s takes %d bytes with what its training has to remember, and a Kafka record has room for %d: "+
-			"take fewer or narrower layers", c.Architecture, size, stage.RecordBytes))
+		errs = append(errs, fmt.Errorf(
+			"train: architecture: %s takes %d bytes with what its training has to remember, and a Kafka record has room for %d: "+
+				"take fewer or narrower layers", c.Architecture, size, stage.RecordBytes))
 	}
 	for _, field := range []struct {
 		key         string
 		value, from int
-	}{{"batch", c.Batch, 1}, {"stepsPerBatch", c.StepsPerBatch, 1}, {"driftSteps", c.DriftSteps, 0}, {"window", c.Window, c.Batch}, {"keepVersions", c.KeepVersions, 1}} {
+	}{{"batch", c.Batch, 1}, {"stepsPerBatch", c.StepsPerBatch, 1}, {"driftSteps", c.DriftSteps, 0}, {"window", c.Window, c.Batch},
+		{"keepVersions", c.KeepVersions, 1}} {
 		if field.value < field.from || field.value > 1<<20 {
 			errs = append(errs, fmt.Errorf("train: %s: %d is outside %d to %d", field.key, field.value, field.from, 1<<20))
 		}

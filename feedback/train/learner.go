@@ -56,7 +56,7 @@ type Learner struct {
 // tally is everything about a Learner that is small.
 type tally struct {
 	V           int    `json:"v"`
-	Model       string `json:"model"` // name in the registry; states of before it was written have none, and are taken for the configured one's
+	Model       string `json:"model"` // name in the registry; a state without it is taken for the configured model's
 	LastVersion int64  `json:"lastVersion"`
 	Champion    int64  `json:"champion"`
 	Previous    int64  `json:"previous"` // version that comes back if the champion proves worse, 0 for none
@@ -99,7 +99,8 @@ func New(c Config, existing Existing, logger *slog.Logger) (*Learner, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.tally = tally{V: stateVersion, Model: c.Registry.Name, Served: score.New(score.Fading), OfChampion: score.New(score.Fading), For: evidence, Against: evidence,
+	l.tally = tally{V: stateVersion, Model: c.Registry.Name, Served: score.New(score.Fading), OfChampion: score.New(score.Fading),
+		For: evidence, Against: evidence,
 		Adwin: drift.NewADWIN(), PageHinkley: drift.NewPageHinkley()}
 	return l, nil
 }
@@ -121,7 +122,8 @@ func (l *Learner) Start() (stage.Output, error) {
 		}
 	} else {
 		rng := rand.New(rand.NewPCG(l.config.Seed, 0))
-		l.publish(model.NewWeights(l.config.Architecture, rng), registry.Lineage{Description: "untrained"}, time.UnixMilli(0), "first version")
+		l.publish(model.NewWeights(l.config.Architecture, rng), registry.Lineage{Description: "untrained"}, time.UnixMilli(0),
+			"first version")
 	}
 	l.storeChampion()
 	return l.out, l.storeTally()

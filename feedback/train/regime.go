@@ -22,7 +22,8 @@ const (
 // freezeRegime keeps a sample, evenly spread, of the examples before the change.
 func (l *Learner) freezeRegime(changed int64) {
 	oldest := max(l.Since, l.Examples-min(l.Examples, int64(len(l.recent))))
-	n := min(changed-oldest, regimeRows, stage.RecordBytes/int64(4*l.config.Architecture.Inputs+binary.MaxVarintLen32)) // one record holds it
+	recordRows := stage.RecordBytes / int64(4*l.config.Architecture.Inputs+binary.MaxVarintLen32) // one record holds it
+	n := min(changed-oldest, regimeRows, recordRows)
 	if n <= 0 {
 		return
 	}

@@ -63,7 +63,8 @@ func (l *Learner) Restore(state map[string][]byte) error {
 	}
 	l.For.Alpha, l.For.Scale, l.Against.Alpha, l.Against.Scale = alpha, scale, alpha, scale // as configured now
 	if l.Model != l.config.Registry.Name {
-		return fmt.Errorf("train: state is of model %s, not %s: give each model groups and topics of its own, the registry's aside", l.Model, l.config.Registry.Name)
+		return fmt.Errorf("train: state is of model %s, not %s: give each model groups and topics of its own, the registry's aside",
+			l.Model, l.config.Registry.Name)
 	}
 	w, _, err := model.Decode("state/champion", state[championKey])
 	if err != nil {
@@ -109,8 +110,10 @@ func (l *Learner) fits() error {
 	if of.Inputs == want.Inputs && of.Classes == want.Classes {
 		return nil
 	}
-	return fmt.Errorf("train: architecture: %s, but the champion, version %d of model %s, is %s: begin and end with its %d features and %d classes, "+
-		"or train another model, with groups and topics of its own", want, l.Champion, l.config.Registry.Name, of, of.Inputs, of.Classes)
+	return fmt.Errorf(
+		"train: architecture: %s, but the champion, version %d of model %s, is %s: begin and end with its %d features and %d classes, "+
+			"or train another model, with groups and topics of its own", want, l.Champion, l.config.Registry.Name, of,
+		of.Inputs, of.Classes)
 }
 
 func (l *Learner) restoreRows(state map[string][]byte) error {
@@ -136,7 +139,8 @@ func (l *Learner) restoreRows(state map[string][]byte) error {
 		case isRegime:
 			l.regimes = append(l.regimes, regime{number: n, rows: rows})
 		case n < 0 || n >= held || len(rows) != 1:
-			return fmt.Errorf("train: state %s: %d rows in slot %d of %d: was the window of %d examples another? set it back, or begin anew: stop every instance, then delete the state topic and the group", key, len(rows), n, held, l.config.Window)
+			return fmt.Errorf("train: state %s: %d rows in slot %d of %d: was the window of %d examples another? set it back, "+
+				"or begin anew: stop every instance, then delete the state topic and the group", key, len(rows), n, held, l.config.Window)
 		default:
 			l.recent[n] = rows[0]
 		}
@@ -144,7 +148,8 @@ func (l *Learner) restoreRows(state map[string][]byte) error {
 	slices.SortFunc(l.regimes, func(a, b regime) int { return int(a.number - b.number) })
 	for i, r := range l.recent {
 		if r.features == nil {
-			return fmt.Errorf("train: state: slot %d of %d is missing: was the window of %d examples another? set it back, or begin anew: stop every instance, then delete the state topic and the group", i, held, l.config.Window)
+			return fmt.Errorf("train: state: slot %d of %d is missing: was the window of %d examples another? set it back, "+
+				"or begin anew: stop every instance, then delete the state topic and the group", i, held, l.config.Window)
 		}
 	}
 	return nil

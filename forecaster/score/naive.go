@@ -61,7 +61,8 @@ type naive struct {
 }
 
 func newNaive(config forecaster.Config, length int, rule func([]float64, int) float64) *naive {
-	return &naive{config: config, rule: rule, length: length, said: make([][]float64, config.MaxSteps+1), errs: make([][]float64, config.MaxSteps+1)}
+	return &naive{config: config, rule: rule, length: length, said: make([][]float64, config.MaxSteps+1),
+		errs: make([][]float64, config.MaxSteps+1)}
 }
 
 // Observe takes the next value; a gap repeats the last.

@@ -62,8 +62,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return err
 		}
 		if c.RealNode {
-			fmt.Fprintf(stderr, "cluster: nothing is pulled: hack/images.sh makes our images, go run ./hack/cluster -name %s import TAR... loads some\n", c.Name)
-			fmt.Fprintf(stderr, "cluster: pods reach this machine at %[1]s, so go run ./hack/kafka/run -host %[1]s starts a broker for them\n", c.HostIP)
+			fmt.Fprintf(stderr, "cluster: nothing is pulled: hack/images.sh makes our images, "+
+				"go run ./hack/cluster -name %s import TAR... loads some\n", c.Name)
+			fmt.Fprintf(stderr,
+				"cluster: pods reach this machine at %[1]s, so go run ./hack/kafka/run -host %[1]s starts a broker for them\n", c.HostIP)
 		}
 		fmt.Fprintf(stderr, "cluster: it stays until go run ./hack/cluster -name %s down\n", c.Name)
 		fmt.Fprintf(stdout, "export KUBECONFIG=%s PATH=$PATH:%s\n", c.Kubeconfig, filepath.Dir(c.KubectlPath()))

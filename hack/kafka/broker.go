@@ -302,7 +302,8 @@ func (b *broker) logTail() string {
 		}
 		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 		lines = slices.DeleteFunc(lines, func(line string) bool {
-			return strings.Contains(line, "] INFO ") || strings.HasSuffix(line, "(AbstractConfig)") || strings.HasPrefix(line, "\t") && strings.Contains(line, " = ")
+			return strings.Contains(line, "] INFO ") || strings.HasSuffix(line, "(AbstractConfig)") ||
+				strings.HasPrefix(line, "\t") && strings.Contains(line, " = ")
 		})
 		tail += strings.Join(lines[max(0, len(lines)-25):], "\n") + "\n"
 	}

@@ -193,7 +193,8 @@ func (c *Cluster) assignPorts() error {
 		}
 	}()
 	for i := range c.options.Brokers {
-		b := &broker{node: i + 1, host: c.options.Host, dir: fmt.Sprintf("%s/%d", c.dir, i+1), ports: map[Listener]int{}, listeners: listeners}
+		b := &broker{node: i + 1, host: c.options.Host, dir: fmt.Sprintf("%s/%d", c.dir, i+1), ports: map[Listener]int{},
+			listeners: listeners}
 		for _, name := range listeners {
 			host := b.host
 			if name == controllerListener {

@@ -83,7 +83,8 @@ func AwaitNoLag(t testing.TB, client *kgo.Client, group string, topics int) {
 		case known && (least < 0 || total < least):
 			least, fell = total, time.Now()
 		case time.Since(fell) > stuckLimit:
-			t.Fatalf("group %s: its lag of %d records (-1: not known) has not fallen for %v; the last error is %v", group, least, stuckLimit, err)
+			t.Fatalf("group %s: its lag of %d records (-1: not known) has not fallen for %v; the last error is %v", group, least,
+				stuckLimit, err)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}

@@ -57,7 +57,8 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	var errs []error
 	for _, field := range []struct{ key, value string }{
-		{"group", c.Group}, {"requests", c.Requests}, {"predictions", c.Predictions}, {"deadLetters", c.DeadLetters}, {"instance", c.Instance},
+		{"group", c.Group}, {"requests", c.Requests}, {"predictions", c.Predictions}, {"deadLetters", c.DeadLetters},
+		{"instance", c.Instance},
 	} {
 		if field.value == "" {
 			errs = append(errs, fmt.Errorf("batch: %s: missing", field.key))
@@ -73,7 +74,8 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("batch: transactionTimeout: %v is below 1s", c.TransactionTimeout))
 	}
 	if c.SessionTimeout < time.Second || c.SessionTimeout > c.TransactionTimeout/2 {
-		errs = append(errs, fmt.Errorf("batch: sessionTimeout: %v is outside 1s to half the transactionTimeout %v", c.SessionTimeout, c.TransactionTimeout))
+		errs = append(errs, fmt.Errorf("batch: sessionTimeout: %v is outside 1s to half the transactionTimeout %v", c.SessionTimeout,
+			c.TransactionTimeout))
 	}
 	if work := time.Duration(c.BatchRecords) * c.ServiceTime; c.ServiceTime < 0 || work > c.TransactionTimeout/2 {
 		errs = append(errs, fmt.Errorf("batch: serviceTime: %v times batchRecords %d is %v, outside 0 to half the transactionTimeout %v",

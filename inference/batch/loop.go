@@ -39,7 +39,8 @@ type Status struct {
 
 // NewLoop checks the config. Latency is observed in seconds from request to committed prediction. The options say how to
 // reach Kafka and come after the loop's own, so they may override them.
-func NewLoop(c Config, source Source, logger *slog.Logger, r prometheus.Registerer, latency prometheus.Observer, opts ...kgo.Opt) (*Loop, error) {
+func NewLoop(c Config, source Source, logger *slog.Logger, r prometheus.Registerer, latency prometheus.Observer,
+	opts ...kgo.Opt) (*Loop, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -84,7 +85,8 @@ func (l *Loop) session(ctx context.Context) error {
 		}
 	}
 	c := l.config
-	opts := append(transaction.Options(c.Group, c.Group+"-"+c.Instance, c.TransactionTimeout, c.SessionTimeout), kgo.ConsumeTopics(c.Requests))
+	opts := append(transaction.Options(c.Group, c.Group+"-"+c.Instance, c.TransactionTimeout, c.SessionTimeout),
+		kgo.ConsumeTopics(c.Requests))
 	session, err := kgo.NewGroupTransactSession(append(opts, l.opts...)...)
 	if err != nil {
 		return fmt.Errorf("open session: %w", err)

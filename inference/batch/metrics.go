@@ -17,17 +17,21 @@ var LatencyBuckets = []float64{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 
 func newMetrics(r prometheus.Registerer, latency prometheus.Observer) (*metrics, error) {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "prescale_inference_requests_total", Help: "Requests taken from Kafka and answered in a committed transaction, by result (predicted, dead_letter).",
+			Name: "prescale_inference_requests_total", Help: "Requests taken from Kafka and answered in a committed transaction, " +
+				"by result (predicted, dead_letter).",
 		}, []string{"result"}),
 		transactions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "prescale_inference_transactions_total", Help: "Transactions by result (committed, aborted: the group rebalanced, failed: a new session was opened).",
+			Name: "prescale_inference_transactions_total",
+			Help: "Transactions by result (committed, aborted: the group rebalanced, failed: a new session was opened).",
 		}, []string{"result"}),
 		latency: latency,
 		records: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "prescale_inference_batch_records", Help: "Requests of one committed transaction.", Buckets: prometheus.ExponentialBuckets(1, 2, 13),
+			Name: "prescale_inference_batch_records", Help: "Requests of one committed transaction.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 13),
 		}),
 		busy: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "prescale_inference_busy_seconds_total", Help: "Time spent on batches, from the end of the poll to the end of the transaction. Its rate is the busy ratio.",
+			Name: "prescale_inference_busy_seconds_total",
+			Help: "Time spent on batches, from the end of the poll to the end of the transaction. Its rate is the busy ratio.",
 		}),
 	}
 	for _, c := range []prometheus.Collector{m.requests, m.transactions, m.records, m.busy} {

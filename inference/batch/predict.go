@@ -53,7 +53,8 @@ func (p *predictor) answer(e *registry.Entry, records []*kgo.Record, now time.Ti
 	for i, request := range p.requests {
 		scores := p.out[i*a.Classes : (i+1)*a.Classes]
 		if !model.Finite(scores) { // JSON has no word for such a score: nobody could read the prediction
-			answers = append(answers, p.deadLetter(p.sources[i], fmt.Errorf("request: features: too large for model %s version %d, whose scores are no numbers then", e.Name, e.Version)))
+			answers = append(answers, p.deadLetter(p.sources[i],
+				fmt.Errorf("request: features: too large for model %s version %d, whose scores are no numbers then", e.Name, e.Version)))
 			dead++
 			continue
 		}

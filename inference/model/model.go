@@ -59,7 +59,8 @@ func load(name string, w *Weights, metadata map[string]string, plan Runner) (*Mo
 	}
 	if !(difference <= planTolerance) { // true for NaN too
 		m.Runner = graph
-		m.PlanError = fmt.Errorf("model %s: the plan differs from the graph by %g on golden rows, more than %g", name, difference, planTolerance)
+		m.PlanError = fmt.Errorf("model %s: the plan differs from the graph by %g on golden rows, more than %g", name, difference,
+			planTolerance)
 	}
 	return m, nil
 }

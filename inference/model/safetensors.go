@@ -117,7 +117,8 @@ func decodeTensors(name string, b []byte) (*tensors, error) {
 		order = append(order, n)
 	}
 	slices.SortFunc(order, func(x, y string) int {
-		return cmp.Or(cmp.Compare(infos[x].Offsets[0], infos[y].Offsets[0]), cmp.Compare(infos[x].Offsets[1], infos[y].Offsets[1]), cmp.Compare(x, y))
+		return cmp.Or(cmp.Compare(infos[x].Offsets[0], infos[y].Offsets[0]), cmp.Compare(infos[x].Offsets[1], infos[y].Offsets[1]),
+			cmp.Compare(x, y))
 	})
 	t := newTensors()
 	t.metadata = metadata

@@ -120,7 +120,8 @@ func (f *Follower) awaitEnds(ctx context.Context, client *kgo.Client) map[int32]
 			return ends
 		}
 		if attempt == 0 {
-			f.logger.Warn("registry: the end of the log is unknown, asking until it is", "topic", f.config.Topic, "error", err, "pause", endsRetry)
+			f.logger.Warn("registry: the end of the log is unknown, asking until it is", "topic", f.config.Topic, "error", err,
+				"pause", endsRetry)
 		}
 		timer := time.NewTimer(endsRetry) //nolint:forbidigo // Run waits
 		select {

@@ -37,7 +37,8 @@ func Read(ctx context.Context, c Config, logger *slog.Logger, opts ...kgo.Opt) (
 	champion = f.Champion()
 	if champion == nil {
 		if err := f.store.wantedError(); err != nil {
-			return nil, 0, fmt.Errorf("registry: topic %s names a champion that cannot be had: mend it, or give the model another name: %w", c.Topic, err)
+			return nil, 0, fmt.Errorf(
+				"registry: topic %s names a champion that cannot be had: mend it, or give the model another name: %w", c.Topic, err)
 		}
 	}
 	return champion, last, nil

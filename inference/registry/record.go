@@ -96,7 +96,8 @@ func RetireRecord(topic, name string, version int64) *kgo.Record {
 
 // ChampionRecord returns the record that makes c serve.
 func ChampionRecord(topic, name string, c Champion) *kgo.Record {
-	value, err := json.Marshal(championJSON{V: schemaVersion, Version: c.Version, Previous: c.Previous, Reason: c.Reason, At: c.At.UnixMilli()})
+	value, err := json.Marshal(championJSON{V: schemaVersion, Version: c.Version, Previous: c.Previous, Reason: c.Reason,
+		At: c.At.UnixMilli()})
 	if err != nil {
 		panic(err) // ints and strings always marshal
 	}

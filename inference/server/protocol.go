@@ -71,7 +71,9 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /v2", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusOK, map[string]any{"name": serverName, "version": "2", "extensions": []string{}})
 	})
-	mux.HandleFunc("GET /v2/health/live", func(w http.ResponseWriter, _ *http.Request) { health(w, "live", s.Live(time.Now())) }) //nolint:forbidigo // a probe asks about this moment
+	mux.HandleFunc("GET /v2/health/live", func(w http.ResponseWriter, _ *http.Request) {
+		health(w, "live", s.Live(time.Now())) //nolint:forbidigo // a probe asks about this moment
+	})
 	mux.HandleFunc("GET /v2/health/ready", func(w http.ResponseWriter, _ *http.Request) { health(w, "ready", s.Ready()) })
 	for _, path := range []string{"/v2/models/{name}", "/v2/models/{name}/versions/{version}"} {
 		mux.HandleFunc("GET "+path, s.entryHandler(s.describe))
@@ -166,7 +168,8 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request, e *registry.Entry
 		return
 	}
 	if r.Header.Get("Inference-Header-Content-Length") != "" { // the extension's, which many clients use unless they are told not to
-		fail(w, http.StatusBadRequest, "Inference-Header-Content-Length: binary tensors are not read: send them as numbers in the JSON (binary_data=False)")
+		fail(w, http.StatusBadRequest,
+			"Inference-Header-Content-Length: binary tensors are not read: send them as numbers in the JSON (binary_data=False)")
 		return
 	}
 	room := callBytes(r.ContentLength, e.Model.Architecture())
@@ -175,7 +178,8 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request, e *registry.Entry
 	cancel()
 	if err != nil {
 		w.Header().Set("Retry-After", "1")
-		fail(w, http.StatusServiceUnavailable, "the calls that are being answered take all the memory there is for them: try again, or send fewer rows a call")
+		fail(w, http.StatusServiceUnavailable,
+			"the calls that are being answered take all the memory there is for them: try again, or send fewer rows a call")
 		return
 	}
 	defer s.calls.Release(room)
@@ -209,7 +213,8 @@ func (s *Server) infer(w http.ResponseWriter, r *http.Request, e *registry.Entry
 		return
 	}
 	if !model.Finite(scores) {
-		fail(w, http.StatusBadRequest, "inputs: %s: data: too large for model %s version %d, whose scores are no numbers then", inputName, e.Name, e.Version)
+		fail(w, http.StatusBadRequest, "inputs: %s: data: too large for model %s version %d, whose scores are no numbers then",
+			inputName, e.Name, e.Version)
 		return
 	}
 	reply(w, http.StatusOK, inferResponse{
@@ -252,7 +257,8 @@ func decodeInfer(body []byte, a model.Architecture) (request inferRequest, x []f
 		return request, nil, 0, fmt.Errorf("inputs: %s: shape %v; the model takes [1 to %d, %d]", in.Name, in.Shape, maxInferRows, a.Inputs)
 	}
 	if rows = in.Shape[0]; rows*a.Classes > maxScores {
-		return request, nil, 0, fmt.Errorf("inputs: %s: shape %v: %d scores, more than %d: send fewer rows a call", in.Name, in.Shape, rows*a.Classes, maxScores)
+		return request, nil, 0, fmt.Errorf("inputs: %s: shape %v: %d scores, more than %d: send fewer rows a call", in.Name, in.Shape,
+			rows*a.Classes, maxScores)
 	}
 	// A number takes two bytes at least: what is only claimed gets no room.
 	x, err = flatten(in.Data, a.Inputs, make([]float32, 0, min(rows*a.Inputs, len(in.Data)/2)))

@@ -135,9 +135,12 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Help:    "From request to answer, by path: kafka (the client's request to the committed prediction) or http (of the call).",
 			Buckets: batch.LatencyBuckets,
 		}, []string{"path"}),
-		version: prometheus.NewGauge(prometheus.GaugeOpts{Name: "prescale_inference_model_version", Help: "Version that serves, absent or 0 before the first."}),
-		swaps:   prometheus.NewCounter(prometheus.CounterOpts{Name: "prescale_inference_model_swaps_total", Help: "Times a new champion took over."}),
-		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "prescale_inference_model_refused_total", Help: "Registry records or versions that were refused; see the log."}),
+		version: prometheus.NewGauge(prometheus.GaugeOpts{Name: "prescale_inference_model_version",
+			Help: "Version that serves, absent or 0 before the first."}),
+		swaps: prometheus.NewCounter(prometheus.CounterOpts{Name: "prescale_inference_model_swaps_total",
+			Help: "Times a new champion took over."}),
+		refused: prometheus.NewCounter(prometheus.CounterOpts{Name: "prescale_inference_model_refused_total",
+			Help: "Registry records or versions that were refused; see the log."}),
 	}
 	for _, c := range []prometheus.Collector{m.latency, m.version, m.swaps, m.refused} {
 		if err := r.Register(c); err != nil {

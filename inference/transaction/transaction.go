@@ -66,7 +66,8 @@ func Options(group, id string, timeout, sessionTimeout time.Duration) []kgo.Opt 
 // Commit writes the records and the offsets of what was polled in one transaction. Meanwhile, if not nil, runs before it is ended. It
 // reports false where the group has moved on, and the transaction was aborted. What is begun is ended, also when ctx ends meanwhile,
 // within five seconds; it may take timeout otherwise. An error means that the session is of no more use.
-func Commit(ctx context.Context, session *kgo.GroupTransactSession, timeout time.Duration, records []*kgo.Record, meanwhile func()) (bool, error) {
+func Commit(ctx context.Context, session *kgo.GroupTransactSession, timeout time.Duration, records []*kgo.Record,
+	meanwhile func()) (bool, error) {
 	open, cancel := outlive(ctx, timeout, endGrace)
 	defer cancel()
 	if err := session.Begin(); err != nil {

@@ -82,7 +82,8 @@ func (c Config) Validate() error {
 	case AccessDelegated:
 	case AccessOpen:
 		if err == nil && !isLoopback(host) {
-			bad("metricsAPI.access: Open: only allowed on a loopback address, and metricsAPI.address is %q; use 127.0.0.1 or access: Delegated with a kubeconfig", c.Address)
+			bad("metricsAPI.access: Open: only allowed on a loopback address, and metricsAPI.address is %q; use 127.0.0.1 or access: "+
+				"Delegated with a kubeconfig", c.Address)
 		}
 		if c.Kubeconfig != "" {
 			bad("metricsAPI.kubeconfig: %q: has no effect with access: Open; remove it or use access: Delegated", c.Kubeconfig)

@@ -17,8 +17,10 @@ import (
 // addDiscovery completes what custom-metrics-apiserver registers. It tells the aggregated document at /apis, which newer
 // clients and the aggregator read first, of no group at all, and the older one of the first version of each group only.
 // Discovery is constant, so it is written once.
-func addDiscovery(server *genericapiserver.GenericAPIServer, external provider.ExternalMetricsProvider, object provider.CustomMetricsProvider) error {
-	if err := addGroup(server, provider.NewExternalMetricResourceLister(external), schema.GroupVersion{Group: external_metrics.GroupName, Version: "v1beta1"}); err != nil {
+func addDiscovery(server *genericapiserver.GenericAPIServer, external provider.ExternalMetricsProvider,
+	object provider.CustomMetricsProvider) error {
+	if err := addGroup(server, provider.NewExternalMetricResourceLister(external),
+		schema.GroupVersion{Group: external_metrics.GroupName, Version: "v1beta1"}); err != nil {
 		return err
 	}
 	if object == nil {

@@ -119,7 +119,8 @@ func newForwarder(f Forward) (*forwarder, error) {
 		return nil, fmt.Errorf("metricsAPI.forward: %w", err)
 	}
 	w := &forwarder{
-		target: target, base: base, proxyCert: f.ProxyCertFile != "", selectors: map[string]bool{}, timeout: cmp.Or(f.Timeout, 10*time.Second),
+		target: target, base: base, proxyCert: f.ProxyCertFile != "", selectors: map[string]bool{},
+		timeout: cmp.Or(f.Timeout, 10*time.Second),
 	}
 	for _, key := range f.Selectors {
 		w.selectors[key] = true
@@ -189,7 +190,8 @@ func (w *forwarder) as(caller user.Info) http.RoundTripper {
 func stripIdentity(h http.Header) {
 	for key := range h {
 		lower := strings.ToLower(key)
-		if lower == "authorization" || lower == "cookie" || strings.HasPrefix(lower, "x-remote-") || strings.HasPrefix(lower, "impersonate-") {
+		if lower == "authorization" || lower == "cookie" || strings.HasPrefix(lower, "x-remote-") ||
+			strings.HasPrefix(lower, "impersonate-") {
 			delete(h, key) // as it is written, which Del would not find were it not the usual way
 		}
 	}
@@ -197,5 +199,6 @@ func stripIdentity(h http.Header) {
 
 func failed(w http.ResponseWriter, r *http.Request, err error) {
 	status := apierrors.NewServiceUnavailable(fmt.Sprintf("the former owner of %s did not answer: %v", external_metrics.GroupName, err))
-	responsewriters.ErrorNegotiated(status, apiserver.Codecs, schema.GroupVersion{Group: external_metrics.GroupName, Version: "v1beta1"}, w, r)
+	responsewriters.ErrorNegotiated(status, apiserver.Codecs,
+		schema.GroupVersion{Group: external_metrics.GroupName, Version: "v1beta1"}, w, r)
 }

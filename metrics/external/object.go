@@ -45,7 +45,8 @@ func (p *objectProvider) ListAllMetrics() []provider.CustomMetricInfo { return p
 
 // GetMetricByName returns the metric's one value for the object. More than one is an error that names the labels by which
 // a metric selector can choose, because adding up quantiles, say, would be a number without a meaning.
-func (p *objectProvider) GetMetricByName(ctx context.Context, name types.NamespacedName, info provider.CustomMetricInfo, metricSelector labels.Selector) (*custom_metrics.MetricValue, error) {
+func (p *objectProvider) GetMetricByName(ctx context.Context, name types.NamespacedName, info provider.CustomMetricInfo,
+	metricSelector labels.Selector) (*custom_metrics.MetricValue, error) {
 	if !p.serves(info) {
 		return nil, notFound(info.GroupResource, name.Name, info.Metric)
 	}
@@ -68,7 +69,8 @@ func (p *objectProvider) GetMetricByName(ctx context.Context, name types.Namespa
 }
 
 // GetMetricBySelector returns the metric's value for each object whose own labels match, sorted by name.
-func (p *objectProvider) GetMetricBySelector(ctx context.Context, namespace string, selector labels.Selector, info provider.CustomMetricInfo, metricSelector labels.Selector) (*custom_metrics.MetricValueList, error) {
+func (p *objectProvider) GetMetricBySelector(ctx context.Context, namespace string, selector labels.Selector,
+	info provider.CustomMetricInfo, metricSelector labels.Selector) (*custom_metrics.MetricValueList, error) {
 	if !p.serves(info) {
 		return nil, notFound(info.GroupResource, "*", info.Metric)
 	}
@@ -116,7 +118,8 @@ func (p *objectProvider) onePerObject(metric string, values []Value) error {
 			first[name] = v
 			continue
 		}
-		return apierrors.NewBadRequest(fmt.Sprintf("metric %s has several values for %s %q, such as {%s} and {%s}: choose one with a metric selector (metricLabelSelector=%s)",
+		return apierrors.NewBadRequest(fmt.Sprintf(
+			"metric %s has several values for %s %q, such as {%s} and {%s}: choose one with a metric selector (metricLabelSelector=%s)",
 			metric, strings.ToLower(p.kind), name, other.Labels, v.Labels, difference(other.Labels, v.Labels)))
 	}
 	return nil

@@ -35,7 +35,8 @@ func newExternalProvider(source Source, now func() time.Time) *externalProvider 
 func (p *externalProvider) ListAllExternalMetrics() []provider.ExternalMetricInfo { return p.names }
 
 // GetExternalMetric returns the values sorted by their labels; none for an unknown metric.
-func (p *externalProvider) GetExternalMetric(ctx context.Context, namespace string, selector labels.Selector, info provider.ExternalMetricInfo) (*external_metrics.ExternalMetricValueList, error) {
+func (p *externalProvider) GetExternalMetric(ctx context.Context, namespace string, selector labels.Selector,
+	info provider.ExternalMetricInfo) (*external_metrics.ExternalMetricValueList, error) {
 	list := &external_metrics.ExternalMetricValueList{Items: []external_metrics.ExternalMetricValue{}}
 	values, err := query(p.source, p.now(), namespace, info.Metric, selector)
 	if errors.Is(err, ErrUnknownMetric) {

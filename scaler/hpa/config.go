@@ -96,7 +96,8 @@ type Policy struct {
 // every 15 s, whichever is more; down by 100 % every 15 s after the stabilization window.
 func DefaultBehavior() *Behavior {
 	return &Behavior{
-		ScaleUp:   Rules{Select: SelectMax, Policies: []Policy{{Value: 4, Period: 15 * time.Second}, {Percent: true, Value: 100, Period: 15 * time.Second}}},
+		ScaleUp: Rules{Select: SelectMax, Policies: []Policy{{Value: 4, Period: 15 * time.Second},
+			{Percent: true, Value: 100, Period: 15 * time.Second}}},
 		ScaleDown: Rules{Select: SelectMax, Policies: []Policy{{Percent: true, Value: 100, Period: 15 * time.Second}}},
 	}
 }

@@ -155,8 +155,10 @@ func (g *group) classify() {
 	g.classes = g.classes[:0]
 	for i, p := range g.order {
 		last := len(g.classes) - 1
-		if i == 0 || g.classes[last].owner != g.owner[p] || g.classes[last].stopped != g.stopped[p] || g.classes[last].progress != g.progress[p] {
-			g.classes = append(g.classes, class{owner: g.owner[p], stopped: g.stopped[p], progress: g.progress[p], from: i, hint: int(g.now / g.trace.Step)})
+		if i == 0 || g.classes[last].owner != g.owner[p] || g.classes[last].stopped != g.stopped[p] ||
+			g.classes[last].progress != g.progress[p] {
+			g.classes = append(g.classes, class{owner: g.owner[p], stopped: g.stopped[p], progress: g.progress[p], from: i,
+				hint: int(g.now / g.trace.Step)})
 			last++
 		}
 		g.classes[last].weight += g.weights[p]

@@ -45,7 +45,8 @@ func (s *Scenario) clairvoyant(round func(float64) float64) float64 {
 	for t := last; t > first; t-- {
 		p.tick(s.Trace.Arrived(float64(t)*s.Tick) - s.Trace.Arrived(float64(t-1)*s.Tick))
 	}
-	bound := max((s.Trace.Arrived(float64(last)*s.Tick)-s.Trace.Arrived(float64(first)*s.Tick))/s.Capacity, float64(s.Min)*float64(last-first)*s.Tick)
+	bound := max((s.Trace.Arrived(float64(last)*s.Tick)-s.Trace.Arrived(float64(first)*s.Tick))/s.Capacity,
+		float64(s.Min)*float64(last-first)*s.Tick)
 	return p.cost() * s.Tick / bound
 }
 

@@ -43,7 +43,8 @@ func (s *Scenario) validatePools() error {
 	var errs []error
 	for i, p := range s.Pools {
 		if p.Name == "" || !(p.Capacity > 0) || !(p.Price > 0) || p.Lead < 0 || p.Max < 1 || p.Room < 0 || p.ReclaimEvery < 0 {
-			errs = append(errs, fmt.Errorf("pools[%d]: %+v: want a name, a capacity and a price of more than 0, a max of 1 or more, and the rest 0 or more", i, p))
+			errs = append(errs, fmt.Errorf(
+				"pools[%d]: %+v: want a name, a capacity and a price of more than 0, a max of 1 or more, and the rest 0 or more", i, p))
 		}
 	}
 	if len(s.Pools) > 0 && s.NodeReplicas > 0 {

@@ -28,7 +28,8 @@ func Run(s Scenario, policy Policy) (Result, error) {
 		return Result{}, err
 	}
 	r := &runner{
-		s: s, random: rand.New(rand.NewPCG(s.Seed, 0x9e3779b97f4a7c15)), reclaims: rand.New(rand.NewPCG(s.Seed, 0x2545f4914f6cdd1d)), start: s.Start,
+		s: s, random: rand.New(rand.NewPCG(s.Seed, 0x9e3779b97f4a7c15)), reclaims: rand.New(rand.NewPCG(s.Seed, 0x2545f4914f6cdd1d)),
+		start: s.Start,
 	}
 	for _, p := range s.pools() {
 		r.pools = append(r.pools, poolRun{Pool: p})

@@ -67,7 +67,8 @@ func (s *Scenario) Validate() error {
 	check(s.Lead >= 0 && s.LeadJitter >= 0 && s.CapacityNoise >= 0 && s.Pause >= 0, "lead, jitter, noise and pause: want 0 or more")
 	check(s.NodeReplicas >= 0 && s.NodeLead >= 0, "node replicas and node lead: %d and %v: want 0 or more", s.NodeReplicas, s.NodeLead)
 	check(s.Partitions >= 1, "partitions: %d: want 1 or more", s.Partitions)
-	check(s.Weights == nil || len(s.Weights) == s.Partitions, "weights: got %d: want one for each of %d partitions", len(s.Weights), s.Partitions)
+	check(s.Weights == nil || len(s.Weights) == s.Partitions, "weights: got %d: want one for each of %d partitions", len(s.Weights),
+		s.Partitions)
 	check(s.Objective > 0, "objective: %v: want more than 0 seconds", s.Objective)
 	check(s.Min >= 0 && s.Max >= max(1, s.Min), "min and max: %d and %d: want 0 <= min <= max and max >= 1", s.Min, s.Max)
 	_, err := ParseAssignor(string(s.Assignor))

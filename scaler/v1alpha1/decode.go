@@ -38,7 +38,8 @@ func toJSON(data []byte) ([]byte, error) {
 	asJSON, err := yaml.YAMLToJSONStrict(data)
 	if err != nil {
 		if line := notFinite.FindIndex(data); line != nil {
-			return nil, fmt.Errorf("read YAML: line %d: %s: want a finite number", 1+bytes.Count(data[:line[0]], []byte("\n")), data[line[0]+1:line[1]])
+			return nil, fmt.Errorf("read YAML: line %d: %s: want a finite number", 1+bytes.Count(data[:line[0]], []byte("\n")),
+				data[line[0]+1:line[1]])
 		}
 		return nil, fmt.Errorf("read YAML: %w", err)
 	}

@@ -35,7 +35,8 @@ func Parse(data []byte) (*ScalePolicy, error) {
 		return nil, errors.New("it has no keys: want a ScalePolicy or its spec, in YAML or JSON")
 	}
 	if _, ok := keys["clusters"]; ok {
-		return nil, errors.New("it has clusters, as the daemon's configuration has: want a ScalePolicy or its spec, such as one of its policies in a file of its own")
+		return nil, errors.New("it has clusters, as the daemon's configuration has: want a ScalePolicy or its spec, " +
+			"such as one of its policies in a file of its own")
 	}
 	var p ScalePolicy
 	whole := false
@@ -101,7 +102,8 @@ func (p *ScalePolicy) ScalerConfig() (scaler.Config, error) {
 		c.BudgetReplicaHoursPerDay = max(s.Budget.ReplicaHoursPerDay, 0)
 	}
 	c.Sizes = s.Vertical == VerticalRecommend || s.Vertical == VerticalInPlace
-	err := errors.Join(s.validate(), forecaster.ValidateSeasons(p.Seasons(), c.Interval), forecaster.ValidateEvents(p.Events()), c.Validate())
+	err := errors.Join(s.validate(), forecaster.ValidateSeasons(p.Seasons(), c.Interval), forecaster.ValidateEvents(p.Events()),
+		c.Validate())
 	if err != nil {
 		return scaler.Config{}, err
 	}
@@ -218,7 +220,8 @@ func (p *ScalePolicy) Events() []forecaster.Event {
 	var events []forecaster.Event
 	for _, e := range p.Spec.Events {
 		event := forecaster.Event{
-			Name: e.Name, Span: forecaster.Span{Start: e.Start, Duration: e.Duration.Duration, TimeZone: e.TimeZone}, Factor: 1, Learn: e.Learn || e.Factor == nil,
+			Name: e.Name, Span: forecaster.Span{Start: e.Start, Duration: e.Duration.Duration, TimeZone: e.TimeZone}, Factor: 1,
+			Learn: e.Learn || e.Factor == nil,
 		}
 		if e.Factor != nil {
 			event.Factor = *e.Factor

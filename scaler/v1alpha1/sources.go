@@ -109,18 +109,24 @@ func (s *Sources) validate() error {
 		}
 	}
 	add(s.Headers == nil && s.Prometheus == nil, "sources: empty: want headers, prometheus or both, or leave sources out")
-	add(s.LatencyQuantile < 0 || s.LatencyQuantile >= 1, "sources.latencyQuantile: %v: want more than 0 and less than 1, such as 0.99", s.LatencyQuantile)
+	add(s.LatencyQuantile < 0 || s.LatencyQuantile >= 1, "sources.latencyQuantile: %v: want more than 0 and less than 1, such as 0.99",
+		s.LatencyQuantile)
 	if h := s.Headers; h != nil {
 		add(h.Topic == "", "sources.headers.topic: missing: name the topic whose records carry the header")
 		add(h.Topic != "" && !namesTopic(h.Topic), "sources.headers.topic: %q: %s", h.Topic, topicWanted)
 		add(h.Header == "", "sources.headers.header: missing: name the header that holds the instant of the request")
 	}
 	if p := s.Prometheus; p != nil {
-		add(s.Headers != nil && p.LatencyHistogram != "", "sources.prometheus.latencyHistogram: %q: sources.headers measures the latency already: want one of the two", p.LatencyHistogram)
-		add(p.LatencyHistogram == "" && p.BusyCounter == "" && p.WorkCounter == "", "sources.prometheus.latencyHistogram: missing, and so are busyCounter and workCounter: want at least one of them")
-		add((p.WorkCounter == "") != (p.RecordsCounter == ""), "sources.prometheus.workCounter: %q with recordsCounter %q: want both or neither", p.WorkCounter, p.RecordsCounter)
+		add(s.Headers != nil && p.LatencyHistogram != "",
+			"sources.prometheus.latencyHistogram: %q: sources.headers measures the latency already: want one of the two",
+			p.LatencyHistogram)
+		add(p.LatencyHistogram == "" && p.BusyCounter == "" && p.WorkCounter == "",
+			"sources.prometheus.latencyHistogram: missing, and so are busyCounter and workCounter: want at least one of them")
+		add((p.WorkCounter == "") != (p.RecordsCounter == ""),
+			"sources.prometheus.workCounter: %q with recordsCounter %q: want both or neither", p.WorkCounter, p.RecordsCounter)
 		add(p.Port < 0 || p.Port > 65535, "sources.prometheus.port: %d: want a port number", p.Port)
-		add((p.Port == 0) == (len(p.URLs) == 0), "sources.prometheus.port: %d with %d urls: want either the pods' port or urls", p.Port, len(p.URLs))
+		add((p.Port == 0) == (len(p.URLs) == 0), "sources.prometheus.port: %d with %d urls: want either the pods' port or urls", p.Port,
+			len(p.URLs))
 		add(p.Path != "" && !strings.HasPrefix(p.Path, "/"), "sources.prometheus.path: %q: want it to begin with /", p.Path)
 		for i, text := range p.URLs {
 			u, err := url.Parse(text)

@@ -22,7 +22,8 @@ func badValue(err error) error {
 		return err
 	}
 	want, ok := map[string]string{
-		"duration": "a number with its unit, such as 90s, 5m or 24h", "int": "a whole number", "int32": "a whole number", "uint64": "a whole number from 0",
+		"duration": "a number with its unit, such as 90s, 5m or 24h", "int": "a whole number", "int32": "a whole number",
+		"uint64":  "a whole number from 0",
 		"float64": "a number", "float64Slice": "numbers with commas between", "bool": "true or false",
 	}[value.GetFlag().Value.Type()]
 	if !ok {

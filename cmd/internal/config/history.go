@@ -40,14 +40,16 @@ func (c *Config) history(p *v1alpha1.ScalePolicy, cluster string) (history.Sourc
 	from := history.Source{Span: h.Reach()}
 	switch {
 	case h.Topic && p.Spec.Sources.Work() != "":
-		return from, fmt.Errorf("history.topic: true: counts records, and the policy reckons in %s: want history.prometheus with a query of that per second", p.Spec.Sources.Work())
+		return from, fmt.Errorf("history.topic: true: counts records, and the policy reckons in %s: "+
+			"want history.prometheus with a query of that per second", p.Spec.Sources.Work())
 	case h.Topic:
 		from.Cluster, from.Topics = cluster, p.Spec.Kafka.Topics
 	case h.Prometheus != nil:
 		name := cmp.Or(h.Prometheus.Server, "main")
 		server, ok := c.Prometheus[name]
 		if !ok {
-			return from, fmt.Errorf("history.prometheus.server: %q: not among the daemon's prometheus servers: %v", name, slices.Sorted(maps.Keys(c.Prometheus)))
+			return from, fmt.Errorf("history.prometheus.server: %q: not among the daemon's prometheus servers: %v", name,
+				slices.Sorted(maps.Keys(c.Prometheus)))
 		}
 		from.Server, from.Query = server.URL, h.Prometheus.Query
 	case h.File != nil:

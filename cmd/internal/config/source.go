@@ -27,7 +27,8 @@ func (c *Config) sources(p *v1alpha1.ScalePolicy) (source.Spec, error) {
 	}
 	if e := from.Prometheus; e != nil {
 		if e.Port != 0 && c.MetricsAPI.Kubeconfig == "" {
-			return source.Spec{}, errors.New("sources.prometheus.port: the pods are not known without metricsAPI.kubeconfig: give urls instead")
+			return source.Spec{}, errors.New(
+				"sources.prometheus.port: the pods are not known without metricsAPI.kubeconfig: give urls instead")
 		}
 		if e.Port != 0 && !namesPods(p) {
 			return source.Spec{}, errors.New("sources.prometheus.port: no pods are named: give scaleTargetRef too")

@@ -59,7 +59,8 @@ func ReadCSV(r io.Reader, name string, o Options) (*Series, error) {
 			break
 		}
 		if bad := (*csv.ParseError)(nil); errors.As(err, &bad) {
-			return nil, fmt.Errorf("%s: line %d: %w; want fields with quotes around the whole of them or none", name, bad.StartLine, bad.Err)
+			return nil, fmt.Errorf("%s: line %d: %w; want fields with quotes around the whole of them or none", name,
+				bad.StartLine, bad.Err)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
@@ -115,12 +116,14 @@ func newColumns(first []string, column string) (*columns, bool, error) {
 	}
 	if _, _, err := parseTime(names[0]); err == nil {
 		if column != "" {
-			return nil, false, fmt.Errorf("no value column %q: %q is a time, so there is no header line; want one such as t_s,%s first", column, names[0], column)
+			return nil, false, fmt.Errorf("no value column %q: %q is a time, so there is no header line; want one such as t_s,%s first",
+				column, names[0], column)
 		}
 		return &columns{time: 0, value: 1, count: len(names), timeName: "time", valueName: "value"}, false, nil
 	}
 	if _, err := ParseNumber(names[1]); err == nil {
-		return nil, false, fmt.Errorf("%q is no time and %q no name of a column; want a header line such as t_s,value, or a time and a value", names[0], names[1])
+		return nil, false, fmt.Errorf(
+			"%q is no time and %q no name of a column; want a header line such as t_s,value, or a time and a value", names[0], names[1])
 	}
 	t := &columns{time: max(0, slices.IndexFunc(names, isTimeName)), count: len(names)}
 	if t.value = t.time + 1; t.value == len(names) {
@@ -132,7 +135,8 @@ func newColumns(first []string, column string) (*columns, bool, error) {
 			return nil, false, err
 		}
 	} else if isTimeName(names[t.value]) {
-		return nil, false, fmt.Errorf("columns %q and %q both look like the time; name the value column (--column), or leave one out", names[t.time], names[t.value])
+		return nil, false, fmt.Errorf("columns %q and %q both look like the time; name the value column (--column), or leave one out",
+			names[t.time], names[t.value])
 	}
 	t.timeName, t.valueName = names[t.time], names[t.value]
 	return t, true, nil
@@ -158,7 +162,8 @@ func valueColumn(names []string, time int, column string) (int, error) {
 		case len(at) == 1:
 			return at[0], nil
 		case len(at) > 1:
-			return 0, fmt.Errorf("%d columns are named %q; want one, and the others by other names; there are: %s", len(at), column, strings.Join(names, ", "))
+			return 0, fmt.Errorf("%d columns are named %q; want one, and the others by other names; there are: %s", len(at), column,
+				strings.Join(names, ", "))
 		}
 	}
 	others := slices.Delete(slices.Clone(names), time, time+1)
@@ -172,7 +177,8 @@ func (t *columns) read(s *Series, fields []string) (column string, err error) {
 	}
 	if len(fields) > t.count && strings.Join(fields[t.count:], "") != "" {
 		// 1,234 without quotes would be taken for 1.
-		return t.valueName, fmt.Errorf("the row has %d fields, the first line %d; want as many, a decimal point, and nothing between thousands", len(fields), t.count)
+		return t.valueName, fmt.Errorf("the row has %d fields, the first line %d; want as many, a decimal point, "+
+			"and nothing between thousands", len(fields), t.count)
 	}
 	text := strings.TrimSpace(fields[t.time])
 	at, dated, err := parseTime(text)
@@ -185,7 +191,8 @@ func (t *columns) read(s *Series, fields []string) (column string, err error) {
 		return t.timeName, fmt.Errorf("%.80q is of another kind than the times before", text)
 	} else if !at.After(s.Times[n-1]) {
 		if dated {
-			return t.timeName, fmt.Errorf("%.80q is not later than the row before; want rising times, in UTC or with a zone, as local times repeat an hour when clocks go back", text)
+			return t.timeName, fmt.Errorf("%.80q is not later than the row before; want rising times, in UTC or with a zone, "+
+				"as local times repeat an hour when clocks go back", text)
 		}
 		return t.timeName, fmt.Errorf("%.80q is not later than the row before; want rising times", text)
 	}
@@ -211,7 +218,8 @@ func ParseMoment(text string, now time.Time) (time.Time, error) {
 
 // layouts are what times look like; where they have no zone they are in UTC.
 var layouts = []string{
-	time.RFC3339Nano, "2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05.999999999", "2006-01-02 15:04", "2006-01-02T15:04", "2006-01-02",
+	time.RFC3339Nano, "2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05.999999999", "2006-01-02 15:04", "2006-01-02T15:04",
+	"2006-01-02",
 	"2006-01-02 15:04:05.999999999Z07:00", "2006-01-02 15:04:05.999999999 -0700", "2006-01-02T15:04:05.999999999-0700",
 	"2006-01-02T15:04Z07:00", "2006-01-02 15:04Z07:00", "2006-01-02 15:04:05.999999999 UTC", "2006-01-02 15:04 UTC",
 }

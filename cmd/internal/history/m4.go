@@ -52,7 +52,8 @@ func ReadM4(r io.Reader, name string, minValues int) ([]Line, error) {
 		for i, f := range fields[1:] {
 			v, err := ParseNumber(unquote(f))
 			if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
-				return nil, fmt.Errorf("%s: line %d: series %q: value %d: %.80q is no number; want a number in each field", name, n, id, i+1, unquote(f))
+				return nil, fmt.Errorf("%s: line %d: series %q: value %d: %.80q is no number; want a number in each field", name, n, id,
+					i+1, unquote(f))
 			}
 			values = append(values, v)
 		}

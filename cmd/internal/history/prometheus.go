@@ -28,7 +28,8 @@ func (r Range) Validate() error {
 	case r.Step < time.Second:
 		return fmt.Errorf("step: %v: want at least 1s", r.Step)
 	case !r.To.After(r.From):
-		return fmt.Errorf("range: ends at %v, which is not after its begin, %v", r.To.UTC().Format(time.RFC3339), r.From.UTC().Format(time.RFC3339))
+		return fmt.Errorf("range: ends at %v, which is not after its begin, %v", r.To.UTC().Format(time.RFC3339),
+			r.From.UTC().Format(time.RFC3339))
 	case r.To.Sub(r.From)/r.Step < 2:
 		return fmt.Errorf("range: %v is shorter than two steps of %v", r.To.Sub(r.From), r.Step)
 	case r.To.Sub(r.From)/r.Step > maxRangeSteps:
@@ -90,7 +91,8 @@ const (
 	maxAnswer    = 8 << 20
 )
 
-func queryRange(ctx context.Context, client *http.Client, server, query string, from, to time.Time, step time.Duration, point func(t, rate float64)) error {
+func queryRange(ctx context.Context, client *http.Client, server, query string, from, to time.Time, step time.Duration,
+	point func(t, rate float64)) error {
 	seconds := func(t time.Time) string { return strconv.FormatFloat(float64(t.UnixMilli())/1000, 'f', -1, 64) }
 	address := strings.TrimSuffix(server, "/") + "/api/v1/query_range?" + url.Values{
 		"query": {query}, "start": {seconds(from)}, "end": {seconds(to)}, "step": {strconv.FormatFloat(step.Seconds(), 'f', -1, 64)},

@@ -69,7 +69,8 @@ func (s *Series) findStep(o Options) error {
 		}
 		want = fmt.Sprintf("%v, as %d of the %d distances up to row %d are; or %s", s.Step, n, seen, seen, o.remedy())
 	} else if nearest >= 2*s.Step-s.Step/stepTolerance && (o.StepRow == 0 || seen >= 10) { // fewer may all be gaps
-		return fmt.Errorf("%s: rows are %v apart at least, and the step is said to be %v; want --step %v, or without it", s.Name, nearest, s.Step, nearest)
+		return fmt.Errorf("%s: rows are %v apart at least, and the step is said to be %v; want --step %v, or without it", s.Name,
+			nearest, s.Step, nearest)
 	}
 	for i := 1; i < len(s.Times); i++ {
 		distance := s.distance(i)
@@ -126,7 +127,8 @@ func (s *Series) mixedSteps(nearest time.Duration, row int, remedy string) error
 	if others := len(distances) - len(told); others > 0 {
 		told = append(told, fmt.Sprintf("%d others", others))
 	}
-	return fmt.Errorf("%s: line %d (row %d): %v after the row before, and that one %v after its own: mixed steps (of %d distances %s); want most rows one step apart, or %s",
+	return fmt.Errorf("%s: line %d (row %d): %v after the row before, and that one %v after its own: mixed steps (of %d distances %s); "+
+		"want most rows one step apart, or %s",
 		s.Name, s.lines[odd], odd, s.distance(odd), s.distance(odd-1), row, strings.Join(told, ", "), remedy)
 }
 

@@ -127,8 +127,9 @@ func Check(policy *v1alpha1.ScalePolicy, hpas []*autoscalingv2.HorizontalPodAuto
 		for _, name := range OnCPU(policy, hpas) {
 			found = append(found, Finding{
 				Severity: Broken, Code: VerticalAndCPU, HPA: name,
-				Message: "it scales on CPU, and the policy resizes CPU in place: each acts on what the other changes, so nothing is resized",
-				Remedy:  "Remove the CPU metric, or use vertical: Recommend",
+				Message: "it scales on CPU, and the policy resizes CPU in place: " +
+					"each acts on what the other changes, so nothing is resized",
+				Remedy: "Remove the CPU metric, or use vertical: Recommend",
 			})
 		}
 	}
@@ -138,7 +139,8 @@ func Check(policy *v1alpha1.ScalePolicy, hpas []*autoscalingv2.HorizontalPodAuto
 				Severity: Broken, Code: NoHPA,
 				Message: fmt.Sprintf("no HPA reads the share of pool %s", pool.Name),
 				Remedy: cmp.Or(unselectable(policy.Name),
-					fmt.Sprintf("Apply one on the external metric %s with the selector %s=%s,%s=%s and the target AverageValue 1", DesiredReplicas, policyLabel, policy.Name, poolLabel, pool.Name)),
+					fmt.Sprintf("Apply one on the external metric %s with the selector %s=%s,%s=%s and the target AverageValue 1",
+						DesiredReplicas, policyLabel, policy.Name, poolLabel, pool.Name)),
 			})
 		}
 	}
@@ -147,7 +149,8 @@ func Check(policy *v1alpha1.ScalePolicy, hpas []*autoscalingv2.HorizontalPodAuto
 			Severity: Broken, Code: NoHPA,
 			Message: fmt.Sprintf("nothing in namespace %s reads a metric of policy %s", policy.Namespace, policy.Name),
 			Remedy: cmp.Or(unselectable(policy.Name),
-				fmt.Sprintf("Apply an HPA on the external metric %s with the selector %s=%s and the target AverageValue 1, or a KEDA ScaledObject", DesiredReplicas, policyLabel, policy.Name)),
+				fmt.Sprintf("Apply an HPA on the external metric %s with the selector %s=%s and the target AverageValue "+
+					"1, or a KEDA ScaledObject", DesiredReplicas, policyLabel, policy.Name)),
 		})
 	}
 	slices.SortStableFunc(found, func(a, b Finding) int { return strings.Compare(string(a.Severity), string(b.Severity)) })
@@ -157,7 +160,8 @@ func Check(policy *v1alpha1.ScalePolicy, hpas []*autoscalingv2.HorizontalPodAuto
 // noScale hands on what the HPA's controller says of a target whose scale it cannot read or write.
 func noScale(hpa *autoscalingv2.HorizontalPodAutoscaler) []Finding {
 	for _, c := range hpa.Status.Conditions {
-		if c.Type == autoscalingv2.AbleToScale && c.Status == corev1.ConditionFalse && (c.Reason == "FailedGetScale" || c.Reason == "FailedUpdateScale") {
+		if c.Type == autoscalingv2.AbleToScale && c.Status == corev1.ConditionFalse &&
+			(c.Reason == "FailedGetScale" || c.Reason == "FailedUpdateScale") {
 			return []Finding{{
 				Severity: Broken, Code: NoScale, HPA: hpa.Name, Message: c.Message,
 				Remedy: "Make what its scaleTargetRef names, or name there and in the policy what there is",
@@ -173,7 +177,8 @@ func unselectable(name string) string {
 	if len(name) <= validation.LabelValueMaxLength {
 		return ""
 	}
-	return fmt.Sprintf("Give the policy a name of at most %d characters, since this one has %d and no HPA's selector can hold it, or read it as an Object metric or through KEDA",
+	return fmt.Sprintf("Give the policy a name of at most %d characters, since this one has %d and no HPA's selector can hold it, "+
+		"or read it as an Object metric or through KEDA",
 		validation.LabelValueMaxLength, len(name))
 }
 
@@ -211,7 +216,8 @@ func bounds(policy *v1alpha1.ScalePolicy, hpa *autoscalingv2.HorizontalPodAutosc
 	}
 	if facts.Partitions > 0 && int(hpa.Spec.MaxReplicas) > facts.Partitions {
 		found = append(found, Finding{Hampered, AbovePartitions, hpa.Name,
-			fmt.Sprintf("maxReplicas is %d, and the topics have %d partitions: replicas beyond that idle", hpa.Spec.MaxReplicas, facts.Partitions),
+			fmt.Sprintf("maxReplicas is %d, and the topics have %d partitions: replicas beyond that idle", hpa.Spec.MaxReplicas,
+				facts.Partitions),
 			fmt.Sprintf("Lower maxReplicas to %d, or add partitions", facts.Partitions)})
 	}
 	return found
@@ -231,8 +237,9 @@ func twoControllers(policy *v1alpha1.ScalePolicy, hpas []*autoscalingv2.Horizont
 			slices.Sort(names)
 			found = append(found, Finding{
 				Severity: Broken, Code: TwoControllers,
-				Message: fmt.Sprintf("the HPAs %s all scale %s %s and will undo one another", strings.Join(names, ", "), target.Kind, target.Name),
-				Remedy:  "Keep one; several metrics in one HPA take the highest",
+				Message: fmt.Sprintf("the HPAs %s all scale %s %s and will undo one another", strings.Join(names, ", "), target.Kind,
+					target.Name),
+				Remedy: "Keep one; several metrics in one HPA take the highest",
 			})
 		}
 	}
@@ -245,7 +252,8 @@ func OnCPU(policy *v1alpha1.ScalePolicy, hpas []*autoscalingv2.HorizontalPodAuto
 	for _, hpa := range hpas {
 		scales := slices.ContainsFunc(Targets(policy), func(t v1alpha1.TargetRef) bool { return sameTarget(t, hpa.Spec.ScaleTargetRef) })
 		onCPU := slices.ContainsFunc(hpa.Spec.Metrics, func(m autoscalingv2.MetricSpec) bool {
-			return m.Resource != nil && m.Resource.Name == corev1.ResourceCPU || m.ContainerResource != nil && m.ContainerResource.Name == corev1.ResourceCPU
+			return m.Resource != nil && m.Resource.Name == corev1.ResourceCPU ||
+				m.ContainerResource != nil && m.ContainerResource.Name == corev1.ResourceCPU
 		})
 		if hpa.Namespace == policy.Namespace && scales && onCPU {
 			names = append(names, hpa.Name)

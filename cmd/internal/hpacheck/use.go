@@ -72,7 +72,8 @@ func usage(policy *v1alpha1.ScalePolicy, hpa *autoscalingv2.HorizontalPodAutosca
 // trigger's index before the name, as s0-prescale_desired_replicas.
 func ofKEDA(metric autoscalingv2.MetricIdentifier) (name, scaledObject string, ok bool) {
 	index, name, found := strings.Cut(metric.Name, "-")
-	if !found || len(index) < 2 || index[0] != 's' || strings.Trim(index[1:], "0123456789") != "" || name != DesiredReplicas || metric.Selector == nil {
+	if !found || len(index) < 2 || index[0] != 's' || strings.Trim(index[1:], "0123456789") != "" || name != DesiredReplicas ||
+		metric.Selector == nil {
 		return "", "", false
 	}
 	scaledObject, ok = metric.Selector.MatchLabels[kedaSelector]
@@ -126,27 +127,33 @@ func checkUse(policy *v1alpha1.ScalePolicy, hpa *autoscalingv2.HorizontalPodAuto
 		if len(matched) > 1 {
 			slices.Sort(matched)
 			add(Broken, AmbiguousSelector,
-				fmt.Sprintf("the selector of metric %s matches the policies %s, and an HPA adds up what it gets", u.metric, strings.Join(matched, ", ")),
+				fmt.Sprintf("the selector of metric %s matches the policies %s, and an HPA adds up what it gets", u.metric,
+					strings.Join(matched, ", ")),
 				fmt.Sprintf("Add matchLabels: {%s: %s}", policyLabel, policy.Name))
 		}
 	}
 	if len(u.pools) > 1 {
 		add(Broken, AmbiguousSelector,
-			fmt.Sprintf("the selector of metric %s matches the pools %s, and their shares would be added up", u.metric, strings.Join(u.pools, ", ")),
-			fmt.Sprintf("Give each pool an HPA of its own with matchLabels: {%s: %s, %s: %s}", policyLabel, policy.Name, poolLabel, u.pools[0]))
+			fmt.Sprintf("the selector of metric %s matches the pools %s, and their shares would be added up", u.metric,
+				strings.Join(u.pools, ", ")),
+			fmt.Sprintf("Give each pool an HPA of its own with matchLabels: {%s: %s, %s: %s}", policyLabel, policy.Name, poolLabel,
+				u.pools[0]))
 	}
 	switch {
 	case u.metric == DesiredReplicas && u.target.Type != autoscalingv2.AverageValueMetricType:
 		add(Broken, TargetType,
-			fmt.Sprintf("the target of %s is of type %s, so the HPA multiplies its present replicas by the metric: 5 replicas that want 6 become 30", u.metric, u.target.Type),
+			fmt.Sprintf("the target of %s is of type %s, so the HPA multiplies its present replicas by the metric: "+
+				"5 replicas that want 6 become 30", u.metric, u.target.Type),
 			"Use target: {type: AverageValue, averageValue: \"1\"}")
 	case u.metric == DesiredReplicas && (u.target.AverageValue == nil || u.target.AverageValue.Cmp(resource.MustParse("1")) != 0):
 		add(Broken, TargetType,
-			fmt.Sprintf("the target of %s is an average of %s, but the metric is the wanted count itself", u.metric, u.target.AverageValue.String()),
+			fmt.Sprintf("the target of %s is an average of %s, but the metric is the wanted count itself", u.metric,
+				u.target.AverageValue.String()),
 			"Use target: {type: AverageValue, averageValue: \"1\"}")
 	case strings.HasSuffix(u.metric, "_records") && u.target.Type == autoscalingv2.ValueMetricType:
 		add(Hampered, TargetType,
-			fmt.Sprintf("the target of %s is of type Value, which does not fall as replicas are added: the HPA goes on to its maximum while lag drains", u.metric),
+			fmt.Sprintf("the target of %s is of type Value, which does not fall as replicas are added: "+
+				"the HPA goes on to its maximum while lag drains", u.metric),
 			"Use type AverageValue with the records that one replica may have before it, or the metric "+DesiredReplicas)
 	}
 	if u.metric == DesiredReplicas {
@@ -156,7 +163,8 @@ func checkUse(policy *v1alpha1.ScalePolicy, hpa *autoscalingv2.HorizontalPodAuto
 	}
 	if target, who := watched(policy, u); target != nil && !sameTarget(*target, hpa.Spec.ScaleTargetRef) {
 		add(Broken, OtherTarget,
-			fmt.Sprintf("it scales %s %s, and the %s watches %s %s", hpa.Spec.ScaleTargetRef.Kind, hpa.Spec.ScaleTargetRef.Name, who, target.Kind, target.Name),
+			fmt.Sprintf("it scales %s %s, and the %s watches %s %s", hpa.Spec.ScaleTargetRef.Kind, hpa.Spec.ScaleTargetRef.Name, who,
+				target.Kind, target.Name),
 			"Make the two scaleTargetRefs the same")
 	}
 	return append(found, bounds(policy, hpa, u, facts)...)
@@ -209,13 +217,16 @@ func toleranceTrap(policy *v1alpha1.ScalePolicy, hpa *autoscalingv2.HorizontalPo
 	case facts.ServerMinor == 0:
 		remedy += " (Kubernetes 1.35 or newer)"
 	case facts.ServerMinor < 33:
-		remedy = fmt.Sprintf("Kubernetes 1.%d has no tolerance per HPA: start kube-controller-manager with --horizontal-pod-autoscaler-tolerance=0.001, or upgrade to 1.35", facts.ServerMinor)
+		remedy = fmt.Sprintf("Kubernetes 1.%d has no tolerance per HPA: start kube-controller-manager with "+
+			"--horizontal-pod-autoscaler-tolerance=0.001, or upgrade to 1.35", facts.ServerMinor)
 	case facts.ServerMinor < 35:
-		remedy += fmt.Sprintf("; on Kubernetes 1.%d this needs the feature gate HPAConfigurableTolerance on the API server and kube-controller-manager", facts.ServerMinor)
+		remedy += fmt.Sprintf("; on Kubernetes 1.%d this needs the feature gate HPAConfigurableTolerance on the API server "+
+			"and kube-controller-manager", facts.ServerMinor)
 	}
 	return Finding{
 		Severity: Hampered, Code: ToleranceTrap, HPA: hpa.Name,
-		Message: fmt.Sprintf("a tolerance of %g makes it ignore a change of one from %d replicas on, and up to %d are allowed: it would not follow policy %s from %d to %d or back",
+		Message: fmt.Sprintf("a tolerance of %g makes it ignore a change of one from %d replicas on, and up to %d are allowed: "+
+			"it would not follow policy %s from %d to %d or back",
 			worst, from, hpa.Spec.MaxReplicas, policy.Name, hpa.Spec.MaxReplicas-1, hpa.Spec.MaxReplicas),
 		Remedy: remedy,
 	}, true

@@ -116,7 +116,8 @@ func (s *SASL) validate(p *problems) {
 		want(false, "secretAccessKeyFile", s.SecretAccessKeyFile)
 		want(false, "sessionTokenFile", s.SessionTokenFile)
 	} else if (s.AccessKeyIDFile == "") != (s.SecretAccessKeyFile == "") {
-		p.add("sasl.accessKeyIDFile: %q with sasl.secretAccessKeyFile %q: want both, or neither for the environment's", s.AccessKeyIDFile, s.SecretAccessKeyFile)
+		p.add("sasl.accessKeyIDFile: %q with sasl.secretAccessKeyFile %q: want both, or neither for the environment's",
+			s.AccessKeyIDFile, s.SecretAccessKeyFile)
 	}
 	if s.Mechanism != OAuthBearer {
 		want(false, "tokenFile", s.TokenFile)

@@ -78,7 +78,8 @@ func (t *TLS) config() (*tls.Config, error) {
 		}
 		// A broker that refuses an expired certificate closes the connection and says little.
 		if pair.Leaf != nil && time.Now().After(pair.Leaf.NotAfter) {
-			return nil, fmt.Errorf("tls.certFile: the certificate in %s expired at %s", t.CertFile, pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+			return nil, fmt.Errorf("tls.certFile: the certificate in %s expired at %s", t.CertFile,
+				pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
 		}
 		cfg.Certificates = []tls.Certificate{pair}
 	}
@@ -128,7 +129,8 @@ func (s *SASL) tokens() func(context.Context) (oauth.Auth, error) {
 		var refused *oauth2.RetrieveError
 		if errors.As(err, &refused) {
 			// The body is the server's and may repeat what it was sent; the codes say enough.
-			return nil, fmt.Errorf("sasl.clientCredentials.tokenURL: %s refused: %s %s", cc.TokenURL, refused.Response.Status, refused.ErrorCode)
+			return nil, fmt.Errorf("sasl.clientCredentials.tokenURL: %s refused: %s %s", cc.TokenURL, refused.Response.Status,
+				refused.ErrorCode)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("sasl.clientCredentials.tokenURL: %s: %w", cc.TokenURL, err)

@@ -88,8 +88,9 @@ func verifyCompacted(ctx context.Context, admin *kadm.Client, names []string) (e
 	for _, topic := range described {
 		for _, c := range topic.Configs {
 			if topic.Err == nil && c.Key == "cleanup.policy" && !strings.Contains(c.MaybeValue(), "compact") {
-				errs = append(errs, fmt.Errorf("topic %s: cleanup.policy is %q, so that what it holds is gone after its retention; run kafka-configs.sh "+
-					"--alter --entity-type topics --entity-name %s --add-config cleanup.policy=compact", topic.Name, c.MaybeValue(), topic.Name))
+				errs = append(errs, fmt.Errorf("topic %s: cleanup.policy is %q, so that what it holds is gone after its retention; "+
+					"run kafka-configs.sh --alter --entity-type topics --entity-name %s --add-config cleanup.policy=compact",
+					topic.Name, c.MaybeValue(), topic.Name))
 			}
 		}
 	}

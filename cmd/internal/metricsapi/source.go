@@ -50,7 +50,8 @@ func pinnedPolicy(selector labels.Selector) func(string) bool {
 	}
 	var on []labels.Requirement
 	for _, r := range requirements {
-		if r.Key() == readmodel.PolicyLabel && (r.Operator() == selection.Equals || r.Operator() == selection.DoubleEquals || r.Operator() == selection.In) {
+		if r.Key() == readmodel.PolicyLabel && (r.Operator() == selection.Equals || r.Operator() == selection.DoubleEquals ||
+			r.Operator() == selection.In) {
 			on = append(on, r)
 		}
 	}
@@ -74,7 +75,8 @@ func unavailable(err error) error {
 	var notReady *readmodel.NotReadyError
 	switch {
 	case errors.As(err, &stale):
-		return &external.UnavailableError{Cause: external.CauseStale, Detail: err.Error(), RetryAfter: stale.Limit / readmodel.StaleAfterTicks}
+		return &external.UnavailableError{Cause: external.CauseStale, Detail: err.Error(),
+			RetryAfter: stale.Limit / readmodel.StaleAfterTicks}
 	case errors.As(err, &notReady):
 		return &external.UnavailableError{Cause: external.CauseNotReady, Detail: err.Error(), RetryAfter: notReady.Interval}
 	default:

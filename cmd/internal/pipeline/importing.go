@@ -132,7 +132,8 @@ func (s *shards) importHistory(ctx context.Context, p Policy) (*scaler.Autoscale
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case !begun:
-		return nil, fmt.Errorf("history: %s holds no value of the last %v: want a longer history.span, or a history that reaches nearer to now", read.Name, p.History.Span)
+		return nil, fmt.Errorf("history: %s holds no value of the last %v: want a longer history.span, "+
+			"or a history that reaches nearer to now", read.Name, p.History.Span)
 	}
 	return a, nil
 }
@@ -152,7 +153,8 @@ func (s *shards) imported(d *deciders, one imported) {
 	if !one.again.IsZero() {
 		decider.importProblem += "; tried again at " + one.again.UTC().Format(time.RFC3339)
 	}
-	s.cfg.Logger.Warn("the history of a policy cannot be imported; it decides without", "policy", one.policy, "again", one.again, "error", one.err)
+	s.cfg.Logger.Warn("the history of a policy cannot be imported; it decides without", "policy", one.policy, "again", one.again,
+		"error", one.err)
 }
 
 // begin gives the decider its history and returns the state that the next tick begins from, nil where the history is unneeded.
@@ -162,7 +164,8 @@ func (s *shards) begin(d *decider) []byte {
 	name := d.policy.Name()
 	if d.young() == 0 || !d.autoscaler.TakeHistory(past) {
 		s.cfg.Metrics.importedHistory(name, "unneeded")
-		s.cfg.Logger.Info("a history is passed over: the policy has seen more itself", "policy", name, "samples", past.State().HistorySamples)
+		s.cfg.Logger.Info("a history is passed over: the policy has seen more itself", "policy", name, "samples",
+			past.State().HistorySamples)
 		return nil
 	}
 	s.cfg.Metrics.importedHistory(name, "imported")

@@ -96,7 +96,8 @@ func New(cfg Config) (*Pipeline, error) {
 		cfg.Clock = wallClock{}
 	}
 	p := &Pipeline{
-		cfg: cfg, collectors: map[group]Collector{}, runners: map[group]*runner{}, known: map[string]bool{}, changed: make(chan struct{}, 1),
+		cfg: cfg, collectors: map[group]Collector{}, runners: map[group]*runner{}, known: map[string]bool{},
+		changed: make(chan struct{}, 1),
 	}
 	if cfg.Log != nil {
 		p.shards = newShards(cfg)

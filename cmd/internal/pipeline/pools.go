@@ -47,7 +47,8 @@ func countPools(o *series.Observation, pods map[string][][]netip.Addr, hosts map
 		}
 		if len(hosts) > 0 && len(ready) > 0 && found == 0 {
 			o.Problems = append(o.Problems, fmt.Sprintf(
-				"pool %s: no member of the group has the address of one of its pods (they may share their node's, or it is translated): its speed stands in for what it can do", p.Name))
+				"pool %s: no member of the group has the address of one of its pods (they may share their node's, or it is translated): "+
+					"its speed stands in for what it can do", p.Name))
 		}
 		// The pods may have changed since they were counted.
 		if usable && found > 0 && found == len(ready) && p.ReadyReplicas == series.OfInt(found) {

@@ -74,7 +74,8 @@ func (s *shards) serve(ctx context.Context, log *eventlog.Shard) error {
 		if owned == nil {
 			continue
 		}
-		s.cfg.Logger.Info("serving a shard", "shard", log.Number, "term", log.Term, "policies", len(d.all), "replayedTicks", d.replayed, "took", time.Since(start))
+		s.cfg.Logger.Info("serving a shard", "shard", log.Number, "term", log.Term, "policies", len(d.all), "replayedTicks", d.replayed,
+			"took", time.Since(start))
 		err = s.work(ctx, log, d, owned)
 		s.close(log.Number, owned)
 		if err != nil {
@@ -130,13 +131,15 @@ func (s *shards) tick(ctx context.Context, log *eventlog.Shard, d *deciders, see
 		if behind && last.Sub(seen.now) <= readmodel.StaleAfterTicks*p.policy.Scaler.Interval {
 			if passed++; !d.passing {
 				d.passing = true
-				s.cfg.Logger.Warn("ticks are passed over until the clock has caught up: it is behind the log", "shard", log.Number, "policy", name, "now", seen.now, "last", last)
+				s.cfg.Logger.Warn("ticks are passed over until the clock has caught up: it is behind the log", "shard", log.Number,
+					"policy", name, "now", seen.now, "last", last)
 			}
 			continue
 		}
 		if behind && !setBack {
 			setBack = true
-			s.cfg.Logger.Warn("the clock was set back, or that of the owner before was ahead: decisions go on, and nothing is learned until it is where the log is",
+			s.cfg.Logger.Warn("the clock was set back, or that of the owner before was ahead: decisions go on, "+
+				"and nothing is learned until it is where the log is",
 				"shard", log.Number, "policy", name, "now", seen.now, "until", last)
 		}
 		decider := d.all[name]
@@ -157,15 +160,17 @@ func (s *shards) tick(ctx context.Context, log *eventlog.Shard, d *deciders, see
 			// A number that JSON cannot hold. The tick counts, so that the log goes on; the answer is not served.
 			s.cfg.Logger.Error("a decision cannot be written", "policy", name, "error", err)
 			payload, err = json.Marshal(record{
-				Decision: scaler.Decision{Policy: name, At: decision.At, DesiredReplicas: decision.DesiredReplicas, Reason: decision.Reason},
-				Cause:    "the decision cannot be written: " + err.Error(),
+				Decision: scaler.Decision{Policy: name, At: decision.At, DesiredReplicas: decision.DesiredReplicas,
+					Reason: decision.Reason},
+				Cause: "the decision cannot be written: " + err.Error(),
 			})
 			if err != nil {
 				return fmt.Errorf("policy %s: encode the decision: %w", name, err)
 			}
 		}
 		e := eventlog.Entry{
-			Policy: name, At: seen.now, SetBack: behind, Observation: p.observation, Spec: decider.spec, Configuration: decider.configuration,
+			Policy: name, At: seen.now, SetBack: behind, Observation: p.observation,
+			Spec: decider.spec, Configuration: decider.configuration,
 			Fresh: decider.fresh || seed != nil, Seed: seed, Counted: decider.counted,
 			DesiredReplicas: decision.DesiredReplicas, Reason: string(decision.Reason), Payload: payload,
 		}

@@ -30,7 +30,8 @@ func (c Collector) Collect(out chan<- prometheus.Metric) {
 			gauge(out, "prescale_sample_age_seconds", "Age of the newest sample of the policy.",
 				base, series.Of(now.Sub(st.Entry.At).Seconds()))
 		}
-		gauge(out, "prescale_policy_answering", "1 while the policy's answer is fresh, 0 while queries get an error.", base, oneIf(st.Err == nil))
+		gauge(out, "prescale_policy_answering", "1 while the policy's answer is fresh, 0 while queries get an error.", base,
+			oneIf(st.Err == nil))
 		if st.Err != nil {
 			continue
 		}
@@ -41,13 +42,18 @@ func (c Collector) Collect(out chan<- prometheus.Metric) {
 			gauge(out, m.Name, help(m.Name), labels, series.Of(m.Value))
 		}
 		d := &e.Decision
-		objective(out, "prescale_objective_lag_seconds", "How long a record may wait: the promise that the lag in seconds is held against.", base, e.ObjectiveLag)
+		objective(out, "prescale_objective_lag_seconds",
+			"How long a record may wait: the promise that the lag in seconds is held against.", base, e.ObjectiveLag)
 		objective(out, "prescale_objective_latency_seconds", "What the latency may be at most.", base, e.ObjectiveLatency)
 		gauge(out, "prescale_ready_replicas", "Replicas that work.", base, e.Observation.ReadyReplicas)
-		gauge(out, "prescale_capacity_records_per_second", "Records per second that one replica is estimated to do.", base, d.CapacityPerReplica)
-		gauge(out, "prescale_work_per_record", "Recent mean work of a record, where the policy reckons in work: tokens, say.", base, d.WorkPerRecord)
-		gauge(out, "prescale_lead_time_seconds", "Estimated time from a scale request to a replica's first record.", base, d.LeadTimeSeconds)
-		gauge(out, "prescale_history_samples", "Samples of an imported history that the forecaster began with.", base, series.OfInt(d.HistorySamples))
+		gauge(out, "prescale_capacity_records_per_second", "Records per second that one replica is estimated to do.", base,
+			d.CapacityPerReplica)
+		gauge(out, "prescale_work_per_record", "Recent mean work of a record, where the policy reckons in work: tokens, say.", base,
+			d.WorkPerRecord)
+		gauge(out, "prescale_lead_time_seconds", "Estimated time from a scale request to a replica's first record.", base,
+			d.LeadTimeSeconds)
+		gauge(out, "prescale_history_samples", "Samples of an imported history that the forecaster began with.", base,
+			series.OfInt(d.HistorySamples))
 		accuracy(out, &d.Accuracy, base)
 		for _, v := range d.Verdicts {
 			labels := maps.Clone(base)
@@ -69,9 +75,12 @@ func accuracy(out chan<- prometheus.Metric, a *scaler.ForecastAccuracy, base map
 			gauge(out, name, help, labels, series.Of(q.Value))
 		}
 	}
-	byLevel("prescale_forecast_coverage_ratio", "Share of recent horizons whose highest arrival rate was at or under the quantile forecast of it.", a.MaxCoverage)
-	byLevel("prescale_forecast_pinball_loss_records_per_second", "Mean pinball loss of the quantile of the highest arrival rate.", a.MaxPinball)
-	gauge(out, "prescale_forecast_mase_ratio", "Recent absolute error of the median over that of the last value: under 1, forecasting helps.", base, a.MASE)
+	byLevel("prescale_forecast_coverage_ratio",
+		"Share of recent horizons whose highest arrival rate was at or under the quantile forecast of it.", a.MaxCoverage)
+	byLevel("prescale_forecast_pinball_loss_records_per_second", "Mean pinball loss of the quantile of the highest arrival rate.",
+		a.MaxPinball)
+	gauge(out, "prescale_forecast_mase_ratio",
+		"Recent absolute error of the median over that of the last value: under 1, forecasting helps.", base, a.MASE)
 	gauge(out, "prescale_forecast_bias_ratio", "How much too much is forecast, of the mean arrival rate.", base, a.BiasRatio)
 	gauge(out, "prescale_forecast_drifted", "1 while forecast errors lean one way for longer than chance allows.", base, oneIf(a.Drifted))
 	gauge(out, "prescale_forecast_trusted", "0 while the forecast has left its band.", base, oneIf(a.Distrust == ""))

@@ -43,7 +43,8 @@ func (e *MissingError) Error() string {
 // match sees the labels of one value; policyMatches may rule a whole policy out by its name alone, so that the failure of
 // one policy does not touch a query for another. Nil means that every one may match, and then policies that do not have
 // the metric are left out.
-func (s *Store) Query(namespace, metric string, match func(labels map[string]string) bool, policyMatches func(policy string) bool) ([]Sample, error) {
+func (s *Store) Query(namespace, metric string, match func(labels map[string]string) bool,
+	policyMatches func(policy string) bool) ([]Sample, error) {
 	now := s.now()
 	s.mu.RLock()
 	defer s.mu.RUnlock()

@@ -49,9 +49,10 @@ type Flags struct {
 // and environment are read; one that cannot be read is an InputError.
 func (f *Flags) Command(short string, args []string, stdout, stderr io.Writer, serve func(context.Context) error) *cobra.Command {
 	root := &cobra.Command{
-		Use:           f.Name,
-		Short:         short,
-		Long:          fmt.Sprintf("%s.\n\nEvery flag can be set by an environment variable: --batch-records is %s.", short, command.EnvironmentName(f.Name, "batch-records")),
+		Use:   f.Name,
+		Short: short,
+		Long: fmt.Sprintf("%s.\n\nEvery flag can be set by an environment variable: --batch-records is %s.", short,
+			command.EnvironmentName(f.Name, "batch-records")),
 		Args:          cobra.ArbitraryArgs, // refused below, with exit code 2
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -73,10 +74,12 @@ func (f *Flags) Command(short string, args []string, stdout, stderr io.Writer, s
 	}
 	f.reach = &kafkaclient.Reach{}
 	flags := root.Flags()
-	flags.StringSliceVar(&f.brokers, "brokers", nil, "Kafka bootstrap addresses, host:port, of a cluster without authentication (default localhost:9092)")
+	flags.StringSliceVar(&f.brokers, "brokers", nil,
+		"Kafka bootstrap addresses, host:port, of a cluster without authentication (default localhost:9092)")
 	flags.StringVar(&f.kafkaFile, "kafka-config", "", "YAML file with brokers, tls and sasl, as in the clusters of prescale's own config")
 	flags.StringVar(&f.Listen, "listen", f.Listen, "address of HTTP: /livez, /readyz, /metrics")
-	flags.StringVar(&f.Instance, "instance", command.Instance(), "what tells this process from the others; best kept over a restart (default $POD_NAME, else host and process)")
+	flags.StringVar(&f.Instance, "instance", command.Instance(),
+		"what tells this process from the others; best kept over a restart (default $POD_NAME, else host and process)")
 	flags.BoolVar(&f.create, "create-topics", true, "create topics that do not exist")
 	flags.Int32Var(&f.Partitions, "partitions", 12, "partitions of topics that are created")
 	flags.TextVar(&f.level, "log-level", slog.LevelInfo, "DEBUG, INFO, WARN or ERROR")
@@ -95,7 +98,8 @@ func topicNames(flags *pflag.FlagSet) error {
 	var problems []error
 	flags.VisitAll(func(f *pflag.Flag) {
 		if name := f.Value.String(); strings.HasSuffix(f.Name, "-topic") && (!topicName.MatchString(name) || name == "." || name == "..") {
-			problems = append(problems, fmt.Errorf("--%s: %q: want a topic's name, neither . nor ..: 1 to 249 letters, digits, ., _ and -", f.Name, name))
+			problems = append(problems, fmt.Errorf(
+				"--%s: %q: want a topic's name, neither . nor ..: 1 to 249 letters, digits, ., _ and -", f.Name, name))
 		}
 	})
 	return command.Input(errors.Join(problems...))
@@ -131,7 +135,8 @@ type Service interface {
 // Serve runs the service and answers HTTP on f.Listen until the context ends, which is a clean end, or one of them fails.
 // Topics that do not exist are created first, unless --create-topics=false; an unreachable cluster is waited for, not ready
 // and with the cause. Pages, where not nil, answers all paths but /livez, /readyz and /metrics.
-func (f *Flags) Serve(ctx context.Context, logger *slog.Logger, metrics prometheus.Gatherer, kafka []kgo.Opt, topics []kafkatopic.Topic, service Service, pages http.Handler) error {
+func (f *Flags) Serve(ctx context.Context, logger *slog.Logger, metrics prometheus.Gatherer, kafka []kgo.Opt, topics []kafkatopic.Topic,
+	service Service, pages http.Handler) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.Listen)
 	if err != nil {
 		return command.Inputf("--listen: %s: %w", f.Listen, err)

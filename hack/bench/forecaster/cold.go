@@ -24,7 +24,8 @@ func cold(data string, names []string) error {
 	if len(names) == 0 {
 		names = fourteen
 	}
-	fmt.Printf("%-22s %6s | %9s %9s %9s %6s | %9s %9s %9s %6s\n", "30 samples in", "starts", "MAE last", "SES 0.3", "Prescale", "ratio", "wql last", "SES 0.3", "Prescale", "ratio")
+	fmt.Printf("%-22s %6s | %9s %9s %9s %6s | %9s %9s %9s %6s\n", "30 samples in", "starts", "MAE last", "SES 0.3", "Prescale", "ratio",
+		"wql last", "SES 0.3", "Prescale", "ratio")
 	logMAE, logLoss := 0.0, 0.0
 	for _, name := range names {
 		t, err := readTrace(data, name)
@@ -52,7 +53,8 @@ func cold(data string, names []string) error {
 		fmt.Printf("%-22s %6d | %9.4g %9.4g %9.4g %6.3f | %9.4g %9.4g %9.4g %6.3f\n", name, starts,
 			s[0].mae(), s[1].mae(), s[2].mae(), mae, s[0].wql(), s[1].wql(), s[2].wql(), loss)
 	}
-	fmt.Printf("geometric mean of the ratios to the better of the two: MAE %.3f, quantile loss %.3f (bar 1.05)\n", math.Exp(logMAE), math.Exp(logLoss))
+	fmt.Printf("geometric mean of the ratios to the better of the two: MAE %.3f, quantile loss %.3f (bar 1.05)\n", math.Exp(logMAE),
+		math.Exp(logLoss))
 	return nil
 }
 

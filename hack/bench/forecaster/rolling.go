@@ -228,8 +228,9 @@ func rolling(data string, names []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%-22s %7s %7s | %5s %5s %5s | %5s %5s %5s | %7s %6s %6s  %s\n", "trace", "wql%", "rel", "c90", "c95", "c99", "max90", "max95", "max99",
-		"maxwql%", "us/row", "exact", "coverage (tolerance: 2 points or twice the standard error; exact: % of noise whose exact quantiles are inside)")
+	fmt.Printf("%-22s %7s %7s | %5s %5s %5s | %5s %5s %5s | %7s %6s %6s  %s\n", "trace", "wql%", "rel", "c90", "c95", "c99",
+		"max90", "max95", "max99", "maxwql%", "us/row", "exact",
+		"coverage (tolerance: 2 points or twice the standard error; exact: % of noise whose exact quantiles are inside)")
 	logs, n, worst := 0.0, 0, 0.0
 	maxLogs, covered, insignificant, shares := 0.0, 0, 0, 0.0
 	for _, name := range names {
@@ -281,7 +282,8 @@ func rolling(data string, names []string) error {
 		if !significant {
 			insignificant++
 		}
-		fmt.Printf("%-22s %7.3f %7.4f | %5.1f %5.1f %5.1f | %5.1f %5.1f %5.1f | %7.2f %6.1f %6.0f  %s\n", name, s.wql(), rel, c(s.cover[1], s.points), c(s.cover[2], s.points),
+		fmt.Printf("%-22s %7.3f %7.4f | %5.1f %5.1f %5.1f | %5.1f %5.1f %5.1f | %7.2f %6.1f %6.0f  %s\n", name, s.wql(), rel,
+			c(s.cover[1], s.points), c(s.cover[2], s.points),
 			c(s.cover[3], s.points), c(s.peakCover[1], s.peaks), c(s.peakCover[2], s.peaks), c(s.peakCover[3], s.peaks), mx,
 			float64(took.Microseconds())/float64(len(t.y)), 100*share, strings.TrimSpace(bad)+ties)
 		shares += share
@@ -290,7 +292,9 @@ func rolling(data string, names []string) error {
 		worst = max(worst, rel)
 		n++
 	}
-	fmt.Printf("geometric mean of rel_wql %.4f (bar 0.69), worst %.3f (bar 1.03), of the maximum's wql%% %.3f; coverage within tolerance on %d of %d traces, where exact quantiles of independent noise would be on %.1f, and on %d by the standard error of the windows that share no outcomes\n",
+	fmt.Printf("geometric mean of rel_wql %.4f (bar 0.69), worst %.3f (bar 1.03), of the maximum's wql%% %.3f; "+
+		"coverage within tolerance on %d of %d traces, where exact quantiles of independent noise would be on %.1f, "+
+		"and on %d by the standard error of the windows that share no outcomes\n",
 		math.Exp(logs/float64(n)), worst, math.Exp(maxLogs/float64(n)), covered, n, shares, insignificant)
 	return nil
 }

@@ -23,12 +23,15 @@ var baselines = []struct {
 	settings []float64
 	make     func(*sim.Scenario, float64) sim.Policy
 }{
-	{"HPA on rate", []float64{0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0}, func(s *sim.Scenario, u float64) sim.Policy { return sim.NewHPARate(s, u) }},
+	{"HPA on rate", []float64{0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0},
+		func(s *sim.Scenario, u float64) sim.Policy { return sim.NewHPARate(s, u) }},
 	{"KEDA lag (records)", []float64{10}, func(s *sim.Scenario, n float64) sim.Policy { return sim.NewKEDALag(s, n) }},
 	{"KEDA lag (seconds)", []float64{1, 5, 15, 30}, func(s *sim.Scenario, x float64) sim.Policy { return sim.NewKEDALag(s, x*s.Capacity) }},
 	{"KPA", []float64{0.4, 0.5, 0.6, 0.7, 0.8, 0.9}, func(s *sim.Scenario, u float64) sim.Policy { return sim.NewKPA(s, u) }},
-	{"rate + drain, 60 s", []float64{0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0}, func(s *sim.Scenario, u float64) sim.Policy { return sim.NewRateDrain(s, u, time.Minute) }},
-	{"rate + drain, 300 s", []float64{0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0}, func(s *sim.Scenario, u float64) sim.Policy { return sim.NewRateDrain(s, u, 5*time.Minute) }},
+	{"rate + drain, 60 s", []float64{0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0},
+		func(s *sim.Scenario, u float64) sim.Policy { return sim.NewRateDrain(s, u, time.Minute) }},
+	{"rate + drain, 300 s", []float64{0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0},
+		func(s *sim.Scenario, u float64) sim.Policy { return sim.NewRateDrain(s, u, 5*time.Minute) }},
 	{"PHPA linear", []float64{0.5, 0.7, 0.9}, func(s *sim.Scenario, u float64) sim.Policy { return sim.NewPHPA(s, u, false) }},
 	{"PHPA Holt-Winters", []float64{0.5, 0.7, 0.9}, func(s *sim.Scenario, u float64) sim.Policy { return sim.NewPHPA(s, u, true) }},
 	{"last value, snapped", []float64{0.5, 0.7, 0.9}, func(s *sim.Scenario, u float64) sim.Policy { return sim.NewLastValue(s, u, true) }},

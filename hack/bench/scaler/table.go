@@ -123,7 +123,8 @@ func (c *cell) print(w io.Writer, verbose bool) {
 	}
 	fmt.Fprintln(w)
 	row := func(p point, extra string) {
-		fmt.Fprintf(w, "  %-22s %8.4g  cost %6.3f  late %8.4f %%  p99 %6.1f s  %5.0f changes/day  %6.0f moves/day%s\n", p.policy, p.setting, p.Cost, 100*p.Late, p.WaitP99, p.ChangesDay, p.MovesDay, extra)
+		fmt.Fprintf(w, "  %-22s %8.4g  cost %6.3f  late %8.4f %%  p99 %6.1f s  %5.0f changes/day  %6.0f moves/day%s\n", p.policy,
+			p.setting, p.Cost, 100*p.Late, p.WaitP99, p.ChangesDay, p.MovesDay, extra)
 	}
 	gains := c.gains(c.ours)
 	for i, p := range c.ours {
@@ -175,11 +176,16 @@ func (c *cell) split() split {
 
 // summary writes the one table: a line a cell, then what they come to.
 func summary(w io.Writer, cells []cell) {
-	fmt.Fprintf(w, "\nGain: by which share of its cost ours is cheaper than the cheapest baseline with as few late records, per promise (%v);\n"+
-		"\"none\" where no baseline has so few. Cost, in units of the lower bound, at a promise of %g: of a clairvoyant who knows the partitions, of\n"+
-		"our rule with perfect forecasts, as it is, and with the last value as its forecast. Kept: late records at most %d times the promise;\n"+
-		"! broken though perfect forecasts keep it, - broken with perfect forecasts too, + kept.\n", promises, promises[splitAt], keptFactor)
-	fmt.Fprintf(w, "%-22s %5s %s %30s %8s %9s %8s %7s %7s %7s  %s\n", "trace", "lead", "gain per promise", "", "median", "worst", "oracle", "perfect", "ours", "last", "kept")
+	fmt.Fprintf(w,
+		"\nGain: by which share of its cost ours is cheaper than the cheapest baseline with as few late records, per promise (%v);\n"+
+			"\"none\" where no baseline has so few. Cost, in units of the lower bound, at a promise of %g: "+
+			"of a clairvoyant who knows the partitions, of\n"+
+			"our rule with perfect forecasts, as it is, and with the last value as its forecast. Kept: "+
+			"late records at most %d times the promise;\n"+
+			"! broken though perfect forecasts keep it, - broken with perfect forecasts too, + kept.\n", promises,
+		promises[splitAt], keptFactor)
+	fmt.Fprintf(w, "%-22s %5s %s %30s %8s %9s %8s %7s %7s %7s  %s\n", "trace", "lead", "gain per promise", "", "median", "worst",
+		"oracle", "perfect", "ours", "last", "kept")
 	var t totals
 	for i := range cells {
 		t.add(w, &cells[i])
@@ -221,7 +227,8 @@ func (t *comparison) add(c *cell, gains []float64) (middle, low float64) {
 }
 
 func (t *comparison) String() string {
-	return fmt.Sprintf("at least 10 %% cheaper (median): %d of %d cells (%.0f %%); at least 15 %%: %d; with one more than 3 %% dearer: %d; worst: %.1f %% (%s)",
+	return fmt.Sprintf("at least 10 %% cheaper (median): %d of %d cells (%.0f %%); at least 15 %%: %d; "+
+		"with one more than 3 %% dearer: %d; worst: %.1f %% (%s)",
 		t.ten, t.cells, 100*float64(t.ten)/float64(t.cells), t.fifteen, t.dear, 100*t.worst, t.worstAt)
 }
 
@@ -306,11 +313,13 @@ func (t *totals) print(w io.Writer) {
 	}
 	// A promise that ours keeps and perfect forecasts do not is left out of the share: perfect forecasts plan closer to the edge.
 	if keepable := t.kept - t.late + t.broken; keepable > 0 {
-		fmt.Fprintf(w, "promises that perfect forecasts keep: %d; kept by ours too: %d (%.0f %%); broken: %d; that perfect forecasts break as well: %d, of which ours keeps %d\n",
+		fmt.Fprintf(w, "promises that perfect forecasts keep: %d; kept by ours too: %d (%.0f %%); broken: %d; "+
+			"that perfect forecasts break as well: %d, of which ours keeps %d\n",
 			keepable, t.kept-t.late, 100*float64(t.kept-t.late)/float64(keepable), t.broken, t.hopeless+t.late, t.late)
 	}
 	if t.rule.count+t.forecast.count+t.lastValue.count > 0 {
-		fmt.Fprintf(w, "cost at a promise of %g, geometric means over the cells that keep it: our rule with perfect forecasts over the clairvoyant %v; with forecasts over that %v; with the last value over that %v\n",
+		fmt.Fprintf(w, "cost at a promise of %g, geometric means over the cells that keep it: "+
+			"our rule with perfect forecasts over the clairvoyant %v; with forecasts over that %v; with the last value over that %v\n",
 			promises[splitAt], t.rule, t.forecast, t.lastValue)
 	}
 }

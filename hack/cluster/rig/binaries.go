@@ -73,7 +73,8 @@ func build(ctx context.Context, log io.Writer) (*binaries, error) {
 	}
 	began := time.Now()
 	fmt.Fprintf(log, "cluster: building Kubernetes %s, etcd and kwok from Go modules (once, 10 CPU-minutes) into %s\n", Version, dir)
-	stamp := fmt.Sprintf("-X k8s.io/component-base/version.gitVersion=%s -X k8s.io/component-base/version.gitMajor=%s -X k8s.io/component-base/version.gitMinor=%s",
+	stamp := fmt.Sprintf("-X k8s.io/component-base/version.gitVersion=%s -X k8s.io/component-base/version.gitMajor=%s -X "+
+		"k8s.io/component-base/version.gitMinor=%s",
 		Version, strings.Split(Version, ".")[0][1:], strings.Split(Version, ".")[1])
 	for _, step := range []struct{ out, pkg string }{
 		{b.kubernetes, "."},

@@ -92,7 +92,8 @@ func Up(ctx context.Context, o Options) (*Cluster, error) {
 	dir := directory(o.Name)
 	if old, err := Find(o.Name); err == nil {
 		if old.Owner.alive() || (old.Owner.PID == 0 && old.running()) {
-			return nil, fmt.Errorf("cluster %s is running already (KUBECONFIG=%s): stop it first, or give this one another name", o.Name, old.Kubeconfig)
+			return nil, fmt.Errorf("cluster %s is running already (KUBECONFIG=%s): stop it first, or give this one another name",
+				o.Name, old.Kubeconfig)
 		}
 		if err := old.Down(); err != nil {
 			return nil, fmt.Errorf("clear what is left of an earlier cluster: %w", err)

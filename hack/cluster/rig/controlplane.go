@@ -139,7 +139,8 @@ func (c *Cluster) startScheduler(detached bool, port int) error {
 
 // writeCredentials writes every certificate and client configuration.
 func (c *Cluster) writeCredentials(pki string, ca, front *authority) error {
-	serving, err := ca.server("kubernetes.default.svc", "kubernetes.default", "kubernetes", "localhost", "127.0.0.1", apiServiceIP, c.NodeIP)
+	serving, err := ca.server("kubernetes.default.svc", "kubernetes.default", "kubernetes", "localhost", "127.0.0.1",
+		apiServiceIP, c.NodeIP)
 	if err != nil {
 		return err
 	}

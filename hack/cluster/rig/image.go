@@ -30,7 +30,8 @@ func writeImage(path, reference, program string) error {
 	if err != nil {
 		return err
 	}
-	manifest, err := json.Marshal([]map[string]any{{"Config": "config.json", "RepoTags": []string{reference}, "Layers": []string{"layer.tar"}}})
+	manifest, err := json.Marshal([]map[string]any{{"Config": "config.json", "RepoTags": []string{reference},
+		"Layers": []string{"layer.tar"}}})
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,8 @@ import (
 var private = []string{"/run", "/var/lib", "/var/log"}
 
 // guarded are the kernel settings that a kubelet writes. Files of our own lie over them.
-var guarded = []string{"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes"}
+var guarded = []string{"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys",
+	"kernel/keys/root_maxbytes"}
 
 // enclose starts the holder: the first process of new mount, process and network namespaces, which everything else joins. It
 // does nothing but wait; when it ends, the kernel ends all others. Without detached it ends when this process does, because

@@ -25,7 +25,8 @@ func main() {
 
 func run() error {
 	brokers := flag.Int("brokers", 1, "how many brokers")
-	host := flag.String("host", "", "this machine's address that they listen on (empty: 127.0.0.1; hack/cluster up prints the one that pods reach)")
+	host := flag.String("host", "",
+		"this machine's address that they listen on (empty: 127.0.0.1; hack/cluster up prints the one that pods reach)")
 	heap := flag.Int("heap", 0, "each broker's heap in MiB (0: 256, or 384 for several)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

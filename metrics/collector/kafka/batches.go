@@ -30,7 +30,8 @@ type exact struct {
 }
 
 // fetchBatches fetches from each partition the batches at an offset and returns what they tell.
-func (c *Collector) fetchBatches(ctx context.Context, node int32, topics []*topic, partitions []int, offsets []int64, bytes int32) ([]exact, error) {
+func (c *Collector) fetchBatches(ctx context.Context, node int32, topics []*topic, partitions []int, offsets []int64,
+	bytes int32) ([]exact, error) {
 	request := kmsg.NewPtrFetchRequest()
 	request.ReplicaID = -1
 	request.MaxWaitMillis = 0
@@ -198,7 +199,8 @@ func isAborted(aborted []kmsg.FetchResponseTopicPartitionAbortedTransaction, pro
 }
 
 // endAborted drops the transaction that a control record ends.
-func endAborted(aborted []kmsg.FetchResponseTopicPartitionAbortedTransaction, producer, at int64) []kmsg.FetchResponseTopicPartitionAbortedTransaction {
+func endAborted(aborted []kmsg.FetchResponseTopicPartitionAbortedTransaction,
+	producer, at int64) []kmsg.FetchResponseTopicPartitionAbortedTransaction {
 	for i := range aborted {
 		if aborted[i].ProducerID == producer && aborted[i].FirstOffset <= at {
 			return slices.Concat(aborted[:i], aborted[i+1:])

@@ -123,7 +123,8 @@ func (s *commitSink) groupDone(code int16) {
 		}
 	}
 	if g.vanished(s.collector.tick, s.collector.tickTime) {
-		g.problem = errors.New("fetch its offsets: the coordinator answers with none, though there were some: not believed before it has said so for 30 s")
+		g.problem = errors.New(
+			"fetch its offsets: the coordinator answers with none, though there were some: not believed before it has said so for 30 s")
 		g.coordinator = -1
 		return
 	}

@@ -137,7 +137,8 @@ func (c *Collector) listOffsets(ctx context.Context, topics []*topic, at int64, 
 // seedAges are the ages at which a topic's history is asked for when it is new to us, so that seconds behind are known
 // before samples of our own are: each step doubles.
 var seedAges = []time.Duration{
-	4 * time.Second, 8 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 15 * time.Minute, 30 * time.Minute,
+	4 * time.Second, 8 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute,
+	8 * time.Minute, 15 * time.Minute, 30 * time.Minute,
 	time.Hour, 2 * time.Hour, 4 * time.Hour, 8 * time.Hour, 16 * time.Hour,
 }
 

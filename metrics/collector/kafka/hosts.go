@@ -37,7 +37,8 @@ func hostOf(text string) (netip.Addr, bool) {
 
 // observeHosts returns what each member host consumed since the members were last looked at, scaled to the observation's interval;
 // nil where that is known of none. A partition that has changed its member since then leaves both hosts' counts missing.
-func (c *Collector) observeHosts(t *target, g *group, topics []*topic, now time.Time, interval time.Duration) map[netip.Addr]collector.HostCount {
+func (c *Collector) observeHosts(t *target, g *group, topics []*topic, now time.Time,
+	interval time.Duration) map[netip.Addr]collector.HostCount {
 	if g.readTick != c.tick || g.membersProblem != nil || g.kind == typeShare {
 		t.hosts = hostBase{}
 		return nil

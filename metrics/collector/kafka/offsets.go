@@ -67,7 +67,8 @@ func (c *Collector) Unlisted() error {
 	var problems []error
 	if !exact || slices.ContainsFunc(named, func(name string) bool { _, ok := c.listed[name]; return !ok }) {
 		for _, node := range slices.Sorted(maps.Keys(c.unlisted)) {
-			problems = append(problems, fmt.Errorf("cluster %s: broker %d did not list its groups, and those not seen before are missing: %w", c.config.Cluster, node, c.unlisted[node]))
+			problems = append(problems, fmt.Errorf("cluster %s: broker %d did not list its groups, "+
+				"and those not seen before are missing: %w", c.config.Cluster, node, c.unlisted[node]))
 		}
 	}
 	away := slices.DeleteFunc(named, func(name string) bool { return !c.offsets.away(name) })
@@ -79,7 +80,8 @@ func (c *Collector) Unlisted() error {
 
 // offsetsProblem says what partitions without a leader keep from us, the groups `away` for sure.
 func (c *Collector) offsetsProblem(away []string) error {
-	text := fmt.Sprintf("cluster %s: %d of %d partitions of %s have no leader, and nothing is known of the groups kept there", c.config.Cluster,
+	text := fmt.Sprintf("cluster %s: %d of %d partitions of %s have no leader, and nothing is known of the groups kept there",
+		c.config.Cluster,
 		len(c.offsets.leaderless), c.offsets.partitions, offsetsTopic)
 	if len(away) > 0 {
 		text += ", " + strings.Join(away, ", ") + " among them"

@@ -42,7 +42,8 @@ func (s *stateTally) report(topic string, reset collector.Reset, problems *probl
 			topic, s.never, s.partitions, reset)
 	}
 	if s.expired > 0 {
-		problems.add("%s: retention deleted records that were not consumed yet in %d of %d partitions: lag counts from the start of the log",
+		problems.add(
+			"%s: retention deleted records that were not consumed yet in %d of %d partitions: lag counts from the start of the log",
 			topic, s.expired, s.partitions)
 	}
 	for reason, partitions := range s.reasons {

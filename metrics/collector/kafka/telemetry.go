@@ -73,7 +73,8 @@ func newTelemetry(registerer prometheus.Registerer, cluster string) (*telemetry,
 	}
 	return t, errors.Join(
 		register(registerer, &t.ticks), register(registerer, &t.requests), register(registerer, &t.errors),
-		register(registerer, &t.bytes), register(registerer, &t.exact), register(registerer, &t.partitions), register(registerer, &t.groups),
+		register(registerer, &t.bytes), register(registerer, &t.exact), register(registerer, &t.partitions),
+		register(registerer, &t.groups),
 		register(registerer, &t.age),
 	)
 }

@@ -187,7 +187,8 @@ func (m *meter) take(record *kgo.Record) {
 			return
 		}
 		if seconds > longestLatency.Seconds() {
-			m.refuse("header %s: %q is %.0f years before the record: want milliseconds since 1970", m.config.Header, header.Value, seconds/longestLatency.Seconds())
+			m.refuse("header %s: %q is %.0f years before the record: want milliseconds since 1970", m.config.Header, header.Value,
+				seconds/longestLatency.Seconds())
 			return
 		}
 		m.seen[binAbove(seconds)]++

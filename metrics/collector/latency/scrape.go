@@ -240,7 +240,8 @@ func (s *Scraper) read(ctx context.Context, endpoint string) (scraped, error) {
 	}
 	defer response.Body.Close()
 	if to := response.Header.Get("Location"); response.StatusCode/100 == 3 && to != "" {
-		return scraped{}, fmt.Errorf("it answers %s, to %.200q, which is not followed: name the path that answers itself", response.Status, to)
+		return scraped{}, fmt.Errorf("it answers %s, to %.200q, which is not followed: name the path that answers itself",
+			response.Status, to)
 	}
 	if response.StatusCode != http.StatusOK {
 		return scraped{}, fmt.Errorf("it answers %s", response.Status)
@@ -317,7 +318,8 @@ func (s *Scraper) takeFamily(family *dto.MetricFamily, got *scraped, found *bool
 			name string
 			sum  *float64
 			has  *bool
-		}{{s.config.Busy, &got.busy, &got.hasBusy}, {s.config.Work, &got.work, &got.hasWork}, {s.config.Records, &got.records, &got.hasRecords}} {
+		}{{s.config.Busy, &got.busy, &got.hasBusy}, {s.config.Work, &got.work, &got.hasWork},
+			{s.config.Records, &got.records, &got.hasRecords}} {
 			if c.name == "" || family.GetName() != c.name {
 				continue
 			}
