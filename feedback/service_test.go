@@ -19,6 +19,7 @@ import (
 	"github.com/prescale/prescale/feedback/join"
 	"github.com/prescale/prescale/feedback/streamtest"
 	"github.com/prescale/prescale/feedback/train"
+	"github.com/prescale/prescale/hack/await"
 	"github.com/prescale/prescale/inference/event"
 	"github.com/prescale/prescale/inference/model"
 	"github.com/prescale/prescale/inference/registry"
@@ -74,15 +75,6 @@ func service(t *testing.T, instance string, opts ...kgo.Opt) (*Service, func()) 
 	return s, start(t, s.Run)
 }
 
-func await(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited two minutes for %s", what)
-		}
-	}
-}
-
 func TestTheExamplesHaveOnePartition(t *testing.T) {
 	s, err := New(testConfig("a"), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
@@ -108,7 +100,7 @@ func TestTheLoopLearnsAndSurvivesItsTrainer(t *testing.T) {
 		t.Fatal(err)
 	}
 	start(t, replica.Run)
-	await(t, "the first version", func() bool { return replica.Champion() != nil })
+	await.Until(t, 2*time.Minute, "the first version", func() bool { return replica.Champion() != nil })
 
 	producer, err := kgo.NewClient(opts...)
 	if err != nil {
@@ -137,14 +129,14 @@ func TestTheLoopLearnsAndSurvivesItsTrainer(t *testing.T) {
 	}
 	examples := func(s *Service) int64 { snapshot, _ := s.Snapshot(); return snapshot.Examples }
 	send(1500)
-	await(t, "examples at a", func() bool { return examples(a) > 500 })
+	await.Until(t, 2*time.Minute, "examples at a", func() bool { return examples(a) > 500 })
 	b, _ := service(t, "b", opts...)
 	stopA()
 	send(1500)
 	for _, r := range late {
 		producer.Produce(t.Context(), r, nil)
 	}
-	await(t, "all examples at b", func() bool { return examples(b) >= int64(sent) })
+	await.Until(t, 2*time.Minute, "all examples at b", func() bool { return examples(b) >= int64(sent) })
 	s, _ := b.Snapshot()
 	if s.Examples != int64(sent) {
 		t.Errorf("learned from %d examples of %d requests", s.Examples, sent)
@@ -152,7 +144,7 @@ func TestTheLoopLearnsAndSurvivesItsTrainer(t *testing.T) {
 	if s.Version < 2 || !s.Scored {
 		t.Errorf("snapshot %+v", s)
 	}
-	await(t, "the service to follow", func() bool { return replica.Champion().Version == s.Version })
+	await.Until(t, 2*time.Minute, "the service to follow", func() bool { return replica.Champion().Version == s.Version })
 	if now, later := b.Live(time.Now()), b.Live(time.Now().Add(2*liveAge)); now != nil || later == nil {
 		t.Errorf("live now: %v; with stages that last came round a while ago: %v", now, later)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/prescale/prescale/feedback/join"
 	"github.com/prescale/prescale/feedback/streamtest"
 	"github.com/prescale/prescale/feedback/train"
+	"github.com/prescale/prescale/hack/await"
 	"github.com/prescale/prescale/hack/kafka"
 	"github.com/prescale/prescale/inference/event"
 	"github.com/prescale/prescale/inference/model"
@@ -81,15 +82,6 @@ func ready(listen string) bool {
 	return response.StatusCode == http.StatusOK
 }
 
-func await(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(90 * time.Second); !ok(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited 90 s for %s", what)
-		}
-	}
-}
-
 // readAll reads the committed records of a topic to its end.
 func readAll(t *testing.T, brokers, topic string) []*kgo.Record {
 	t.Helper()
@@ -109,7 +101,7 @@ func TestAKilledTrainerRepeatsNothingAndLosesNothing(t *testing.T) {
 	}
 	defer client.Close()
 	admin := kadm.NewClient(client)
-	await(t, "topics", func() bool {
+	await.Until(t, 90*time.Second, "topics", func() bool {
 		topics, err := admin.ListTopics(t.Context(), event.TopicPredictions, event.TopicOutcomes, join.TopicExamples, registry.Topic)
 		return err == nil && topics.Error() == nil
 	})
@@ -144,7 +136,7 @@ func TestAKilledTrainerRepeatsNothingAndLosesNothing(t *testing.T) {
 	const kills = 6
 	for round := range kills {
 		send(500, streamtest.Wide[round/3])
-		await(t, "the trainer", func() bool { return ready(listen) })
+		await.Until(t, 90*time.Second, "the trainer", func() bool { return ready(listen) })
 		time.Sleep(time.Duration(100+200*round) * time.Millisecond) // at another point of its work each time
 		kill(cmd)
 		cmd, listen = trainer(t, brokers)

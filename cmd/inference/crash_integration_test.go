@@ -23,6 +23,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/prescale/prescale/hack/await"
 	"github.com/prescale/prescale/hack/kafka"
 	"github.com/prescale/prescale/inference/event"
 	"github.com/prescale/prescale/inference/model"
@@ -78,15 +79,6 @@ func (p *process) ready() bool {
 	return response.StatusCode == http.StatusOK
 }
 
-func await(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(90 * time.Second); !ok(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited 90 s for %s", what)
-		}
-	}
-}
-
 // TestMain lets the test binary be the service itself, so that nothing need be built twice.
 func TestMain(m *testing.M) {
 	if os.Getenv("INFERENCE_TEST_RUN_SERVICE") != "" {
@@ -137,12 +129,12 @@ func TestKilledReplicasOnARealBroker(t *testing.T) {
 	defer client.Close()
 
 	survivor := startProcess(t, brokers, "survivor")
-	await(t, "topics", func() bool {
+	await.Until(t, 90*time.Second, "topics", func() bool {
 		topics, err := kadm.NewClient(client).ListTopics(t.Context(), event.TopicRequests, event.TopicPredictions, event.TopicDeadLetters, registry.Topic)
 		return err == nil && topics.Error() == nil
 	})
 	publish(t, client, 1)
-	await(t, "the survivor", survivor.ready)
+	await.Until(t, 90*time.Second, "the survivor", survivor.ready)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -179,14 +171,14 @@ func TestKilledReplicasOnARealBroker(t *testing.T) {
 	victim := startProcess(t, brokers, "victim", "--transaction-timeout", "12s")
 	const kills = 6
 	for round := range kills {
-		await(t, "the victim", victim.ready)
+		await.Until(t, 90*time.Second, "the victim", victim.ready)
 		time.Sleep(time.Duration(200+150*round) * time.Millisecond) // at another point of its work each time
 		victim.kill()
 		publish(t, client, int64(round+2))
 		// With its name the new process ends the old one's transaction; with another the transaction times out.
 		victim = startProcess(t, brokers, []string{"victim", fmt.Sprintf("victim-%d", round)}[round%2], "--transaction-timeout", "12s")
 	}
-	await(t, "the last version", func() bool {
+	await.Until(t, 90*time.Second, "the last version", func() bool {
 		version, err := infer(survivor.listen, []byte(`{"inputs":[{"name":"features","shape":[1,3],"datatype":"FP32","data":[[1,2,3]]}]}`))
 		return err == nil && version == fmt.Sprint(kills+1)
 	})

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"math"
@@ -22,6 +21,7 @@ import (
 	metricsclient "k8s.io/metrics/pkg/client/external_metrics"
 
 	"github.com/prescale/prescale/hack/kafka"
+	"github.com/prescale/prescale/hack/output"
 	"github.com/prescale/prescale/metrics/external"
 	"github.com/prescale/prescale/metrics/external/certificate"
 )
@@ -87,15 +87,15 @@ policies:
 
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	var output lockedBuffer
-	go func() { done <- run(ctx, []string{"serve", "--config", configFile}, &output, &output) }()
+	var said output.Buffer
+	go func() { done <- run(ctx, []string{"serve", "--config", configFile}, &said, &said) }()
 	stop := sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("serve: %v", err)
 		}
 		if t.Failed() {
-			t.Logf("serve said:\n%s", output.String())
+			t.Logf("serve said:\n%s", said.String())
 		}
 	})
 	t.Cleanup(stop)
@@ -118,23 +118,6 @@ func freeAddress(t *testing.T) string {
 	}
 	defer listener.Close()
 	return listener.Addr().String()
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }
 
 // query asks once; no value is an answer of its own.

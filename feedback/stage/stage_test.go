@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.uber.org/goleak"
 
+	"github.com/prescale/prescale/hack/await"
 	"github.com/prescale/prescale/hack/kafka"
 )
 
@@ -109,20 +110,11 @@ func start(t *testing.T, c Config, opts ...kgo.Opt) (*Stage, func()) {
 	})
 }
 
-func await(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited a minute for %s", what)
-		}
-	}
-}
-
 // outputs waits until the group has no lag and reads the committed outputs to their end.
 func outputs(t *testing.T, opts ...kgo.Opt) map[string]int {
 	t.Helper()
 	admin := kadm.NewClient(client(t, opts...))
-	await(t, "the lag to be gone", func() bool {
+	await.Until(t, time.Minute, "the lag to be gone", func() bool {
 		lags, err := admin.Lag(t.Context(), "count")
 		if err != nil {
 			t.Fatal(err)
@@ -219,10 +211,10 @@ func TestWhoCommittedIsToldThatAPartitionLeft(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
-	await(t, "all partitions", func() bool { return count() == partitions })
+	await.Until(t, time.Minute, "all partitions", func() bool { return count() == partitions })
 	_, stopB := start(t, config("b"), opts...)
 	defer stopB()
-	await(t, "half of them to leave", func() bool { s.send(t, 20); return count() == partitions/2 })
+	await.Until(t, time.Minute, "half of them to leave", func() bool { s.send(t, 20); return count() == partitions/2 })
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
@@ -350,7 +342,7 @@ func TestAForgottenGroupGoesOnFromItsState(t *testing.T) {
 	s.send(t, 80)
 	_, stop = start(t, config("a"), opts...)
 	defer stop()
-	await(t, "offsets", func() bool {
+	await.Until(t, time.Minute, "offsets", func() bool {
 		committed, err := kadm.NewClient(s.client).FetchOffsets(t.Context(), "count")
 		return err == nil && len(committed["a"]) == partitions && len(committed["b"]) == partitions
 	})
@@ -394,7 +386,7 @@ func TestTopicsOfDifferentSizeAreRefused(t *testing.T) {
 	}
 	s, stop := start(t, config("a"), opts...)
 	defer stop()
-	await(t, "the problem", func() bool {
+	await.Until(t, time.Minute, "the problem", func() bool {
 		err := s.Problem()
 		return err != nil && strings.Contains(err.Error(), "same number of partitions")
 	})

@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 
+	"github.com/prescale/prescale/hack/await"
 	"github.com/prescale/prescale/hack/kafka"
 	"github.com/prescale/prescale/inference/event"
 	"github.com/prescale/prescale/inference/model"
@@ -138,21 +139,11 @@ func answers(t *testing.T, opts ...kgo.Opt) (predictions, dead map[string]int) {
 	return predictions, dead
 }
 
-// await polls until ok.
-func await(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited a minute for %s", what)
-		}
-	}
-}
-
 // awaitNoLag waits until every request's offset is committed, markers of transactions included.
 func awaitNoLag(t *testing.T, opts ...kgo.Opt) {
 	t.Helper()
 	admin := kadm.NewClient(client(t, opts...))
-	await(t, "the lag to be gone", func() bool {
+	await.Until(t, time.Minute, "the lag to be gone", func() bool {
 		lags, err := admin.Lag(t.Context(), "inference")
 		if err != nil {
 			t.Fatal(err)
@@ -196,16 +187,16 @@ func TestEveryRequestIsAnsweredOnceWhileReplicasComeAndGo(t *testing.T) {
 	a, stopA := start(t, "a", opts...)
 	defer stopA()
 	send(200)
-	await(t, "replica a", func() bool { return a.loop.Status().Answered > 50 })
+	await.Until(t, time.Minute, "replica a", func() bool { return a.loop.Status().Answered > 50 })
 	b, stopB := start(t, "b", opts...) // joins while a has work left
 	defer stopB()
 	send(200)
-	await(t, "replica b", func() bool { send(10); return b.loop.Status().Answered > 0 })
+	await.Until(t, time.Minute, "replica b", func() bool { send(10); return b.loop.Status().Answered > 0 })
 	send(200)
 	stopA()
 	c, stopC := start(t, "c", opts...)
 	defer stopC()
-	await(t, "replica c", func() bool { send(10); return c.loop.Status().Answered > 0 })
+	await.Until(t, time.Minute, "replica c", func() bool { send(10); return c.loop.Status().Answered > 0 })
 	send(200)
 	stopB()
 	predictions, dead := answers(t, opts...)

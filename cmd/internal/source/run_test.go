@@ -1,14 +1,12 @@
 package source
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -16,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/prescale/prescale/hack/output"
 	"github.com/prescale/prescale/metrics/collector/latency"
 	"github.com/prescale/prescale/metrics/series"
 )
@@ -32,24 +31,6 @@ func running(t *testing.T, s *Sources) {
 			t.Error(err)
 		}
 	})
-}
-
-// locked is a buffer that several goroutines write to.
-type locked struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *locked) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *locked) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
 }
 
 // TestOnlyTheOwnerAsksReplicas follows one policy that is another's, then ours, and then another's again.
@@ -74,7 +55,7 @@ func TestOnlyTheOwnerAsksReplicas(t *testing.T) {
 	defer replica.Close()
 	scraper := latency.DefaultScraperConfig()
 	scraper.Policy, scraper.Busy = "ai/a", "busy"
-	said := &locked{}
+	said := &output.Buffer{}
 	s, err := New(Config{
 		Policies: []Policy{{Name: "ai/a", Interval: 2 * time.Millisecond, Spec: Spec{Endpoints: &Endpoints{Scraper: scraper, URLs: []string{replica.URL}}}}},
 		Owns: func(policy string) bool {
