@@ -80,6 +80,7 @@ func (f *Flags) Command(short string, args []string, stdout, stderr io.Writer, s
 	flags.StringVar(&f.Listen, "listen", f.Listen, "address of HTTP: /livez, /readyz, /metrics")
 	flags.StringVar(&f.Instance, "instance", command.Instance(),
 		"what tells this process from the others; best kept over a restart (default $POD_NAME, else host and process)")
+	flags.Lookup("instance").DefValue = "" // help would show what this process's happens to be
 	flags.BoolVar(&f.create, "create-topics", true, "create topics that do not exist")
 	flags.Int32Var(&f.Partitions, "partitions", 12, "partitions of topics that are created")
 	flags.TextVar(&f.level, "log-level", slog.LevelInfo, "DEBUG, INFO, WARN or ERROR")
