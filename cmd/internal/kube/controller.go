@@ -91,6 +91,7 @@ type Controller struct {
 	refused   map[string]refusal
 	applied   map[object]int64 // generations
 	written   map[object]time.Time
+	failing   map[object]bool // whose last write failed, so that only changes are logged
 	announced map[object]v1alpha1.ScalePolicyStatus
 }
 
@@ -116,6 +117,7 @@ func New(cfg Config) (*Controller, error) {
 		sink:      events.NewBroadcaster(&events.EventSinkImpl{Interface: cfg.Clients.Kubernetes.EventsV1()}),
 		limiter:   rate.NewLimiter(rate.Limit(cfg.WritesPerSecond), max(int(cfg.WritesPerSecond), 1)),
 		written:   map[object]time.Time{},
+		failing:   map[object]bool{},
 		announced: map[object]v1alpha1.ScalePolicyStatus{},
 		refusals: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "prescale_policy_refused", Help: "1 for each policy that is not run, with the reason of its condition Accepted.",
@@ -231,6 +233,7 @@ func (c *Controller) tick(ctx context.Context, now time.Time) {
 	writing, cancel := context.WithTimeout(ctx, c.cfg.WritesWithin)
 	defer cancel()
 	maps.DeleteFunc(c.written, func(o object, _ time.Time) bool { _, ok := c.applied[o]; return !ok })
+	maps.DeleteFunc(c.failing, func(o object, _ bool) bool { _, ok := c.applied[o]; return !ok })
 	maps.DeleteFunc(c.announced, func(o object, _ v1alpha1.ScalePolicyStatus) bool { _, ok := c.applied[o]; return !ok })
 	for _, p := range policies {
 		name := p.PolicyName()
@@ -343,7 +346,14 @@ func (c *Controller) write(ctx context.Context, p *v1alpha1.ScalePolicy, status 
 	c.written[objectOf(p)] = now
 	_, err = c.cfg.Clients.Dynamic.Resource(v1alpha1.Resource()).Namespace(p.Namespace).
 		Patch(ctx, p.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "prescale"}, "status")
-	if err != nil && !apierrors.IsNotFound(err) && !errors.Is(err, context.Canceled) {
-		c.cfg.Logger.Warn("writing a status failed; it is tried again", "policy", name, "error", err)
+	switch failing := c.failing[objectOf(p)]; {
+	case err == nil:
+		delete(c.failing, objectOf(p))
+		if failing {
+			c.cfg.Logger.Info("writing a status works again", "policy", name)
+		}
+	case !failing && !apierrors.IsNotFound(err) && !errors.Is(err, context.Canceled):
+		c.failing[objectOf(p)] = true
+		c.cfg.Logger.Warn("writing a status failed; it is tried again and again", "policy", name, "error", err)
 	}
 }

@@ -1,9 +1,11 @@
 package kube
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,6 +13,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
+	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/prescale/prescale/metrics/series"
 )
@@ -72,5 +78,32 @@ func TestConnectedClientsKnowOfSilence(t *testing.T) {
 	}
 	if problem := clients.reach.problem(time.Now().Add(time.Minute)); !strings.Contains(problem, "connection refused") {
 		t.Errorf("got %q", problem)
+	}
+}
+
+// TestAnOutageIsLoggedOnce for each policy, and not at every try: for minutes there would be little else in the log.
+func TestAnOutageIsLoggedOnce(t *testing.T) {
+	r := newRig(t, nil, policyObject(t, "a", time.Hour, goodSpec), policyObject(t, "b", time.Hour, goodSpec))
+	var logged bytes.Buffer
+	r.cfg.Logger = slog.New(slog.NewTextHandler(&logged, nil))
+	var away error
+	r.cfg.Clients.Dynamic.(*dynamicfake.FakeDynamicClient).PrependReactor("patch", "scalepolicies", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return away != nil, nil, away
+	})
+	tries := func(n int, err error) {
+		away = err
+		for range n {
+			r.now = r.now.Add(time.Minute)
+			r.publish("ai/a", r.now.Minute()%5+1, 1200)
+			r.publish("ai/b", r.now.Minute()%5+1, 1200)
+			r.tick(t.Context(), r.now)
+		}
+	}
+	for range 2 {
+		tries(10, errors.New("connection refused"))
+		tries(3, nil)
+	}
+	if failed, well := strings.Count(logged.String(), "writing a status failed"), strings.Count(logged.String(), "writing a status works again"); failed != 4 || well != 4 {
+		t.Errorf("%d failures and %d ends of one were logged, want 4 of two policies in two outages:\n%s", failed, well, logged.String())
 	}
 }
