@@ -119,7 +119,8 @@ func (s SizeDecision) Text() string {
 	case s.Name == "":
 		return ""
 	case s.HotPartition:
-		return fmt.Sprintf("of the sizes that were seen at work not even %s keeps up with the hottest partition: it does %.4g records/s", s.Name, s.CapacityPerReplica)
+		return fmt.Sprintf("of the sizes that were seen at work not even %s keeps up with the hottest partition: "+
+			"it does %.4g records/s", s.Name, s.CapacityPerReplica)
 	default:
 		return fmt.Sprintf("of the sizes that were seen at work %s does best: %d of it, which do %.4g records/s each", s.Name,
 			s.Replicas, s.CapacityPerReplica)

@@ -10,7 +10,8 @@ func describe(d *Decision) {
 		case "current":
 			t.Detail = fmt.Sprintf("ready or starting: %d", t.Replicas)
 			if !d.CurrentReplicas.Known() {
-				t.Detail = fmt.Sprintf("how many are ready or starting is not known: %d, as was asked for last, or the least allowed", t.Replicas)
+				t.Detail = fmt.Sprintf("how many are ready or starting is not known: %d, as was asked for last, or the least allowed",
+					t.Replicas)
 			}
 		case "plan":
 			t.Detail = fmt.Sprintf("least cost of replicas and lateness: %d; "+
@@ -25,7 +26,8 @@ func describe(d *Decision) {
 			t.Detail = fmt.Sprintf("today's budget leaves %.0f %% of what the rest of the day asks for: "+
 				"with lateness priced lower to make it last, %d", 100*t.Amount, t.Replicas)
 		case "explore":
-			t.Detail = fmt.Sprintf("what a replica can do is not known, and the present ones have kept up for a while: %d are tried", t.Replicas)
+			t.Detail = fmt.Sprintf("what a replica can do is not known, and the present ones have kept up for a while: %d are tried",
+				t.Replicas)
 		case "guess":
 			t.Detail = fmt.Sprintf("what a replica can do is a guess from the most that one was seen to do: %d have kept up, "+
 				"and only a backlog, or more than that in the median forecast, would tell that they are too few", t.Replicas)
@@ -45,15 +47,18 @@ func describe(d *Decision) {
 		case "hold":
 			t.Detail = fmt.Sprintf("fewer would be premature: %d are kept", t.Replicas)
 			if t.Amount > 0 {
-				t.Detail = fmt.Sprintf("with as much arriving, %.0f were too few lately, or were gone down to and left again: %d are kept", t.Amount, t.Replicas)
+				t.Detail = fmt.Sprintf("with as much arriving, %.0f were too few lately, or were gone down to and left again: %d are kept",
+					t.Amount, t.Replicas)
 			}
 		case "hush":
 			t.Detail = fmt.Sprintf("nothing comes any more of what came steadily, "+
-				"and the last time all of it was back within ten minutes: %d are kept for as long, which serve what came before", t.Replicas)
+				"and the last time all of it was back within ten minutes: %d are kept for as long, which serve what came before",
+				t.Replicas)
 		case "silence":
 			t.Detail = "nothing has come for long enough, and the forecast expects no more than it did meanwhile: none are kept"
 			if t.Amount > 0 {
-				t.Detail = fmt.Sprintf("nothing comes: the last one goes in %.0f s unless a record does or the forecast expects more", t.Amount)
+				t.Detail = fmt.Sprintf("nothing comes: the last one goes in %.0f s unless a record does or the forecast expects more",
+					t.Amount)
 			}
 		case "expected":
 			t.Detail = fmt.Sprintf(

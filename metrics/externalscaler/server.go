@@ -2,9 +2,9 @@
 // external.metrics.k8s.io. Its main type is Server, which answers from a Source in memory.
 //
 // A ScaledObject names its policy in the trigger's metadata (policy: NAME; by default the ScaledObject's own name), and
-// its pool where the policy is split over several (pool: NAME). The metric is the wanted count with a target of one. A policy without a fresh answer is an error, so that KEDA and its HPA keep the
-// replicas that there are; what is asked for (GetMetricSpec) is answered from configuration alone, so that a ScaledObject
-// can always be set up. The package decides nothing.
+// its pool where the policy is split over several (pool: NAME). The metric is the wanted count with a target of one. A policy
+// without a fresh answer is an error, so that KEDA and its HPA keep the replicas that there are; what is asked for
+// (GetMetricSpec) is answered from configuration alone, so that a ScaledObject can always be set up. The package decides nothing.
 package externalscaler
 
 import (

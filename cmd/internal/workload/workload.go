@@ -111,7 +111,8 @@ func (f *Flags) Logger(stderr io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: f.level}))
 }
 
-// Kafka returns how to reach the cluster; Serve is not ready while clients made with the options cannot. A flag or file that is wrong is an InputError.
+// Kafka returns how to reach the cluster; Serve is not ready while clients made with the options cannot. A flag or file that is wrong
+// is an InputError.
 func (f *Flags) Kafka() (kafkaclient.Config, []kgo.Opt, error) {
 	cluster, err := kafkaclient.Flags(f.brokers, f.kafkaFile)
 	if err != nil {
