@@ -88,6 +88,9 @@ func Load(path string) (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("read the configuration: %w", err)
 	}
+	if _, err := v1alpha1.Parse(data); err == nil {
+		return Config{}, errors.New("it is a ScalePolicy: want the daemon's configuration, which names this file under policyFiles")
+	}
 	c := Default()
 	c.dir = filepath.Dir(path)
 	decodeErr := v1alpha1.Decode(data, &c)

@@ -86,6 +86,8 @@ func TestEachMistakeHasItsMessage(t *testing.T) {
 		name, file string
 		want       []string
 	}{
+		{"a policy", goodPolicy, []string{"it is a ScalePolicy: want the daemon's configuration"}},
+		{"a policy's spec", "{kafka: {group: g}}", []string{"it is a ScalePolicy: want the daemon's configuration"}},
 		{"unknown key", good + "cluster: {}", []string{"cluster: unknown key; known here: "}},
 		{"unknown key below", good + "http: {port: 1}", []string{"http.port: unknown key; known here: listen"}},
 		{"unknown log", good + "log: disk", []string{`log: "disk": want memory or kafka`}},
