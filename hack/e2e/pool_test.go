@@ -165,7 +165,7 @@ func (s *system) poolsOverflow(t *testing.T) {
 		"policy: gpu wants 10, pending 0; cpu wants 0, pending 0; verdicts Unschedulable false"))
 	s.watch.note("a second node has room")
 	eventually(t, "the policy to say what a quota refuses", func() error {
-		p, err := policyOf(t, s.watch.client, "refused")
+		p, err := policyOf(t, s.watch.client, "refused", "captions")
 		if err != nil {
 			return err
 		}
@@ -178,9 +178,9 @@ func (s *system) poolsOverflow(t *testing.T) {
 	})
 }
 
-// policyOf returns the policy captions of a namespace.
-func policyOf(t testing.TB, client kubernetes.Interface, namespace string) (policy v1alpha1.ScalePolicy, err error) {
-	raw, err := client.AppsV1().RESTClient().Get().AbsPath("/apis/prescale.dev/v1alpha1/namespaces/" + namespace + "/scalepolicies/captions").DoRaw(t.Context())
+// policyOf returns a policy as the cluster has it.
+func policyOf(t testing.TB, client kubernetes.Interface, namespace, name string) (policy v1alpha1.ScalePolicy, err error) {
+	raw, err := client.AppsV1().RESTClient().Get().AbsPath("/apis/prescale.dev/v1alpha1/namespaces/" + namespace + "/scalepolicies/" + name).DoRaw(t.Context())
 	if err == nil {
 		err = json.Unmarshal(raw, &policy)
 	}
@@ -222,7 +222,7 @@ func poolState(t testing.TB, client kubernetes.Interface) (string, error) {
 		}
 		parts = append(parts, part)
 	}
-	policy, err := policyOf(t, client, "pools")
+	policy, err := policyOf(t, client, "pools", "captions")
 	if err != nil {
 		return "", err
 	}

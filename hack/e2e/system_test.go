@@ -4,11 +4,13 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,11 +19,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/prescale/prescale/hack/cluster/rig"
 	"github.com/prescale/prescale/hack/kafka"
 	"github.com/prescale/prescale/inference/event"
+	"github.com/prescale/prescale/scaler/v1alpha1"
 )
 
 const (
@@ -99,6 +103,8 @@ func TestTheWholeSystem(t *testing.T) {
 	w.checkAnswers(t)
 	w.checkDecreases(t)
 }
+
+var apiServerAway = flag.Duration("e2e.apiserver", 10*time.Second, "how long the API server is away")
 
 // system is everything that the parts of the test share.
 type system struct {
@@ -187,15 +193,33 @@ func (s *system) ownerKilled(t *testing.T) {
 	s.recovered(t)
 }
 
-// apiServerKilled kills the API server for ten seconds: nobody can scale then, and nothing of what was known may be taken for
-// gone when it is back.
+// apiServerKilled kills the API server for a while: nobody can scale then, and nothing of what was known may be taken for gone when it is
+// back. No daemon restarts, nothing is decided twice, and the policy's status catches up.
 func (s *system) apiServerKilled(t *testing.T) {
+	daemons := func() (string, error) {
+		pods, err := s.watch.client.CoreV1().Pods("prescale-system").List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=prescale"})
+		if err != nil {
+			return "", err
+		}
+		var all []string
+		for _, pod := range pods.Items {
+			for _, c := range pod.Status.ContainerStatuses {
+				all = append(all, fmt.Sprintf("%s restarted %d times", pod.Name, c.RestartCount))
+			}
+		}
+		slices.Sort(all)
+		return strings.Join(all, ", "), nil
+	}
+	before, err := daemons()
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.watch.note("the API server is killed")
 	if err := s.cluster.Kill("kube-apiserver"); err != nil {
 		t.Fatal(err)
 	}
 	gone := s.since()
-	hold(t, 10*time.Second)
+	hold(t, *apiServerAway)
 	back := s.since()
 	if err := s.cluster.Restart(t.Context(), "kube-apiserver"); err != nil {
 		t.Fatal(err)
@@ -216,12 +240,25 @@ func (s *system) apiServerKilled(t *testing.T) {
 		}
 		return err
 	})
+	eventually(t, "the policy's status to catch up", func() error {
+		p, err := policyOf(t, s.watch.client, "ai", "inference")
+		if err == nil && (p.Status.DecidedAt == nil || p.Status.DecidedAt.Time.Before(s.watch.began.Add(back)) || !meta.IsStatusConditionTrue(p.Status.Conditions, v1alpha1.ConditionReady)) {
+			err = fmt.Errorf("it is %+v", p.Status)
+		}
+		return err
+	})
+	if after, err := daemons(); err != nil || after != before {
+		t.Errorf("daemons: %s before, %s after (%v)", before, after, err)
+	}
 	decisions, err := s.watch.decisions(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	without := 0
-	for _, d := range decisions {
+	for i, d := range decisions {
+		if i > 0 && d.at <= decisions[i-1].at {
+			t.Errorf("decided twice: %s after %s", d.text, decisions[i-1].text)
+		}
 		if d.at < gone {
 			continue
 		}
