@@ -262,6 +262,7 @@ func TestEachPoolHasItsHPA(t *testing.T) {
 		{"one forgotten", []string{gpu}, "NoHPA", "policy=orders,pool=cpu"},
 		{"none", nil, "NoHPA", "policy=orders"},
 		{"both shares in one", []string{goodHPA, cpu}, "AmbiguousSelector,NoHPA", "gpu, cpu"},
+		{"one of no pool", []string{of("tpu", "orders-tpu")}, "NoHPA", "nothing in namespace shop reads"},
 		{"swapped", []string{of("cpu", "orders-gpu"), of("gpu", "orders-cpu")}, "OtherTarget", "pool cpu watches Deployment orders-cpu"},
 		{"narrow", []string{gpu, strings.Replace(cpu, "maxReplicas: 24", "maxReplicas: 9", 1)}, "Bounds", "pool cpu may be asked for 24"},
 	} {
