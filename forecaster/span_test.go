@@ -61,6 +61,12 @@ func TestRecurrence(t *testing.T) {
 	}
 }
 
+func TestASpanMayLastAMonth(t *testing.T) {
+	if err := (Span{"0 8 1 * *", maxSpan, ""}).Validate("x"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSpansThatAreRefused(t *testing.T) {
 	for _, tt := range []struct {
 		span Span

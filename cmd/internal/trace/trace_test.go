@@ -3,6 +3,8 @@ package trace
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -40,6 +42,19 @@ func TestUntil(t *testing.T) {
 		if got := len(all.Until(c.offset).Arrivals); got != c.want {
 			t.Errorf("until %d: got %d arrivals, want %d", c.offset, got, c.want)
 		}
+	}
+}
+
+func TestOpenReadsAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mine.csv")
+	if err := os.WriteFile(path, []byte("t_s\n0\n2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Open(path); err != nil || len(got.Arrivals) != 2 || got.Name != path {
+		t.Errorf("got %+v, %v; want its two arrivals", got, err)
+	}
+	if _, err := Open(path + ".gone"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that is not there: got %v", err)
 	}
 }
 
