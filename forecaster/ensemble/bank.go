@@ -28,6 +28,8 @@ type bank struct {
 	told    []float32 // [row][level]: the quantiles after the conformal offset, on the value scale
 	outcome []float64 // ring over time of y, NaN for a gap
 
+	own      []float32 // [step ahead][expert]: running mean of |z - point| / unit
+	moved    []float32 // [step ahead]: that of the last value
 	offset   []float32 // [target][level][expert], the experts those of k: quantile of (z - point) / unit
 	regret   []float32 // [target][level][expert]
 	square   []float32 // [target][level][expert]
@@ -56,6 +58,7 @@ type bank struct {
 
 	// Scratch for one target, and for one of its cells: in each one element for every quantile of a cell.
 	point, unit, inverse []float32 // the points, the units that offsets are in, and the inverses of those that they learn in
+	shares               []float32 // what the series' units are multiplied by (own.go)
 	quants, raw          []float32 // the experts' quantiles, and their weights before they sum up to one
 	longer               []float64 // a window's quantiles
 }
@@ -85,6 +88,7 @@ func (b *bank) init(levels []float64, reach, experts int, quick, doubted []int) 
 	}
 	cells := b.targets * q * b.k
 	b.offset = make([]float32, cells)
+	b.own, b.moved = slices.Repeat([]float32{1}, reach*experts), slices.Repeat([]float32{1}, reach)
 	b.regret = make([]float32, cells)
 	b.square = make([]float32, cells)
 	b.weight = make([]float32, cells)
@@ -100,7 +104,7 @@ func (b *bank) init(levels []float64, reach, experts int, quick, doubted []int) 
 	b.disputes.init(q, k)
 	b.watch.init(levels)
 	b.count = make([]int, b.targets)
-	for _, scratch := range []*[]float32{&b.point, &b.unit, &b.inverse, &b.quants, &b.raw} {
+	for _, scratch := range []*[]float32{&b.point, &b.unit, &b.inverse, &b.shares, &b.quants, &b.raw} {
 		*scratch = make([]float32, k)
 	}
 	b.longer = make([]float64, q)
@@ -243,11 +247,12 @@ func (b *bank) settle(s *signal.Signal, step, t int, y float64) {
 	b.count[t]++
 	memory := min(float64(b.count[t])+b.worth(t), offsetSpan)
 	b.ready(step, t)
-	for e := range b.experts {
-		b.inverse[e] = inverse
-	}
-	for j := range b.quick {
-		b.inverse[b.experts+j] = quickInverse
+	for e, share := range b.shares {
+		if e < b.experts {
+			b.inverse[e] = inverse / share
+		} else {
+			b.inverse[e] = quickInverse / share
+		}
 	}
 	rate := float32(max(0.01, 1/float64(b.count[t]))) // of the mean loss
 	if t == b.targets-1 {
@@ -300,6 +305,9 @@ func (b *bank) settle(s *signal.Signal, step, t int, y float64) {
 		}
 		b.correct(at, t, i, y <= said, fresh)
 	}
+	if t < b.reach && !across {
+		b.measure(step, t, float32(z), inverse)
+	}
 }
 
 func (b *bank) visit(c *checkpoint.Codec) {
@@ -318,6 +326,8 @@ func (b *bank) visit(c *checkpoint.Codec) {
 	b.jump.visit(c)
 	c.Float32s("drifts", b.drift)
 	c.Float32s("runs", b.run)
+	c.Float32s("errors", b.own)
+	c.Float32s("moves", b.moved)
 	c.Float32s("offsets", b.offset)
 	c.Float32s("regrets", b.regret)
 	c.Float32s("squares", b.square)

@@ -30,9 +30,11 @@ type book struct {
 	offset, regret, square, weight [][]float64 // [level][candidate]
 	loss, drift, run               []float64
 	final                          [][]float64 // [level][term]
+	own                            []float64   // mean errors: the last value's, then each expert's
 
 	// What was told of the next step, and from what.
 	point, unit, term []float64
+	series            []float64 // the units before they are multiplied
 	quantile          [][]float64
 	mean, told        []float64
 }
@@ -57,13 +59,17 @@ func open(b *bank) *book {
 		levels: b.levels, n: float64(b.count[0]),
 		offset: rows(b.offset, b.k), regret: rows(b.regret, b.k), square: rows(b.square, b.k), weight: rows(b.weight, b.k),
 		loss: rows(b.loss, len(b.loss))[0], drift: rows(b.drift, len(b.drift))[0], run: rows(b.run, len(b.run))[0], final: rows(b.final, finalTerms),
+		own: append([]float64{float64(b.moved[0])}, rows(b.own, b.experts)[0]...),
 	}
 }
 
 // tell sets what is told of the next step; dispute is how far apart the experts are.
 func (k *book) tell(s *signal.Signal, dispute float64) {
 	last, mean60, scale, quick := s.Now(), s.Mean(signal.Mean60), s.Scale(), s.Quick()
-	k.point, k.unit = []float64{last, mean60, last}, []float64{scale, scale, quick}
+	k.point, k.series, k.unit = []float64{last, mean60, last}, []float64{scale, scale, quick}, nil
+	for e, own := range []float64{k.own[1], k.own[2], k.own[1]} {
+		k.unit = append(k.unit, k.series[e]*within(own/(k.own[0]/2), 1.0/8, 1))
+	}
 	sin, cos := math.Sincos(2 * math.Pi * float64(s.Steps()%bookDay) / bookDay)
 	k.term = []float64{1, within(math.Log(quick/scale), -2, 2), within((mean60-s.Mean(signal.Mean200))/scale, -1, 1), sin, cos, dispute}
 	k.quantile, k.mean, k.told = nil, nil, nil
@@ -85,6 +91,7 @@ func (k *book) tell(s *signal.Signal, dispute float64) {
 // learn takes the outcome y; s has it already.
 func (k *book) learn(s *signal.Signal, y float64) {
 	k.n++
+	defer k.measure(s, y)
 	z, now := signal.Forward(y), []float64{s.Scale(), s.Scale(), s.Quick()}
 	for l, tau := range k.levels {
 		u := math.Sqrt2 * math.Erfinv(2*tau-1)
@@ -98,7 +105,7 @@ func (k *book) learn(s *signal.Signal, y float64) {
 			}
 			if z <= k.point[e]+o*k.unit[e] {
 				k.offset[l][e] = o - g*(1-tau)
-			} else if covers := (z - k.point[e]) / math.Max(k.unit[e], now[e]); covers > o {
+			} else if covers := (z - k.point[e]) / (math.Max(k.series[e], now[e]) * k.unit[e] / k.series[e]); covers > o {
 				k.offset[l][e] = math.Min(o+g*tau, covers)
 			}
 		}
@@ -146,6 +153,14 @@ func (k *book) learn(s *signal.Signal, y float64) {
 	}
 }
 
+// measure takes how far the last value, which is the first candidate as well, and each expert were from the outcome y.
+func (k *book) measure(s *signal.Signal, y float64) {
+	for i, point := range []float64{k.point[0], k.point[0], k.point[1]} {
+		err := math.Min(4, math.Abs(signal.Forward(y)-point)/math.Max(k.series[0], s.Scale()))
+		k.own[i] += (err - k.own[i]) / math.Min(k.n+20, 200)
+	}
+}
+
 // TestTheFormulasOfTheDesign: over 400 steps the code learns what hack/designs/forecaster.md says, to the precision of float32.
 func TestTheFormulasOfTheDesign(t *testing.T) {
 	s, levels := signal.New(bookDay, 0, 1), []float64{0.5, 0.9, 0.99}
@@ -181,7 +196,8 @@ func TestTheFormulasOfTheDesign(t *testing.T) {
 		name      string
 		got, want [][]float64
 	}{
-		{"offset", rows(b.offset, b.k), k.offset}, {"regret", rows(b.regret, b.k), k.regret}, {"square", rows(b.square, b.k), k.square},
+		{"offset", rows(b.offset, b.k), k.offset}, {"error", [][]float64{append(rows(b.moved, 1)[0], rows(b.own, b.experts)[0]...)}, [][]float64{k.own}},
+		{"regret", rows(b.regret, b.k), k.regret}, {"square", rows(b.square, b.k), k.square},
 		{"weight", rows(b.weight, b.k), k.weight}, {"loss", rows(b.loss, len(levels)), [][]float64{k.loss}},
 		{"drift", rows(b.drift, len(levels)), [][]float64{k.drift}}, {"run", rows(b.run, len(levels)), [][]float64{k.run}}, {"coefficient", rows(b.final, finalTerms), k.final},
 	} {

@@ -34,11 +34,12 @@ func (b *bank) aim(t int, level, fresh float64) float64 {
 func (b *bank) ready(step, t int) {
 	at := step % (b.reach + 1)
 	copy(b.point, b.points[b.row(step, t)*b.experts:][:b.experts])
+	b.share(t)
 	for e := range b.experts {
-		b.unit[e] = b.scales[at]
+		b.unit[e] = b.scales[at] * b.shares[e]
 	}
 	for j, e := range b.quick {
-		b.point[b.experts+j], b.unit[b.experts+j] = b.point[e], b.quicks[at]
+		b.point[b.experts+j], b.unit[b.experts+j] = b.point[e], b.quicks[at]*b.shares[b.experts+j]
 	}
 }
 

@@ -29,7 +29,7 @@ type Ridge struct {
 
 	a     [][]float32 // per anchor: lower triangle of the normal matrix, row by row
 	b     [][]float32 // per anchor: right-hand side
-	theta [][]float32 // per anchor: solution
+	theta []float32   // [anchor][input]: solution
 	past  []float32   // [row of feats]: the prediction, for the Huber weight
 	turn  int
 	owner bool // whether this one's checkpoint holds the shared features
@@ -43,13 +43,18 @@ func New(feats *Features, set Settings) *Ridge {
 	for range r.anchors {
 		r.a = append(r.a, make([]float32, d*(d+1)/2))
 		r.b = append(r.b, make([]float32, d))
-		theta := make([]float32, d)
+	}
+	r.theta = make([]float32, len(r.anchors)*d)
+	for i := range r.anchors {
+		theta := r.solution(i)
 		theta[inputNow], theta[inputMean5] = 0.5, 0.5
-		r.theta = append(r.theta, theta)
 	}
 	r.past = make([]float32, len(feats.kept)/own)
 	return r
 }
+
+// solution returns anchor i's.
+func (r *Ridge) solution(i int) []float32 { return r.theta[i*r.set.Inputs:][:r.set.Inputs] }
 
 // Observe learns from the latest value: each anchor's forecast of it, made as many steps ago, is compared.
 func (r *Ridge) Observe(s *signal.Signal) {
@@ -159,7 +164,7 @@ func (r *Ridge) fit(i int) {
 			return
 		}
 	}
-	theta := r.theta[i]
+	theta := r.solution(i)
 	for j, t := range v {
 		theta[j] = float32(t)
 	}
@@ -178,10 +183,10 @@ func (r *Ridge) Points(s *signal.Signal, dst []float64) {
 			i++
 		}
 		x := f.ahead(k)[:r.set.Inputs]
-		v := dot(r.theta[i], x)
+		v := dot(r.solution(i), x)
 		if r.anchors[i] != k && i+1 < len(r.anchors) {
 			share := float64(k-r.anchors[i]) / float64(r.anchors[i+1]-r.anchors[i])
-			v += share * (dot(r.theta[i+1], x) - v)
+			v += share * (dot(r.solution(i+1), x) - v)
 		} else {
 			r.past[f.row(f.steps, i)] = float32(v)
 		}
@@ -194,7 +199,7 @@ func (r *Ridge) Visit(c *checkpoint.Codec) {
 	for i := range r.anchors {
 		c.Float32s("ridge matrix", r.a[i])
 		c.Float32s("ridge vector", r.b[i])
-		c.Float32s("ridge solution", r.theta[i])
+		c.Float32s("ridge solution", r.solution(i))
 	}
 	c.Float32s("ridge predictions", r.past)
 	c.Int(&r.turn)
