@@ -48,7 +48,7 @@ func scoreHistory(cmd *cobra.Command, s *history.Series, config forecaster.Confi
 	}
 	fmt.Fprintln(out)
 	for i, r := range results {
-		fmt.Fprintf(out, "%s\t%.2f %%\t%s\t%.2f %%\t", r.Name, 100*r.Loss(), ratio(r.Loss(), reference), 100*r.PeakLoss())
+		fmt.Fprintf(out, "%s\t%.2f %%\t%s\t%s\t", r.Name, 100*r.Loss(), ratio(r.Loss(), reference), percent(r.PeakLoss()))
 		for l := range config.Quantiles {
 			fmt.Fprintf(out, "%.1f %%\t", 100*r.Cover(l))
 		}
@@ -63,6 +63,8 @@ func scoreHistory(cmd *cobra.Command, s *history.Series, config forecaster.Confi
 	verdict := fmt.Sprintf("not worth much here: %s does as well", best.Name)
 	if gain := 1 - results[0].Loss()/best.Loss(); gain >= 0.02 {
 		verdict = fmt.Sprintf("worth it: %.0f %% less loss than the best naive method here, %s", 100*gain, best.Name)
+	} else if more := 1 - best.Loss()/results[0].Loss(); more >= 0.02 {
+		verdict = fmt.Sprintf("not worth it here: %s has %.0f %% less loss", best.Name, 100*more)
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), `
 %d origins from row %d of %d on, %d steps each. Loss is twice the mean quantile loss as a share of the mean value, peak loss that of
@@ -79,4 +81,12 @@ func ratio(a, b float64) string {
 		return "-"
 	}
 	return strconv.FormatFloat(a/b, 'f', 3, 64)
+}
+
+// percent is x in percent, or a dash where it is not known, as the loss of a maximum is where every window has a gap.
+func percent(x float64) string {
+	if math.IsNaN(x) {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f %%", 100*x)
 }

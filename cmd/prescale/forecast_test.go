@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -451,6 +452,28 @@ func TestSpansAreWrittenShort(t *testing.T) {
 	} {
 		if got := shortDuration(d); got != want {
 			t.Errorf("%v is written as %q, want %q", d, got, want)
+		}
+	}
+}
+
+// TestScoreSaysWhatNaiveMethodsDoBetter: a verdict that says "as well" of a method that does better would mislead, and where no window
+// is whole there is no loss of its maximum.
+func TestScoreSaysWhatNaiveMethodsDoBetter(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	var noise, gaps strings.Builder
+	noise.WriteString("t_s,requests\n")
+	gaps.WriteString("t_s,requests\n")
+	for i := range 150 {
+		fmt.Fprintf(&noise, "%d,%.0f\n", 60*i, 1000*random.Float64())
+		fmt.Fprintf(&gaps, "%d,%s\n", 60*i, []string{"", "5", "7"}[i%3])
+	}
+	for _, tt := range []struct{ name, file, want, not string }{
+		{"better", noise.String(), "Forecasting is not worth it here: mean of 10 has ", "as well"},
+		{"no whole window", gaps.String(), " -  ", "NaN"},
+	} {
+		stdout, _, err := forecastOf(writeInput(t, "in.csv", tt.file), "--score")
+		if err != nil || !strings.Contains(stdout, tt.want) || strings.Contains(stdout, tt.not) {
+			t.Errorf("%s: %v, want %q and no %q in\n%s", tt.name, err, tt.want, tt.not, stdout)
 		}
 	}
 }
