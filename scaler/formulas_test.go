@@ -176,10 +176,11 @@ func TestThePriceOfTheDesign(t *testing.T) {
 			p.observe(&config, &o, o.ConsumedRate(), o.ArrivalRate(), 0, false)
 
 			late := shareOver(before, age, config.ObjectiveLag.Seconds())
-			if i == 0 {
-				mean = records
+			if n := float64(i + 1); n <= ticks/24 {
+				mean += (records - mean) / n
+			} else {
+				mean += (records - mean) / ticks
 			}
-			mean += (records - mean) / ticks
 			c := 1.0
 			if hour > 0 {
 				c = 1 / (1 + lateHour/hour/(60*ratio))

@@ -12,7 +12,8 @@ import (
 // service one late record is as bad as.
 type promise struct {
 	LogPrice    float64 // relative to startPrice
-	Rate        float64 // exponentially weighted records a tick of Config.Interval, the weight of one
+	Rate        float64 // mean records a tick of Config.Interval, the weight of one: of the first hour at first, with a day's memory later
+	Seen        float64 // ticks of the first hour that Rate is the mean of
 	Late1, Sum1 float64 // the same over about an hour
 	Age         float64 // of the oldest record at the last tick, in seconds
 	// Hopeless is the backlog that the most replicas allowed would have, had they been there all along, in ticks of Config.Interval
@@ -100,10 +101,12 @@ func (p *promise) observe(config *Config, o *series.Observation, consumedRate, a
 	ticksDay := secondsDay / interval
 	// An interval over which nothing could be read is longer than a tick, and would be the only one that counts for days.
 	records := o.ConsumedRecords.Or(o.ArrivalRecords.Or(0)) * (config.Interval.Seconds() / interval)
-	if p.Rate == 0 {
-		p.Rate = records
+	gain := 1 / max(ticksDay, 1)
+	if p.Seen < ticksDay/24 {
+		p.Seen++
+		gain = 1 / p.Seen
 	}
-	p.Rate += (records - p.Rate) / max(ticksDay, 1)
+	p.Rate += (records - p.Rate) * gain
 	weight := 0.0
 	if p.Rate > 0 {
 		weight = min(records/p.Rate, maxWeight)

@@ -36,6 +36,34 @@ func TestPriceStopsWhereThePromiseCannotBeKept(t *testing.T) {
 	}
 }
 
+// A policy that begins in a quiet minute, or with an outage's backlog: what the first tick brought is no mean of a day. Else for hours
+// each tick counts for ten and the price falls ten times as fast as by dailyDecay, or for a day none counts.
+func TestAQuietFirstTickIsNoMeanOfADay(t *testing.T) {
+	const interval, hours = 15 * time.Second, 2
+	config := testConfig()
+	config.ViolationRatio = 0.003
+	for _, first := range []float64{0, 1, 1500, 150000} {
+		var p promise
+		for i := range hours * int(time.Hour/interval) {
+			records := 1500.0
+			if i == 0 {
+				records = first
+			}
+			o := &series.Observation{
+				Interval: interval, ArrivalRecords: series.Of(records), ConsumedRecords: series.Of(records),
+				LagRecords: series.Of(0), LagSeconds: series.Of(0),
+			}
+			p.observe(&config, o, o.ConsumedRate(), o.ArrivalRate(), 0, false)
+		}
+		// A first tick of 100 times the others makes the mean of an hour 1.4 times as much, and more before.
+		want := -dailyDecay * hours / 24
+		if p.LogPrice > 0.5*want || p.LogPrice < 1.05*want {
+			t.Errorf("first tick of %g records, then 1500: the logarithm of the price fell by %.3f in %d hours without a late record; want about %.3f",
+				first, -p.LogPrice, hours, -want)
+		}
+	}
+}
+
 // One burst a day, in which the fewer ticks are late the higher the price. The days after the first must about keep the promise:
 // that a burst's later ticks count less must not come to twice of it.
 func TestBurstsThatReturnEveryDayKeepThePromise(t *testing.T) {
