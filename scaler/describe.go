@@ -26,17 +26,17 @@ func describe(d *Decision) {
 			t.Detail = fmt.Sprintf("today's budget leaves %.0f %% of what the rest of the day asks for: "+
 				"with lateness priced lower to make it last, %d", 100*t.Amount, t.Replicas)
 		case "explore":
-			t.Detail = fmt.Sprintf("what a replica can do is not known, and the present ones have kept up for a while: %d are tried",
+			t.Detail = fmt.Sprintf("what a replica can do is not known, and the present ones have kept up for a while: %d is the next to try",
 				t.Replicas)
 		case "guess":
-			t.Detail = fmt.Sprintf("what a replica can do is a guess from the most that one was seen to do: %d have kept up, "+
+			t.Detail = fmt.Sprintf("what a replica can do is a guess from the most that one was seen to do: %d kept up, "+
 				"and only a backlog, or more than that in the median forecast, would tell that they are too few", t.Replicas)
 		case "tried":
 			t.Detail = fmt.Sprintf(
-				"what a replica can do is not known, and fewer have been tried: %d are kept until it is seen what they do", t.Replicas)
+				"what a replica can do is not known, and fewer have been tried: the count stays at %d until it is seen what they do", t.Replicas)
 		case "increased":
 			t.Detail = fmt.Sprintf("the last increase was a moment ago, its replicas have just come, or half of all are still to come: "+
-				"%d are enough until more is known", t.Replicas)
+				"the count stays at %d until more is known", t.Replicas)
 		case "backlog":
 			t.Detail = fmt.Sprintf("draining %.0f records in time asks for %d", t.Amount, t.Replicas)
 		case "alone":
@@ -45,14 +45,14 @@ func describe(d *Decision) {
 		case "latency":
 			t.Detail = fmt.Sprintf("the latency objective with a load of %.2f replicas asks for %d", t.Amount, t.Replicas)
 		case "hold":
-			t.Detail = fmt.Sprintf("fewer would be premature: %d are kept", t.Replicas)
+			t.Detail = fmt.Sprintf("fewer would be premature: the count stays at %d", t.Replicas)
 			if t.Amount > 0 {
-				t.Detail = fmt.Sprintf("with as much arriving, %.0f were too few lately, or were gone down to and left again: %d are kept",
+				t.Detail = fmt.Sprintf("with as much arriving, %.0f were too few lately, or were gone down to and left again: the count stays at %d",
 					t.Amount, t.Replicas)
 			}
 		case "hush":
 			t.Detail = fmt.Sprintf("nothing comes any more of what came steadily, "+
-				"and the last time all of it was back within ten minutes: %d are kept for as long, which serve what came before",
+				"and the last time all of it was back within ten minutes: for as long the count stays at the %d that serve what came before",
 				t.Replicas)
 		case "silence":
 			t.Detail = "nothing has come for long enough, and the forecast expects no more than it did meanwhile: none are kept"
@@ -65,7 +65,7 @@ func describe(d *Decision) {
 				"nothing comes, but the forecast has begun to expect up to %.2g records a tick: the last one is kept for them", t.Amount)
 		case "panic":
 			t.Detail = fmt.Sprintf(
-				"within the last minute twice the ready replicas were needed or more: %d are kept until that calms down", t.Replicas)
+				"within the last minute twice the ready replicas were needed or more: the count stays at %d until that calms down", t.Replicas)
 		case "partitionCap":
 			t.Detail = fmt.Sprintf("more than %d replicas would be without a partition", t.Replicas)
 		case "budget":
@@ -77,9 +77,9 @@ func describe(d *Decision) {
 		case "maxReplicas":
 			t.Detail = fmt.Sprintf("replicas.max is %d", t.Replicas)
 		case "paused":
-			t.Detail = fmt.Sprintf("the policy is paused: %d are kept", t.Replicas)
+			t.Detail = fmt.Sprintf("the policy is paused: the count stays at %d", t.Replicas)
 		case "observe":
-			t.Detail = fmt.Sprintf("the policy only observes: %d are kept", t.Replicas)
+			t.Detail = fmt.Sprintf("the policy only observes: the count stays at %d", t.Replicas)
 		}
 	}
 }
