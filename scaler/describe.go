@@ -37,6 +37,9 @@ func describe(d *Decision) {
 		case "increased":
 			t.Detail = fmt.Sprintf("the last increase was a moment ago, its replicas have just come, or half of all are still to come: "+
 				"the count stays at %d until more is known", t.Replicas)
+		case "sudden":
+			t.Detail = fmt.Sprintf("one tick brought more than chance does, which may be a step or nothing: "+
+				"the count stays at %d until the next one tells", t.Replicas)
 		case "backlog":
 			t.Detail = fmt.Sprintf("draining %.0f records in time asks for %d", t.Amount, t.Replicas)
 		case "alone":

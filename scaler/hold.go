@@ -9,8 +9,12 @@ import (
 // one tick where replicas have just come, and for as long as no more than half of the present count is ready.
 const littleMore = 1.25
 
-// postpone returns the count that was asked for already where the last increase was a moment ago and may not have been carried out:
-// another tick will know more. Else it returns want.
+// calm is the standard deviation of arrivals, as a share of them, up to which a tick beyond what chance does is waited with for the next:
+// it may be a step or nothing, and the forecast after it knows neither how high nor for how long.
+const calm = 0.1
+
+// postpone returns the count that was asked for already where another tick will know more: the last increase was a moment ago and may not
+// have been carried out, or a single tick stands out from a calm. Else it returns want.
 func (d decider) postpone(c *choice, want int, now time.Time) int {
 	s, interval := d.state, d.config.Interval
 	// In whole ticks, for those are not given to the millisecond. What is to come was before the clock was set back.
@@ -27,8 +31,13 @@ func (d decider) postpone(c *choice, want int, now time.Time) int {
 		// While most of what was asked for is still to come, the forecast is wide since the step that asked for it.
 		soon = soon || since <= interval || ago(s.Came) < tunedInterval || c.current >= panicRatio*max(c.scene.ready, 1)
 	}
-	if asked := max(c.current, s.Desired); want > asked && s.Increase > 0 && soon {
+	switch asked := max(c.current, s.Desired); {
+	case want <= asked:
+	case s.Increase > 0 && soon:
 		d.term("increased", asked, 0)
+		return asked
+	case want < panicRatio*c.current && s.Arrivals.Beyond > 0 && 1.25*s.Arrivals.Noise <= calm*s.Arrivals.Level:
+		d.term("sudden", asked, 0)
 		return asked
 	}
 	return want
@@ -58,10 +67,7 @@ func (d decider) holdDown(current, want int, backlog, perReplica float64) (keep,
 		d.verdict(VerdictStale)
 		return current, 0
 	}
-	ticks := min(int(d.tune.Hold/d.config.Interval.Seconds()), wantedKept, d.state.WantedAt)
-	for i := range ticks {
-		want = max(want, d.state.Wanted[(d.state.WantedAt-1-i)%wantedKept])
-	}
+	want = d.wanted(current, want)
 	if few = max(d.state.tooFew(d.At), d.state.takenBack(d.sustained, d.At)); few > 0 && want <= few {
 		want = d.state.Partitions.above(few)
 	} else {
@@ -74,6 +80,24 @@ func (d decider) holdDown(current, want int, backlog, perReplica float64) (keep,
 		return current, 0
 	}
 	return want, few
+}
+
+// changePay is what a decrease must have been able to save before it is made, in seconds of the whole group's pay: it stops all of the
+// group, and what it saves is the pay of those that go. By half it is made after the 45 s of Tuning.Hold, by one in 12 after three minutes.
+const changePay = 15.0
+
+// wanted returns the highest count that was wanted lately: for Tuning.Hold, and until what fewer would have saved since pays for the
+// change, as far back as is kept. Any count that was higher makes the answer no lower, since it then takes longer to pay.
+func (d decider) wanted(current, want int) int {
+	s, interval := d.state, d.config.Interval.Seconds()
+	least := int(d.tune.Hold / interval)
+	for i := 0; i < min(wantedKept, s.WantedAt) && want < current; i++ {
+		if i >= least && float64(i)*interval*float64(current-want) >= changePay*float64(current) {
+			break
+		}
+		want = max(want, s.Wanted[(s.WantedAt-1-i)%wantedKept])
+	}
+	return want
 }
 
 // mostDrain is for how many objectives or lead times, whichever is longer, a backlog may keep the count. What the present
