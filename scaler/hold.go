@@ -82,9 +82,13 @@ func (d decider) holdDown(current, want int, backlog, perReplica float64) (keep,
 	return want, few
 }
 
-// changePay is what a decrease must have been able to save before it is made, in seconds of the whole group's pay: it stops all of the
-// group, and what it saves is the pay of those that go. By half it is made after the 45 s of Tuning.Hold, by one in 12 after three minutes.
-const changePay = 15.0
+// changePay is what a decrease of more than bigGroup replicas must have been able to save before it is made, in seconds of the whole
+// group's pay: it stops all of the group, and what it saves is the pay of those that go. By one in twelve it is made after three minutes.
+// Counts of a smaller group lie so far apart that Tuning.Hold and what the plan wants of a decrease are enough.
+const (
+	changePay = 15.0
+	bigGroup  = 24
+)
 
 // wanted returns the highest count that was wanted lately: for Tuning.Hold, and until what fewer would have saved since pays for the
 // change, as far back as is kept. Any count that was higher makes the answer no lower, since it then takes longer to pay.
@@ -92,7 +96,8 @@ func (d decider) wanted(current, want int) int {
 	s, interval := d.state, d.config.Interval.Seconds()
 	least := int(d.tune.Hold / interval)
 	for i := 0; i < min(wantedKept, s.WantedAt) && want < current; i++ {
-		if i >= least && float64(i)*interval*float64(current-want) >= changePay*float64(current) {
+		saved := float64(i) * interval * float64(current-want)
+		if i >= least && (current <= bigGroup || saved >= changePay*float64(current)) {
 			break
 		}
 		want = max(want, s.Wanted[(s.WantedAt-1-i)%wantedKept])

@@ -6,24 +6,24 @@ import (
 	"time"
 )
 
-// TestADecreasePaysForItsChange: fewer by a share x must have been enough for 15 s / x, for 45 s at least, and for as long as is kept at
+// TestADecreasePaysForItsChange: in a group of more than two dozen fewer by a share x must have been enough for 15 s / x, for 45 s at least, and for as long as is kept at
 // most. One tick in which more was wanted begins it anew.
 func TestADecreasePaysForItsChange(t *testing.T) {
 	for _, c := range []struct {
 		seconds, current, want int
 		least                  int // ticks that it must have been wanted for before, 3 of 15 s being 45 s
 	}{
-		{15, 10, 5, 3},   // 30 s
-		{15, 24, 16, 3},  // 45 s
-		{15, 8, 7, 8},    // 120 s
-		{15, 12, 11, 12}, // 180 s
+		{15, 60, 30, 3},  // 30 s
+		{15, 60, 40, 3},  // 45 s
 		{15, 60, 54, 10}, // 150 s
 		{15, 60, 59, 60}, // 900 s
 		{60, 60, 59, 15}, // 900 s
-		{60, 16, 8, 1},   // 30 s
-		{1, 4, 3, 60},    // 60 s
+		{60, 60, 30, 1},  // 30 s
+		{1, 40, 30, 60},  // 60 s
 		{1, 60, 59, 64},  // 900 s, and 64 are kept
-		{1, 4, 1, 45},    // 20 s
+		{1, 40, 10, 45},  // 20 s
+		{15, 24, 23, 3},  // a small group
+		{15, 25, 24, 25}, // 375 s
 	} {
 		d := decider{config: &Config{Interval: time.Duration(c.seconds) * time.Second}, state: &State{}, tune: new(Tuning)}
 		*d.tune = DefaultTuning()
