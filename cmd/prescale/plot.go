@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -101,23 +102,19 @@ func (s plotScale) path(values []float64, begin, end float64) string {
 func (s plotScale) band(lower, upper []float64, begin, end float64) string {
 	var b strings.Builder
 	there := func(i int) bool { return i < len(lower) && !math.IsNaN(lower[i]) && !math.IsNaN(upper[i]) }
-	corner := func(command string, i int, v float64) {
-		x := begin + (float64(i)+0.5)/float64(len(lower))*(end-begin)
-		fmt.Fprintf(&b, "%s%.1f %.1f", command, s.x(x), s.y(v))
-	}
+	edge := func(i int) float64 { return begin + float64(i)/float64(len(lower))*(end-begin) }
 	for first := 0; first < len(lower); first++ {
-		if !there(first) {
+		last := first
+		for there(last) {
+			last++
+		}
+		if last == first {
 			continue
 		}
-		last, command := first, "M"
-		for ; there(last); last++ {
-			corner(command, last, upper[last])
-			command = "L"
-		}
-		for i := last - 1; i >= first; i-- {
-			corner("L", i, lower[i])
-		}
-		b.WriteString("Z")
+		back := slices.Clone(lower[first:last])
+		slices.Reverse(back)
+		b.WriteString(s.path(upper[first:last], edge(first), edge(last)))
+		b.WriteString("L" + strings.TrimPrefix(s.path(back, edge(last), edge(first)), "M") + "Z")
 		first = last
 	}
 	return b.String()

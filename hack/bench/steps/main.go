@@ -9,7 +9,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
-	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/prescale/prescale/forecaster"
 	"github.com/prescale/prescale/forecaster/catalog"
@@ -48,40 +49,20 @@ func main() {
 	fmt.Printf("%-16s %6s  %s\n", "arrivals", "noise", "groups with none or one, two, three and more increases; changes an hour, cost, late")
 	for _, k := range kinds {
 		outcomes := make([]outcome, *n)
-		if err := each(*n, func(i int) (err error) {
-			outcomes[i], err = try(k, i, *promise)
-			return err
-		}); err != nil {
+		var group errgroup.Group
+		group.SetLimit(runtime.GOMAXPROCS(0))
+		for i := range outcomes {
+			group.Go(func() (err error) {
+				outcomes[i], err = try(k, i, *promise)
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
 			fmt.Fprintln(os.Stderr, "steps:", err)
 			os.Exit(1)
 		}
 		k.print(outcomes)
 	}
-}
-
-// each calls f with 0 to n-1, as many at a time as there are processors.
-func each(n int, f func(i int) error) error {
-	var wg sync.WaitGroup
-	errs := make([]error, n)
-	next := make(chan int)
-	for range runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			for i := range next {
-				errs[i] = f(i)
-			}
-		})
-	}
-	for i := range n {
-		next <- i
-	}
-	close(next)
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func pick(r *rand.Rand, of ...float64) float64 { return of[r.IntN(len(of))] }
