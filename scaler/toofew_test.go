@@ -204,7 +204,7 @@ func TestACountThatWasTooFewIsNamedWhereItHoldsADecrease(t *testing.T) {
 		detail    string
 	}{
 		{0, 0, ""},
-		{10, 11, "with as much arriving, 10 were too few lately, or were gone down to and left again: the count stays at 11"},
+		{10, 11, "with as much arriving, 10 were too few lately, or were tried and soon raised again: the count stays at 11"},
 	} {
 		s := w.a.state
 		s.TooFew = tooFew{Replicas: tt.few, Rate: 600, Load: s.load(), At: at}

@@ -221,7 +221,7 @@ func (e *explanation) print(w io.Writer) error {
 		fmt.Fprintf(w, "  problem: %s\n", problem)
 	}
 	if len(d.ArrivalForecast) > 0 {
-		fmt.Fprintf(w, "\nforecast of the highest arrivals of the next %d intervals, records/s\n", d.HorizonSteps)
+		fmt.Fprintf(w, "\nforecast of the highest arrivals within the next %d intervals: quantile, records/s\n", d.HorizonSteps)
 		for _, q := range d.ArrivalForecast {
 			fmt.Fprintf(w, "  %-26g %s\n", q.Level, plain(q.Value))
 		}
@@ -256,22 +256,23 @@ func printAccuracy(w io.Writer, a *scaler.ForecastAccuracy) {
 	if a.Outcomes == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\nhow recent forecasts fared, of %d\n", a.Outcomes)
+	fmt.Fprintf(w, "\nhow well recent forecasts did (%d judged)\n", a.Outcomes)
 	for _, q := range a.MaxCoverage {
-		fmt.Fprintf(w, "  %-26s %.1f %% of the highest arrivals\n", fmt.Sprintf("at or under %g", q.Level), 100*q.Value)
+		name := fmt.Sprintf("at or under quantile %g", q.Level)
+		fmt.Fprintf(w, "  %-26s %.1f %% of the highest arrivals\n", name, 100*q.Value)
 	}
 	if mase, ok := a.MASE.Get(); ok {
-		fmt.Fprintf(w, "  %-26s %g of the last value's\n", "error of the median", mase)
+		fmt.Fprintf(w, "  %-26s %g times that of a forecast by the last value\n", "error of the median", mase)
 	}
 	if bias, ok := a.BiasRatio.Get(); ok {
-		way := "too much is forecast by"
+		way := "forecasts are too high by"
 		if bias < 0 {
-			way = "too little is forecast by"
+			way = "forecasts are too low by"
 		}
 		fmt.Fprintf(w, "  %-26s %.2g %% of the mean\n", way, 100*math.Abs(bias))
 	}
 	if a.Drifted {
-		fmt.Fprintln(w, "  the errors lean one way for longer than chance allows")
+		fmt.Fprintln(w, "  the errors have been to one side for longer than chance allows")
 	}
 	if a.Distrust != "" {
 		fmt.Fprintf(w, "  not believed: %s\n", a.Distrust)

@@ -41,7 +41,7 @@ func TestExplainSaysNothingOfAnUnknownError(t *testing.T) {
 	}{{series.Value{}, false}, {series.Of(0.75), true}} {
 		var out bytes.Buffer
 		printAccuracy(&out, &scaler.ForecastAccuracy{Outcomes: 40, MASE: tt.mase})
-		if got := out.String(); strings.Contains(got, "0.75 of the last value's") != tt.want || strings.Contains(got, "missing") {
+		if got := out.String(); strings.Contains(got, "0.75 times that of") != tt.want || strings.Contains(got, "missing") {
 			t.Errorf("an error of %v: got\n%s", tt.mase, got)
 		}
 	}

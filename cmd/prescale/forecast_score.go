@@ -68,7 +68,7 @@ func scoreHistory(cmd *cobra.Command, s *history.Series, config forecaster.Confi
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), `
 %d origins from row %d of %d on, %d steps each. Loss is twice the mean quantile loss as a share of the mean value, peak loss that of
-the maximum over the steps; "under q0.9" is how often the value was at or under that quantile, best 90 %%.
+the maximum over the steps; "under q0.9" is how often the value was at or under that quantile (right is 90 %%).
 
 Forecasting is %s.
 `, results[0].Origins, score.First(len(s.Times)), len(s.Times), config.MaxSteps, verdict)
