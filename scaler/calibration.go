@@ -32,8 +32,9 @@ const (
 	maxLogScale                       = 1.5
 	// youngHorizons is for how many horizons the paths learn from deviations too, and youngLogScale how far these move them. Without that
 	// bound a forecast of batches that comes true for an hour narrows the paths so far that the count follows each of them for ever.
-	// mostDeviations is how many the furthest counts for.
-	youngHorizons, youngLogScale, mostDeviations = 60.0, 0.5, 3.0
+	// mostDeviations is how many the furthest counts for, and shortWeight what a span counts for that fell short of the median, which only
+	// narrows. With 0 nothing narrows the paths of skewed arrivals for hours, with 1 they are too narrow.
+	youngHorizons, youngLogScale, mostDeviations, shortWeight = 60.0, 0.5, 3.0, 0.5
 	// rarePath is the first of the paths that have few misses to learn from, those above 0.99.
 	rarePath = pathCount - 2
 )
@@ -125,12 +126,19 @@ func (c *calibration) young(h int) float64 {
 
 // deviates returns the step of the logarithm of a deviation by the likelihood of a normal variable (score over information): a path at
 // `deviations` of them required `distant` more than the median path, and what arrived `more`.
+//
+// What fell short of the median by however much says nothing of how far above it more may come, such as on the way down from a peak that
+// the forecast follows late. By how little it did says something.
 func deviates(deviations, more, distant float64) float64 {
 	if !(distant > 0) {
 		return 0
 	}
 	z := min(deviations*math.Abs(more)/distant, mostDeviations)
-	return (z*z - 1) / 2
+	step := (z*z - 1) / 2
+	if more < 0 {
+		return shortWeight * min(step, 0)
+	}
+	return step
 }
 
 // between returns how many records arrived between `older` and `newer` seconds before the latest tick, and false where that is

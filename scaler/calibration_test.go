@@ -115,3 +115,24 @@ func TestYoungPathsLearnFromDeviations(t *testing.T) {
 		}
 	}
 }
+
+// TestAFallDoesNotWidenYoungPaths lets arrivals fall for half an hour by more than the forecast, which is off by ten of its deviations.
+func TestAFallDoesNotWidenYoungPaths(t *testing.T) {
+	const horizon, room, ticks = 6, 1.5, 120
+	var c calibration
+	level := 100.0
+	for range ticks {
+		c.observe(level, room)
+		var required [pathCount]float64
+		for j := range required {
+			required[j] = level * (1 + c.scale(j)*0.01*gaussian[j]) * horizon / (horizon + room) // what as much in each tick requires
+		}
+		c.note(horizon, required)
+		level *= 0.97
+	}
+	for j := 1; j < pathCount; j++ {
+		if got := c.scale(j); got > 1 {
+			t.Errorf("level %g: got a scale of %.2f, want 1 or less", pathLevels[j], got)
+		}
+	}
+}
