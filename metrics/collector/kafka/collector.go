@@ -137,7 +137,32 @@ func (c *Collector) want() {
 		}
 		g.forTarget = true
 		for _, name := range t.Topics {
-			c.topic(name).wantStable = c.topic(name).wantStable || t.ReadCommitted
+			c.topic(name)
+		}
+	}
+}
+
+// wantStable marks the topics of targets and reports that read committed records only, be they named or found.
+func (c *Collector) wantStable() {
+	for _, t := range c.topics {
+		t.wantStable = false
+	}
+	for _, g := range c.groups {
+		for _, gt := range g.topics {
+			if g.forReport && c.selection.ReadCommitted {
+				gt.topic.wantStable = true
+				gt.topic.beginStable()
+			}
+		}
+	}
+	for i := range c.targets {
+		t := &c.targets[i]
+		if !t.ReadCommitted {
+			continue
+		}
+		for _, topic := range c.targetTopics(t, c.groups[t.Group]) {
+			topic.wantStable = true
+			topic.beginStable()
 		}
 	}
 }
@@ -210,6 +235,7 @@ func (c *Collector) sample(ctx context.Context, now time.Time, at func() time.Ti
 			c.logger.Warn("topics that are new could not be read", "error", err)
 		}
 	}
+	c.wantStable()
 	c.line.open(at())
 	c.readEnds(ctx)
 	c.line.close(at())

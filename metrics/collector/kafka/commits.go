@@ -130,7 +130,7 @@ func (s *commitSink) groupDone(code int16) {
 	}
 	g.problem = nil
 	g.readTick = s.collector.tick
-	g.forgetUnseen(s.collector.tick)
+	g.forgetUnseen(s.collector)
 }
 
 // vanishedFor is how long a coordinator must say that it knows no commit of a group that had some before it is believed.

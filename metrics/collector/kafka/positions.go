@@ -167,10 +167,16 @@ func (g *group) jumped(tick int) string {
 	return resetUnsure
 }
 
-// forgetUnseen takes topics that the answer did not hold as never committed: the answer holds all there is.
-func (g *group) forgetUnseen(tick int) {
-	for _, gt := range g.topics {
-		if gt.seenTick == tick {
+// forgetUnseen takes topics that the answer did not hold as never committed: the answer holds all there is. Of those, it forgets what no
+// member is assigned and no target names: a group reads other topics than before, or a target names others. What a group had that has
+// nothing at all any more stays: where its commits have expired, what arrives still is its work.
+func (g *group) forgetUnseen(c *Collector) {
+	left := map[string]bool{}
+	for name, gt := range g.topics {
+		if gt.seenTick == c.tick || g.assigned(name) {
+			left[name] = true
+		}
+		if gt.seenTick == c.tick {
 			continue
 		}
 		clear(gt.failed)
@@ -179,4 +185,17 @@ func (g *group) forgetUnseen(tick int) {
 		}
 		gt.known = true
 	}
+	if len(left) > 0 && g.membersProblem == nil {
+		maps.DeleteFunc(g.topics, func(name string, _ *groupTopic) bool { return !left[name] && !c.named(g, name) })
+	}
+}
+
+// assigned reports whether a member of the group has partitions of the topic.
+func (g *group) assigned(topic string) bool {
+	return slices.ContainsFunc(g.members, func(m member) bool { return len(m.topics[topic]) > 0 })
+}
+
+// named reports whether a target of the group names the topic.
+func (c *Collector) named(g *group, topic string) bool {
+	return slices.ContainsFunc(c.targets, func(t target) bool { return t.Group == g.name && slices.Contains(t.Topics, topic) })
 }

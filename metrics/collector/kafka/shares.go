@@ -45,7 +45,7 @@ func (c *Collector) fetchShares(ctx context.Context, node int32, batch []*group,
 			c.takeShare(g, &from.Topics[j], news)
 		}
 		g.readTick = c.tick
-		g.forgetUnseen(c.tick)
+		g.forgetUnseen(c)
 	}
 }
 

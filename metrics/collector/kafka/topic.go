@@ -80,14 +80,20 @@ func (t *topic) beginTick() {
 		t.end[p] = unknown
 		t.fault[p] = faultNotAsked
 	}
+	t.beginStable()
+}
+
+// beginStable forgets the last stable offsets, where they are wanted.
+func (t *topic) beginStable() {
+	if !t.wantStable {
+		t.stable = nil
+		return
+	}
+	if len(t.stable) != len(t.end) {
+		t.stable = make([]int64, len(t.end))
+	}
 	for p := range t.stable {
 		t.stable[p] = unknown
-	}
-	if t.wantStable && len(t.stable) != len(t.end) {
-		t.stable = make([]int64, len(t.end))
-		for p := range t.stable {
-			t.stable[p] = unknown
-		}
 	}
 }
 
