@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -54,7 +55,7 @@ type Config struct {
 	NewsEvery, NumbersEvery time.Duration
 	WritesPerSecond         float64
 	// WritesWithin bounds the time that the writes of one look may take, so that an API server that does not answer them keeps no
-	// policy that has changed from being applied. Default 10s.
+	// policy that has changed from being applied. Where it answers slowly and a policy has changed, they get Interval. Default 10s.
 	WritesWithin time.Duration
 	// ListsWithin is the time after which the kinds are named that the cluster has not listed since the start, again and again.
 	// Default 10s.
@@ -85,6 +86,8 @@ type Controller struct {
 	sizer     *sizer
 	// refusals is 1 for each policy that is not run.
 	refusals *prometheus.GaugeVec
+	// changed says that policies have come, gone or been edited since the last look.
+	changed atomic.Bool
 
 	// Owned by tick.
 	current   []*v1alpha1.ScalePolicy
@@ -128,6 +131,9 @@ func New(cfg Config) (*Controller, error) {
 	}
 	c.recorder = c.sink.NewRecorder(scheme, "prescale")
 	c.policies = c.dynamic.ForResource(v1alpha1.Resource()).Informer()
+	if _, err := c.policies.AddEventHandler(c.whenChanged()); err != nil {
+		return nil, fmt.Errorf("watch policies: %w", err)
+	}
 	c.hpas = c.factory.Autoscaling().V2().HorizontalPodAutoscalers().Lister()
 	var err error
 	c.workloads, err = newWorkloads(c.factory, time.Now)
@@ -138,6 +144,20 @@ func New(cfg Config) (*Controller, error) {
 	c.workloads.cores = c.sizer.cores
 	c.workloads.reach = cfg.Clients.reach
 	return c, nil
+}
+
+// whenChanged sets changed for what apply looks at: a policy's status changes all the time.
+func (c *Controller) whenChanged() cache.ResourceEventHandlerFuncs {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { c.changed.Store(true) },
+		DeleteFunc: func(any) { c.changed.Store(true) },
+		UpdateFunc: func(before, after any) {
+			old, ok := before.(metav1.Object)
+			if new, also := after.(metav1.Object); !ok || !also || old.GetGeneration() != new.GetGeneration() {
+				c.changed.Store(true)
+			}
+		},
+	}
 }
 
 // Workloads returns what knows the policies' pods.
@@ -220,6 +240,7 @@ func (c *Controller) askVersion() {
 
 // tick applies changed policies and writes what status has news.
 func (c *Controller) tick(ctx context.Context, now time.Time) {
+	c.changed.Store(false)
 	policies, unreadable := c.read()
 	c.apply(ctx, policies, unreadable)
 	answers := map[string]readmodel.Status{}
@@ -232,6 +253,8 @@ func (c *Controller) tick(ctx context.Context, now time.Time) {
 	}
 	writing, cancel := context.WithTimeout(ctx, c.cfg.WritesWithin)
 	defer cancel()
+	first, done := context.WithTimeout(ctx, c.cfg.Interval)
+	defer done()
 	maps.DeleteFunc(c.written, func(o object, _ time.Time) bool { _, ok := c.applied[o]; return !ok })
 	maps.DeleteFunc(c.failing, func(o object, _ bool) bool { _, ok := c.applied[o]; return !ok })
 	maps.DeleteFunc(c.announced, func(o object, _ v1alpha1.ScalePolicyStatus) bool { _, ok := c.applied[o]; return !ok })
@@ -260,6 +283,9 @@ func (c *Controller) tick(ctx context.Context, now time.Time) {
 			c.announce(p, status, f.pods.Refused)
 		}
 		c.write(writing, p, status, now)
+		if first.Err() != nil && c.changed.Load() {
+			return // What is left is written after what has changed is applied.
+		}
 	}
 }
 

@@ -59,11 +59,12 @@ type rig struct {
 func policyObject(t *testing.T, name string, age time.Duration, spec string) *unstructured.Unstructured {
 	t.Helper()
 	var object map[string]any
-	text := fmt.Sprintf("apiVersion: prescale.dev/v1alpha1\nkind: ScalePolicy\nmetadata: {name: %s, namespace: ai, generation: 1, uid: %s}\nspec: {%s}\n", name, name, spec)
+	text := fmt.Sprintf("apiVersion: prescale.dev/v1alpha1\nkind: ScalePolicy\nmetadata: {name: %s, namespace: ai, uid: %s}\nspec: {%s}\n", name, name, spec)
 	if err := yaml.Unmarshal([]byte(text), &object); err != nil {
 		t.Fatal(err)
 	}
 	u := &unstructured.Unstructured{Object: object}
+	u.SetGeneration(1) // a whole number, as the API server's
 	u.SetCreationTimestamp(metav1.NewTime(start.Add(-age)))
 	return u
 }
@@ -387,6 +388,49 @@ func TestWritesThatHangHoldUpNothingElse(t *testing.T) {
 	r.step(t, 0)
 	if took := time.Since(began); took > 2*time.Second || asked.Load() != 1 {
 		t.Errorf("a look took %v, and %d writes were tried, want one for 100ms", took, asked.Load())
+	}
+}
+
+// TestAChangeDoesNotWaitForSlowWrites: where they have taken the time of a look already, a policy that has changed is applied first.
+func TestAChangeDoesNotWaitForSlowWrites(t *testing.T) {
+	var policies []*unstructured.Unstructured
+	for i := range 5 {
+		policies = append(policies, policyObject(t, fmt.Sprintf("p%d", i), time.Hour, goodSpec))
+	}
+	r := newRig(t, nil, policies...)
+	r.cfg.Interval = time.Nanosecond // over at once
+	r.cfg.Clients.Dynamic.(*dynamicfake.FakeDynamicClient).PrependReactor("patch", "scalepolicies", func(clienttesting.Action) (bool, runtime.Object, error) {
+		if r.patches == 0 {
+			r.changed.Store(true) // as the informer does
+		}
+		return false, nil, nil
+	})
+	r.step(t, 0)
+	if r.patches != 1 {
+		t.Errorf("%d statuses were written before what changed was applied, want the one under way", r.patches)
+	}
+	r.step(t, time.Second)
+	if r.patches != 5 {
+		t.Errorf("%d statuses were written in the end, want all 5", r.patches)
+	}
+	if r.changed.Load() {
+		t.Error("a status is taken for a change")
+	}
+	r.edit(t, "p0")
+	r.eventually(t, r.changed.Load)
+}
+
+// edit gives a policy another generation, as the API server does where its spec changes.
+func (r *rig) edit(t *testing.T, name string) {
+	t.Helper()
+	policies := r.cfg.Clients.Dynamic.Resource(v1alpha1.Resource()).Namespace("ai")
+	u, err := policies.Get(t.Context(), name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.SetGeneration(u.GetGeneration() + 1)
+	if _, err = policies.Update(t.Context(), u, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
 	}
 }
 

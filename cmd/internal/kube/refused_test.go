@@ -1,7 +1,9 @@
 package kube
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -81,6 +83,55 @@ func TestReplicasThatAQuotaRefusesAreUnschedulable(t *testing.T) {
 		}
 		if told != tt.refused {
 			t.Errorf("%s: the event tells it %v, want %v", tt.name, told, tt.refused)
+		}
+	}
+}
+
+// TestReplicasOfAStatefulSetThatAreNotMade: what refuses them stands in events, so that only their staying away for long tells it.
+func TestReplicasOfAStatefulSetThatAreNotMade(t *testing.T) {
+	in := func(name string, ready bool) *corev1.Pod {
+		p := pod(name, start, "n")
+		p.Labels = map[string]string{"app": "web"}
+		if ready {
+			p = withCondition(p, corev1.PodReady, corev1.ConditionTrue, "", start)
+		}
+		return p
+	}
+	ending := in("w2", true)
+	ending.DeletionTimestamp, ending.Finalizers = pointer(metav1.NewTime(start)), []string{"example.org/wait"}
+	for _, tt := range []struct {
+		name         string
+		pods         []runtime.Object
+		minReady     int32
+		after        time.Duration
+		unanswered   bool
+		starting     int
+		notScheduled int
+	}{
+		{"at once", []runtime.Object{in("w0", true), in("w1", true)}, 0, 29 * time.Second, false, 3, 0},
+		{"after half a minute", []runtime.Object{in("w0", true), in("w1", true)}, 0, 30 * time.Second, false, 3, 3},
+		{"none at all", nil, 0, 30 * time.Second, false, 5, 5},
+		{"one after the other", []runtime.Object{in("w0", true), in("w1", false)}, 0, time.Hour, false, 4, 0},
+		{"each ready for a minute first", []runtime.Object{in("w0", true), in("w1", true)}, 60, 89 * time.Second, false, 3, 0},
+		{"and more", []runtime.Object{in("w0", true), in("w1", true)}, 60, 90 * time.Second, false, 3, 3},
+		{"replaced", []runtime.Object{in("w0", true), in("w1", true), ending}, 0, time.Hour, false, 3, 0},
+		{"no news", []runtime.Object{in("w0", true), in("w1", true)}, 0, time.Hour, true, 3, 0},
+	} {
+		set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "ai"}, Spec: appsv1.StatefulSetSpec{
+			Replicas: pointer(int32(5)), Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}, MinReadySeconds: tt.minReady}}
+		r := newRig(t, append(tt.pods, set), policyObject(t, "a", time.Hour, goodSpec+", scaleTargetRef: {kind: StatefulSet, name: web}"))
+		r.step(t, 0)
+		if tt.unanswered {
+			r.workloads.reach.since, r.workloads.reach.err = start, errors.New("connection refused")
+		}
+		o := series.Observation{Policy: "ai/a", At: start.Add(tt.after)}
+		r.workloads.Annotate(o.At, &o)
+		if got, want := fmt.Sprint(o.StartingReplicas, o.UnschedulableReplicas), fmt.Sprint(tt.starting, tt.notScheduled); got != want {
+			t.Errorf("%s: starting and unschedulable: got %s, want %s", tt.name, got, want)
+		}
+		why := fmt.Sprintf("StatefulSet web: %d of 5 replicas are not made; kubectl -n ai describe statefulset web says what refuses them", tt.starting)
+		if told := slices.Contains(o.Problems, why); told != (tt.notScheduled > 0) {
+			t.Errorf("%s: problems %q", tt.name, o.Problems)
 		}
 	}
 }

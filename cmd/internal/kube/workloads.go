@@ -2,6 +2,7 @@ package kube
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -43,6 +44,8 @@ type Workloads struct {
 	// counted are the pods whose start-up has been counted, or that were ready when first seen.
 	counted  map[types.UID]bool
 	startups map[string][]startup // by policy
+	// short says since when StatefulSets have fewer pods than they want, though all that there are work; by namespace and name.
+	short map[types.NamespacedName]time.Time
 }
 
 // target is one scaled object of a policy.
@@ -52,6 +55,12 @@ type target struct {
 	pool string
 	ref  v1alpha1.TargetRef
 }
+
+// The kinds whose pods are known.
+const (
+	deployment  = "Deployment"
+	statefulSet = "StatefulSet"
+)
 
 // stuckAfter is how long a pod may wait for a node with room, or to be made, before other pools stand in for it: an autoscaler of nodes needs
 // minutes, while a pod that is merely overtaken or waits for one that ends is placed within seconds.
@@ -67,6 +76,7 @@ func newWorkloads(factory informers.SharedInformerFactory, now func() time.Time)
 		targets:      map[string][]target{},
 		counted:      map[types.UID]bool{},
 		startups:     map[string][]startup{},
+		short:        map[types.NamespacedName]time.Time{},
 	}
 	_, err := factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(obj any, initial bool) {
@@ -115,6 +125,9 @@ func (w *Workloads) setPolicies(policies []*v1alpha1.ScalePolicy) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.targets = targets
+	maps.DeleteFunc(w.short, func(set types.NamespacedName, _ time.Time) bool {
+		return !slices.ContainsFunc(targets[set.Namespace], func(t target) bool { return t.ref.Kind == statefulSet && t.ref.Name == set.Name })
+	})
 	for policy := range w.startups {
 		if !known[policy] {
 			delete(w.startups, policy)
@@ -290,11 +303,12 @@ func (w *Workloads) count(namespace string, t target, now time.Time) (Count, boo
 		return Count{}, false
 	}
 	c := Count{Wanted: wanted}
-	made := 0
+	made, whole := 0, true
 	for _, pod := range pods {
 		if pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodFailed && pod.Status.Phase != corev1.PodSucceeded {
 			made++
 		}
+		whole = whole && pod.DeletionTimestamp == nil && ready(pod)
 		switch {
 		case pod.DeletionTimestamp != nil:
 		case ready(pod):
@@ -315,13 +329,39 @@ func (w *Workloads) count(namespace string, t target, now time.Time) (Count, boo
 		}
 		c.Refused = fmt.Sprintf("Deployment %s: %d of %d replicas are not made: %s", t.ref.Name, wanted-made, wanted, failure.Message)
 	}
+	if t.ref.Kind == statefulSet && w.stuckShort(types.NamespacedName{Namespace: namespace, Name: t.ref.Name}, made < wanted && whole, now) {
+		c.Pending += wanted - made
+		c.Stuck += wanted - made
+		c.Refused = fmt.Sprintf("StatefulSet %s: %d of %d replicas are not made; kubectl -n %s describe statefulset %s says what refuses them",
+			t.ref.Name, wanted-made, wanted, namespace, t.ref.Name)
+	}
 	return c, true
 }
 
-// notMade returns the condition that says why pods of a Deployment cannot be made, nil where they can. A StatefulSet tells it in events
-// alone.
+// stuckShort reports whether a StatefulSet has been short of pods for so long that something refuses them. It tells what in events alone,
+// which a daemon that may not read all events of a cluster does not see. One that only waits is never short for long while all of its
+// pods work: the next is made once the one before has been ready for minReadySeconds, and another in place of one that ends.
+func (w *Workloads) stuckShort(name types.NamespacedName, short bool, now time.Time) bool {
+	wait := stuckAfter
+	if s, err := w.statefulSets.StatefulSets(name.Namespace).Get(name.Name); err == nil {
+		wait += time.Duration(s.Spec.MinReadySeconds) * time.Second
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !short || w.reach.problem(now) != "" { // what the caches hold is of then
+		delete(w.short, name)
+		return false
+	}
+	since, ok := w.short[name]
+	if !ok {
+		w.short[name], since = now, now
+	}
+	return now.Sub(since) >= wait
+}
+
+// notMade returns the condition that says why pods of a Deployment cannot be made, nil where they can.
 func (w *Workloads) notMade(namespace string, ref v1alpha1.TargetRef) *appsv1.DeploymentCondition {
-	if ref.Kind != "Deployment" {
+	if ref.Kind != deployment {
 		return nil
 	}
 	d, err := w.deployments.Deployments(namespace).Get(ref.Name)
@@ -342,14 +382,14 @@ func (w *Workloads) scaled(namespace string, ref v1alpha1.TargetRef) (labels.Sel
 	var selector *metav1.LabelSelector
 	var replicas *int32
 	switch ref.Kind {
-	case "Deployment":
+	case deployment:
 		var d *appsv1.Deployment
 		d, err := w.deployments.Deployments(namespace).Get(ref.Name)
 		if err != nil {
 			return nil, 0, false
 		}
 		selector, replicas = d.Spec.Selector, d.Spec.Replicas
-	case "StatefulSet":
+	case statefulSet:
 		s, err := w.statefulSets.StatefulSets(namespace).Get(ref.Name)
 		if err != nil {
 			return nil, 0, false
@@ -371,7 +411,7 @@ func (w *Workloads) scaled(namespace string, ref v1alpha1.TargetRef) (labels.Sel
 
 // unscaled says why scaled returned false.
 func unscaled(ref v1alpha1.TargetRef) string {
-	if ref.Kind != "Deployment" && ref.Kind != "StatefulSet" {
+	if ref.Kind != deployment && ref.Kind != statefulSet {
 		return fmt.Sprintf("%s %s: of this kind pods are not known, only of Deployment and StatefulSet: "+
 			"the group's members count as replicas", ref.Kind, ref.Name)
 	}
@@ -444,7 +484,7 @@ func slim(obj any) (any, error) {
 			Status: appsv1.DeploymentStatus{Conditions: failures(o.Status.Conditions)}}
 	case *appsv1.StatefulSet:
 		obj = &appsv1.StatefulSet{ObjectMeta: o.ObjectMeta,
-			Spec: appsv1.StatefulSetSpec{Replicas: o.Spec.Replicas, Selector: o.Spec.Selector}}
+			Spec: appsv1.StatefulSetSpec{Replicas: o.Spec.Replicas, Selector: o.Spec.Selector, MinReadySeconds: o.Spec.MinReadySeconds}}
 	case runtime.Object:
 		obj = o.DeepCopyObject()
 	}
