@@ -50,8 +50,10 @@ func (c *Collector) readMetadata(ctx context.Context, now time.Time) error {
 		c.takeTopic(&answer.Topics[i])
 	}
 	c.nextMetadata = now.Add(c.config.MetadataInterval)
-	if len(c.offsets.leaderless) > 0 {
-		c.nextMetadata = now.Add(min(c.config.MetadataInterval, c.config.GroupInterval)) // groups that are there again are not to wait
+	absent := func(t *topic) bool { return t.problem != nil }
+	if len(c.offsets.leaderless) > 0 || slices.ContainsFunc(slices.Collect(maps.Values(c.topics)), absent) {
+		// Groups and topics that are there again are not to wait.
+		c.nextMetadata = now.Add(min(c.config.MetadataInterval, c.config.GroupInterval))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/prescale/prescale/metrics/collector"
@@ -79,4 +80,37 @@ func TestATargetThatNamesItsTopicsNoMore(t *testing.T) {
 	wantValue(t, "partitions of the other", results[1].Observation.Partitions, series.Of(3))
 	f.produce("b", 0, 1)
 	wantValue(t, "arrivals of the other", f.tick(time.Second)[1].Observation.ArrivalRecords, series.Of(1))
+}
+
+// TestATopicThatIsMadeAgain is known again within two looks at the groups, and so is where its group stands: its commits went with the
+// topic that was deleted.
+func TestATopicThatIsMadeAgain(t *testing.T) {
+	f := newFixture(t, 1, map[string]int32{"a": 2})
+	f.produce("a", 0, 10)
+	f.commit("g", "a", 0, 4)
+	f.collector.SetTargets([]collector.Target{{Policy: "ns/p", Cluster: "main", Group: "g", Topics: []string{"a"}, Reset: collector.ResetEarliest}})
+	wantValue(t, "lag", f.tick(0)[0].Observation.LagRecords, series.Of(6))
+	if _, err := f.admin.DeleteTopics(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	deleted, err := f.admin.DeleteOffsets(t.Context(), "g", kadm.TopicsSet{"a": {0: {}, 1: {}}}) // as a broker does by itself
+	if err != nil || deleted.Error() != nil {
+		t.Fatal(err, deleted)
+	}
+	for range 3 {
+		wantValue(t, "lag without the topic", f.tick(2 * time.Second)[0].Observation.LagRecords, series.Missing)
+	}
+	if _, err := f.admin.CreateTopic(t.Context(), 2, 1, nil, "a"); err != nil {
+		t.Fatal(err)
+	}
+	client := f.client
+	f.client, _ = kgo.NewClient(kgo.SeedBrokers(f.cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner())) // knows nothing of the old one
+	defer func() { f.client.Close(); f.client = client }()
+	f.produce("a", 1, 3)
+	for range 3 {
+		f.tick(2 * time.Second)
+	}
+	o := f.tick(2 * time.Second)[0].Observation
+	wantValue(t, "lag in the new one", o.LagRecords, series.Of(3))
+	wantValue(t, "arrivals", o.ArrivalRecords, series.Of(0))
 }
