@@ -54,6 +54,17 @@ func (d distribution) add(other distribution) {
 	}
 }
 
+// since returns what was observed since before: all of it, where it started anew.
+func (d distribution) since(before distribution) distribution {
+	grown := distribution{}
+	for upper, n := range d {
+		if grown[upper] = n - before[upper]; grown[upper] < 0 {
+			return d
+		}
+	}
+	return grown
+}
+
 func (d distribution) count() float64 {
 	sum := 0.0
 	for _, n := range d {

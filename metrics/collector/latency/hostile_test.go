@@ -134,3 +134,54 @@ func TestACounterThatLosesSeries(t *testing.T) {
 		endpoint.Close()
 	}
 }
+
+// TestAHistogramThatLosesASeries: what the others have counted since the start is not of this tick.
+func TestAHistogramThatLosesASeries(t *testing.T) {
+	histogram := func(partition int, quick, slow int) string {
+		return fmt.Sprintf("latency_seconds_bucket{partition=\"%[1]d\",le=\"0.1\"} %[2]d\nlatency_seconds_bucket{partition=\"%[1]d\",le=\"10\"} %[3]d\n"+
+			"latency_seconds_bucket{partition=\"%[1]d\",le=\"+Inf\"} %[3]d\nlatency_seconds_count{partition=\"%[1]d\"} %[3]d\nlatency_seconds_sum{partition=\"%[1]d\"} 1\n",
+			partition, quick, quick+slow)
+	}
+	counter := func(name string, partition, value int) string {
+		return fmt.Sprintf("# TYPE %[1]s counter\n%[1]s{partition=\"%[2]d\"} %[3]d\n", name, partition, value)
+	}
+	var text string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		fmt.Fprint(w, "# TYPE latency_seconds histogram\n", text)
+	}))
+	defer server.Close()
+	config := DefaultScraperConfig()
+	config.Policy, config.Histogram, config.Quantile, config.Work, config.Records = "ns/p", "latency_seconds", 0.5, "tokens_total", "requests_total"
+	s, err := NewScraper(config, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Unix(1000, 0)
+	tick := func(next string) series.Observation {
+		t.Helper()
+		text = next
+		now = now.Add(10 * time.Second)
+		if err := s.Scrape(t.Context(), now, []string{server.URL}); err != nil {
+			t.Fatal(err)
+		}
+		o := series.Observation{Policy: "ns/p", ArrivalRecords: series.Of(1)}
+		s.Annotate(now, &o)
+		return o
+	}
+	// An hour of slow answers to large requests, and then ten that are quick and small, while the other partition goes to another replica.
+	tick(histogram(0, 0, 5000) + histogram(1, 0, 5000) + counter("tokens_total", 0, 500000) + counter("requests_total", 0, 5000))
+	o := tick(histogram(0, 10, 5000) + counter("tokens_total", 0, 500010) + counter("requests_total", 0, 5010))
+	if !near(o.LatencySeconds, 0.05, 1e-9) || !near(o.ArrivalWork, 1, 1e-9) {
+		t.Errorf("with a series less: latency %v and work %v, want those of the last ten, 0.05 and 1", o.LatencySeconds, o.ArrivalWork)
+	}
+	// One that comes counts from zero, and one that starts anew too.
+	o = tick(histogram(0, 10, 5000) + histogram(2, 0, 3) + counter("tokens_total", 0, 30) + counter("requests_total", 0, 10))
+	if !near(o.LatencySeconds, 0.1+9.9/2, 1e-9) || !near(o.ArrivalWork, 3, 1e-9) {
+		t.Errorf("with a new one: latency %v and work %v", o.LatencySeconds, o.ArrivalWork)
+	}
+	o = tick(histogram(0, 4, 0) + histogram(2, 0, 3) + counter("tokens_total", 0, 60) + counter("requests_total", 0, 20))
+	if !near(o.LatencySeconds, 0.05, 1e-9) {
+		t.Errorf("begun anew: latency %v, want 0.05", o.LatencySeconds)
+	}
+}

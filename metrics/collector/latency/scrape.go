@@ -86,16 +86,33 @@ type Scraper struct {
 	problem  string // of the latest scrape that had one
 }
 
-// scraped is what one endpoint said at one time.
+// scraped is what one endpoint said at one time, by series. A map that is nil was not said.
 type scraped struct {
-	at      time.Time
-	tick    int
-	latency distribution
-	busy    float64
-	hasBusy bool
+	at                  time.Time
+	tick                int
+	latency             map[string]distribution
+	busy, work, records counters
+}
 
-	work, records       float64
-	hasWork, hasRecords bool
+// counters are the values of one counter by series.
+type counters map[string]float64
+
+// grown returns by how much they have grown since before. A series that is new counts from zero, and so does one that started anew, which
+// anew tells. One that is gone, such as that of a partition that went to another replica, tells nothing of what it counted in the end.
+func (c counters) grown(before counters) (sum float64, anew, gone bool) {
+	for series, now := range c {
+		if then, ok := before[series]; ok && then <= now {
+			sum += now - then
+		} else {
+			sum, anew = sum+now, anew || ok
+		}
+	}
+	for series := range before {
+		if _, ok := c[series]; !ok {
+			gone = true
+		}
+	}
+	return sum, anew, gone
 }
 
 // NewScraper returns a Scraper that asks through client; nil means http.DefaultClient. Its redirections are not followed: a replica
@@ -167,30 +184,19 @@ func (s *Scraper) Forget() {
 
 // count adds what one endpoint's counters grew by; the lock is held.
 func (s *Scraper) count(before, after scraped) {
-	grown := distribution{}
-	for upper, n := range after.latency {
-		if grown[upper] = n - before.latency[upper]; grown[upper] < 0 {
-			grown = after.latency // it started anew
-			break
-		}
+	for series, now := range after.latency {
+		s.seen.add(now.since(before.latency[series]))
 	}
-	s.seen.add(grown)
-	if span := after.at.Sub(before.at).Seconds(); before.hasBusy && after.hasBusy && span > 0 {
-		busy := after.busy - before.busy
-		if busy < 0 {
-			busy = after.busy // it started anew
-		}
-		// One that has not and has lost series, such as those of a partition that went to another replica, tells nothing.
-		if after.busy >= before.busy || busy <= span {
+	if span := after.at.Sub(before.at).Seconds(); before.busy != nil && after.busy != nil && span > 0 {
+		// One that has lost series, and has not begun anew, was busy with them for a time that nobody knows.
+		if busy, anew, gone := after.busy.grown(before.busy); !gone && !anew || anew && busy <= span {
 			s.busy += min(busy, span)
 			s.busySpan += span
 		}
 	}
-	if before.hasWork && before.hasRecords && after.hasWork && after.hasRecords {
-		work, records := after.work-before.work, after.records-before.records
-		if work < 0 || records < 0 {
-			work, records = after.work, after.records
-		}
+	if before.work != nil && before.records != nil && after.work != nil && after.records != nil {
+		work, _, _ := after.work.grown(before.work)
+		records, _, _ := after.records.grown(before.records)
 		s.work += work
 		s.records += records
 	}
@@ -248,8 +254,7 @@ func (s *Scraper) read(ctx context.Context, endpoint string) (scraped, error) {
 	}
 	body := &io.LimitedReader{R: response.Body, N: s.config.MaxBytes + 1}
 	decode := s.decoder(body, expfmt.ResponseFormat(response.Header))
-	got := scraped{latency: distribution{}}
-	found := false
+	got := scraped{}
 	for {
 		var family dto.MetricFamily
 		err := decode(&family)
@@ -262,17 +267,17 @@ func (s *Scraper) read(ctx context.Context, endpoint string) (scraped, error) {
 		if err != nil {
 			return scraped{}, fmt.Errorf("read its answer: %w", s.late(err))
 		}
-		if err := s.takeFamily(&family, &got, &found); err != nil {
+		if err := s.takeFamily(&family, &got); err != nil {
 			return scraped{}, err
 		}
 	}
-	if s.config.Histogram != "" && !found {
+	if s.config.Histogram != "" && got.latency == nil {
 		return scraped{}, fmt.Errorf("it has no histogram %s with labels %v", s.config.Histogram, s.config.Labels)
 	}
-	if s.config.Busy != "" && !got.hasBusy {
+	if s.config.Busy != "" && got.busy == nil {
 		return scraped{}, fmt.Errorf("it has no counter %s with labels %v", s.config.Busy, s.config.Labels)
 	}
-	if s.config.Work != "" && !(got.hasWork && got.hasRecords) {
+	if s.config.Work != "" && (got.work == nil || got.records == nil) {
 		return scraped{}, fmt.Errorf("it has not both counters %s and %s with labels %v", s.config.Work, s.config.Records, s.config.Labels)
 	}
 	return got, nil
@@ -297,11 +302,12 @@ func (s *Scraper) late(err error) error {
 }
 
 // takeFamily takes a metric family if it is one of those that are read.
-func (s *Scraper) takeFamily(family *dto.MetricFamily, got *scraped, found *bool) error {
+func (s *Scraper) takeFamily(family *dto.MetricFamily, got *scraped) error {
 	for _, metric := range family.GetMetric() {
 		if !s.matches(metric) {
 			continue
 		}
+		series := seriesOf(metric)
 		if family.GetName() == s.config.Histogram {
 			if metric.GetHistogram() == nil {
 				return fmt.Errorf("%s is of type %s: want a histogram", s.config.Histogram, strings.ToLower(family.GetType().String()))
@@ -310,16 +316,16 @@ func (s *Scraper) takeFamily(family *dto.MetricFamily, got *scraped, found *bool
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.config.Histogram, err)
 			}
-			got.latency.add(d)
-			*found = true
+			if got.latency == nil {
+				got.latency = map[string]distribution{}
+			}
+			got.latency[series] = d
 		}
 		// One counter may serve as busy and as work.
 		for _, c := range []struct {
-			name string
-			sum  *float64
-			has  *bool
-		}{{s.config.Busy, &got.busy, &got.hasBusy}, {s.config.Work, &got.work, &got.hasWork},
-			{s.config.Records, &got.records, &got.hasRecords}} {
+			name   string
+			values *counters
+		}{{s.config.Busy, &got.busy}, {s.config.Work, &got.work}, {s.config.Records, &got.records}} {
 			if c.name == "" || family.GetName() != c.name {
 				continue
 			}
@@ -333,11 +339,23 @@ func (s *Scraper) takeFamily(family *dto.MetricFamily, got *scraped, found *bool
 			if !(value >= 0 && value <= math.MaxFloat64) { // NaN too
 				return fmt.Errorf("%s is %v: want a number from 0", c.name, value)
 			}
-			*c.sum += value
-			*c.has = true
+			if *c.values == nil {
+				*c.values = counters{}
+			}
+			(*c.values)[series] += value
 		}
 	}
 	return nil
+}
+
+// seriesOf tells the series of a family apart, in whichever order an endpoint names the labels.
+func seriesOf(metric *dto.Metric) string {
+	var pairs []string
+	for _, pair := range metric.GetLabel() {
+		pairs = append(pairs, pair.GetName()+"\x00"+pair.GetValue())
+	}
+	slices.Sort(pairs)
+	return strings.Join(pairs, "\x00")
 }
 
 // matches reports whether a metric has the labels that are asked for.
