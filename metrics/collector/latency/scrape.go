@@ -242,7 +242,7 @@ func (s *Scraper) read(ctx context.Context, endpoint string) (scraped, error) {
 		if errors.As(err, &where) {
 			err = where.Err
 		}
-		return scraped{}, s.late(err)
+		return scraped{}, s.late(ctx, err)
 	}
 	defer response.Body.Close()
 	if to := response.Header.Get("Location"); response.StatusCode/100 == 3 && to != "" {
@@ -265,7 +265,7 @@ func (s *Scraper) read(ctx context.Context, endpoint string) (scraped, error) {
 			break
 		}
 		if err != nil {
-			return scraped{}, fmt.Errorf("read its answer: %w", s.late(err))
+			return scraped{}, fmt.Errorf("read its answer: %w", s.late(ctx, err))
 		}
 		if err := s.takeFamily(&family, &got); err != nil {
 			return scraped{}, err
@@ -287,15 +287,16 @@ func (s *Scraper) read(ctx context.Context, endpoint string) (scraped, error) {
 // bytes of a replica would end this process.
 func (s *Scraper) decoder(body io.Reader, format expfmt.Format) func(*dto.MetricFamily) error {
 	if format.FormatType() != expfmt.TypeProtoDelim {
-		return expfmt.NewDecoder(body, format).Decode
+		lines := newFamilyLines(body, s.config.Histogram, s.config.Busy, s.config.Work, s.config.Records)
+		return expfmt.NewDecoder(lines, format).Decode
 	}
 	buffered, options := bufio.NewReader(body), protodelim.UnmarshalOptions{MaxSize: s.config.MaxBytes}
 	return func(family *dto.MetricFamily) error { return options.UnmarshalFrom(buffered, family) }
 }
 
-// late says of a time that has run out which one.
-func (s *Scraper) late(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
+// late says of a time that has run out which one: a connection that is closed for it may say no more than that.
+func (s *Scraper) late(ctx context.Context, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("it takes longer than %v: %w", s.config.Timeout, err)
 	}
 	return err
