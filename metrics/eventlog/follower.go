@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,7 +14,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Follower is the read side: it hands on every committed decision, and knows how far it is behind.
+// Follower is the read side: it hands on every committed decision, and knows how far it is behind. Of the decisions that a shard held when
+// it began it hands on each policy's newest alone, once it has read them all: one that others have overtaken long since would be young
+// enough to be served for as long as the reading takes.
 type Follower struct {
 	cfg   Config
 	opts  []kgo.Opt
@@ -22,6 +26,8 @@ type Follower struct {
 
 	mu     sync.Mutex
 	shards []progress
+	// held are the newest decisions by policy of the shards that have not been read to their ends yet. Only Run's goroutine has it.
+	held map[int32]map[string]*kgo.Record
 }
 
 // progress is how well one shard is followed.
@@ -68,7 +74,7 @@ func NewFollower(cfg Config, opts []kgo.Opt, sink func(Decision), log *slog.Logg
 		return nil, err
 	}
 	f := &Follower{
-		cfg: cfg, opts: opts, sink: sink, log: log, shards: make([]progress, cfg.Shards),
+		cfg: cfg, opts: opts, sink: sink, log: log, shards: make([]progress, cfg.Shards), held: map[int32]map[string]*kgo.Record{},
 		delay: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "prescale_log_follow_delay_seconds", Help: "From a decision's tick to its arrival at this replica.",
 			Buckets: prometheus.ExponentialBuckets(0.005, 2, 14),
@@ -158,18 +164,48 @@ func (f *Follower) visit(r *kgo.Record) error {
 	if r.Value == nil {
 		return nil
 	}
-	d, err := DecodeDecision(r.Key, r.Value)
-	if err != nil {
-		f.log.Error("a decision cannot be read", "partition", r.Partition, "offset", r.Offset, "error", err)
+	f.mu.Lock()
+	first := f.shards[r.Partition].current.IsZero()
+	f.mu.Unlock()
+	if first {
+		if f.held[r.Partition] == nil {
+			f.held[r.Partition] = map[string]*kgo.Record{}
+		}
+		f.held[r.Partition][string(r.Key)] = r
 		return nil
 	}
-	f.delay.Observe(time.Since(d.At).Seconds())
-	f.sink(d)
+	f.handOn(r)
 	return nil
 }
 
-// note takes over from the fetcher how far each shard is read.
+func (f *Follower) handOn(r *kgo.Record) {
+	d, err := DecodeDecision(r.Key, r.Value)
+	if err != nil {
+		f.log.Error("a decision cannot be read", "partition", r.Partition, "offset", r.Offset, "error", err)
+		return
+	}
+	f.delay.Observe(time.Since(d.At).Seconds())
+	f.sink(d)
+}
+
+// note takes over from the fetcher how far each shard is read, and hands on what was held of those that are read to their ends now.
 func (f *Follower) note(fetch *fetcher) {
+	f.advance(fetch)
+	for n, held := range f.held {
+		f.mu.Lock()
+		first := f.shards[n].current.IsZero()
+		f.mu.Unlock()
+		if first {
+			continue
+		}
+		for _, policy := range slices.Sorted(maps.Keys(held)) {
+			f.handOn(held[policy])
+		}
+		delete(f.held, n)
+	}
+}
+
+func (f *Follower) advance(fetch *fetcher) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for n, c := range fetch.cursors {

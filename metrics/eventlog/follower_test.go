@@ -27,12 +27,26 @@ func TestAFollowerTakesTheLogsOrder(t *testing.T) {
 		d := Decision{Stamp: Stamp{Policy: "ai/a", Seq: seq, At: t0, Term: term, Writer: "a"}}
 		return d.AppendTo(nil)
 	}
-	for _, value := range [][]byte{decision(1, 4), decision(1, 5), []byte("rubbish"), decision(1, 6), nil, decision(2, 5), decision(2, 6)} {
-		if err := f.visit(&kgo.Record{Key: []byte("ai/a"), Value: value}); err != nil {
+	visit := func(policy string, value []byte) {
+		if err := f.visit(&kgo.Record{Key: []byte(policy), Value: value}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if want := []uint64{4, 5, 6, 5, 6}; !slices.Equal(got, want) {
+	// Of what there was, each policy's newest alone, once all is read.
+	for seq := range uint64(3) {
+		visit("ai/a", decision(1, 1+seq))
+		visit("ai/b", decision(1, 11+seq))
+	}
+	behind, end := &fetcher{cursors: map[int32]*cursor{0: {next: 6, stable: 7, answered: t0}}}, &fetcher{cursors: map[int32]*cursor{0: {next: 7, stable: 7, answered: t0}}}
+	if f.note(behind); len(got) > 0 {
+		t.Errorf("handed on %v before the shard was read to its end", got)
+	}
+	f.note(end)
+	for _, value := range [][]byte{decision(1, 4), decision(1, 5), []byte("rubbish"), decision(1, 6), nil, decision(2, 5), decision(2, 6)} {
+		visit("ai/a", value)
+	}
+	f.note(end)
+	if want := []uint64{3, 13, 4, 5, 6, 5, 6}; !slices.Equal(got, want) {
 		t.Errorf("handed on %v, want %v", got, want)
 	}
 }
