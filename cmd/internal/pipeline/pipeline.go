@@ -146,14 +146,14 @@ func (p *Pipeline) SetPolicies(policies []Policy) error {
 		p.known[one.Name()] = true
 		p.cfg.Store.Expect(one.Name(), one.Scaler.Interval)
 	}
+	if p.shards != nil {
+		p.shards.set(policies)
+	}
 	for name := range before {
 		if !p.known[name] {
 			p.cfg.Store.Forget(name)
 			p.cfg.Metrics.forget(name)
 		}
-	}
-	if p.shards != nil {
-		p.shards.set(policies)
 	}
 	select {
 	case p.changed <- struct{}{}:

@@ -196,9 +196,7 @@ func (s *shards) tick(ctx context.Context, log *eventlog.Shard, d *deciders, see
 	if err := log.Append(ctx, entries); err != nil {
 		return err
 	}
-	for i := range decisions {
-		s.cfg.Metrics.decided(decisions[i].Policy, decisions[i])
-	}
+	s.decided(decisions)
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/prescale/prescale/cmd/internal/readmodel"
 	"github.com/prescale/prescale/metrics/eventlog"
 	"github.com/prescale/prescale/metrics/series"
+	"github.com/prescale/prescale/scaler"
 )
 
 // Log gives this process shards to serve: *eventlog.Owner, or *eventlog.Memory.
@@ -68,6 +69,20 @@ func (s *shards) set(policies []Policy) {
 		}
 	}
 	s.byShard = byShard
+}
+
+// decided counts decisions. Those of a policy that went while they were appended are left out, or its metrics would be there for good.
+func (s *shards) decided(decisions []scaler.Decision) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range decisions {
+		policies := s.byShard[eventlog.ShardOf(d.Policy, s.cfg.Shards)]
+		if _, there := slices.BinarySearchFunc(policies, d.Policy, func(p Policy, name string) int {
+			return strings.Compare(p.Name(), name)
+		}); there {
+			s.cfg.Metrics.decided(d.Policy, d)
+		}
+	}
 }
 
 func sortByName(policies []Policy) {

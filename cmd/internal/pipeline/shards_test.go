@@ -19,6 +19,7 @@ import (
 	"github.com/prescale/prescale/metrics/collector"
 	"github.com/prescale/prescale/metrics/eventlog"
 	"github.com/prescale/prescale/metrics/series"
+	"github.com/prescale/prescale/scaler"
 )
 
 // wave is a collector whose observations depend on the time and the policy alone.
@@ -330,5 +331,23 @@ func TestAClockThatIsSetBack(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestATickUnderWayBringsNoMetricBack: the log may take a tick of a policy that has just gone.
+func TestATickUnderWayBringsNoMetricBack(t *testing.T) {
+	a, b := policy("ns/a"), policy("ns/b")
+	m := NewMetrics(prometheus.NewRegistry())
+	s := newShards(Config{Policies: []Policy{a, b}, Shards: 1, Metrics: m})
+	decisions := []scaler.Decision{{Policy: "ns/a", Reason: scaler.ReasonHold}, {Policy: "ns/b", Reason: scaler.ReasonHold}}
+	s.decided(decisions)
+	if n := testutil.CollectAndCount(m.decisions); n != 2 {
+		t.Errorf("%d series, want those of both policies", n)
+	}
+	s.set([]Policy{b})
+	m.forget("ns/a")
+	s.decided(decisions)
+	if n := testutil.CollectAndCount(m.decisions); n != 1 {
+		t.Errorf("%d series, want that of the policy that stays", n)
 	}
 }
