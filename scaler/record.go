@@ -13,7 +13,7 @@ const triedTicks = 5
 // Record notes a decision that is about to be given, so that the next one knows of it.
 func (s *State) Record(d *Decision, o *series.Observation) {
 	at := d.At.Round(0).UTC()
-	there := s.there(d, o, at)
+	there, changed := s.there(d, o, at), s.Changed
 	if s.HasDesired && d.DesiredReplicas != s.Desired || !s.HasDesired && d.CurrentReplicas != series.OfInt(d.DesiredReplicas) {
 		s.recordChange(d, o, at)
 	}
@@ -21,7 +21,9 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 	if !currentKnown {
 		current, currentKnown = there.Get()
 	}
-	if currentKnown && !s.Promise.Stalled { // then it is not chance that takes a decrease back
+	// A group that stands still says nothing of chance, unless that is no more than the pause of the change itself.
+	pause := time.Duration(s.Rebalance.seconds()*float64(time.Second)) + o.Interval
+	if currentKnown && (!s.Promise.Stalled || at.Sub(changed) <= pause) {
 		s.noteChange(d, int(current))
 	}
 	s.TriedTicks = max(0, s.TriedTicks-1)

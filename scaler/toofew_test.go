@@ -46,6 +46,25 @@ func TestADecreaseThatIsTakenBackIsNotMadeAgain(t *testing.T) {
 	}
 }
 
+// TestAChangesOwnPauseIsNoStandstill: ticks of a second in which the group stands still for the change itself, or longer.
+func TestAChangesOwnPauseIsNoStandstill(t *testing.T) {
+	for _, tt := range []struct {
+		seconds, want int
+	}{{2, 7}, {10, 0}} {
+		s := State{Capacity: capacity{Mean: 100, Samples: 40}, Partitions: partitions{Count: 48}, Arrivals: recent{Level: 600, Noise: 20}}
+		s.Partitions.derive(96, 600, 100)
+		o := series.Observation{Interval: time.Second, ReadyReplicas: series.Of(8)}
+		s.Record(&Decision{At: start, CurrentReplicas: series.Of(8), DesiredReplicas: 7, planned: 7, sustained: 600}, &o)
+		s.Promise.Stalled = true
+		o.ReadyReplicas = series.Of(7)
+		back := start.Add(time.Duration(tt.seconds) * time.Second)
+		s.Record(&Decision{At: back, CurrentReplicas: series.Of(7), DesiredReplicas: 8, planned: 8, sustained: 605}, &o)
+		if got := s.takenBack(600, back.Add(time.Minute)); got != tt.want {
+			t.Errorf("after %d s: %d was taken back, want %d", tt.seconds, got, tt.want)
+		}
+	}
+}
+
 // TestWhatLiesBetweenIsTakenBackToo: from 40 to 35 of 480 partitions and back by chance. 37 would be tried next, for as little.
 func TestWhatLiesBetweenIsTakenBackToo(t *testing.T) {
 	for _, tt := range []struct{ planned, want int }{{37, 35}, {40, 37}, {44, 35}} { // 44 is more than a quarter more
