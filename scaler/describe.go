@@ -40,6 +40,9 @@ func describe(d *Decision) {
 		case "sudden":
 			t.Detail = fmt.Sprintf("one interval brought far more than usual, which may be a step or an outlier: "+
 				"the count stays at %d until the next interval tells", t.Replicas)
+		case "chance":
+			t.Detail = fmt.Sprintf("more may be wanted by chance, since nothing waits and the present replicas can do what is forecast: "+
+				"the count stays at %d unless more is wanted for a while", t.Replicas)
 		case "backlog":
 			t.Detail = fmt.Sprintf("%.0f records wait, and to drain them in time takes %d", t.Amount, t.Replicas)
 		case "alone":

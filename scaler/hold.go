@@ -9,12 +9,8 @@ import (
 // one tick where replicas have just come, and for as long as no more than half of the present count is ready.
 const littleMore = 1.25
 
-// calm is the standard deviation of arrivals, as a share of them, up to which a tick beyond what chance does is waited with for the next:
-// it may be a step or nothing, and the forecast after it knows neither how high nor for how long.
-const calm = 0.1
-
 // postpone returns the count that was asked for already where another tick will know more: the last increase was a moment ago and may not
-// have been carried out, or a single tick stands out from a calm. Else it returns want.
+// have been carried out, a single tick stands out from a calm, or chance may be why more is wanted. Else it returns want.
 func (d decider) postpone(c *choice, want int, now time.Time) int {
 	s, interval := d.state, d.config.Interval
 	// In whole ticks, for those are not given to the millisecond. What is to come was before the clock was set back.
@@ -31,21 +27,27 @@ func (d decider) postpone(c *choice, want int, now time.Time) int {
 		// While most of what was asked for is still to come, the forecast is wide since the step that asked for it.
 		soon = soon || since <= interval || ago(s.Came) < tunedInterval || c.current >= panicRatio*max(c.scene.ready, 1)
 	}
-	switch asked := max(c.current, s.Desired); {
+	asked := max(c.current, s.Desired)
+	switch {
 	case want <= asked:
+		return want
 	case s.Increase > 0 && soon:
 		d.term("increased", asked, 0)
 		return asked
-	case want < panicRatio*c.current && s.Arrivals.Beyond > 0 && 1.25*s.Arrivals.Noise <= calm*s.Arrivals.Level:
+	case want < panicRatio*c.current && s.Arrivals.Beyond > 0 && s.Arrivals.calm():
 		d.term("sudden", asked, 0)
 		return asked
+	}
+	if n := max(asked, d.lasting(c, want)); n < want {
+		d.term("chance", n, 0)
+		return n
 	}
 	return want
 }
 
 // keep returns the count to keep where want is less than there are, and whether that is for a panic.
 func (d decider) keep(c *choice, want int) (keep int, panicking bool) {
-	if held, few := d.holdDown(c.current, want, c.scene.backlog, c.perReplica); held > want {
+	if held, few := d.holdDown(c, want); held > want {
 		d.term("hold", held, float64(few))
 		want = held
 	}
@@ -62,19 +64,20 @@ func (d decider) keep(c *choice, want int) (keep int, panicking bool) {
 
 // holdDown returns the count to keep where fewer would be premature, and the lower one that was left again lately if that is why;
 // else 0.
-func (d decider) holdDown(current, want int, backlog, perReplica float64) (keep, few int) {
+func (d decider) holdDown(c *choice, want int) (keep, few int) {
+	current := c.current
 	if d.state.blind() {
 		d.verdict(VerdictStale)
 		return current, 0
 	}
-	want = d.wanted(current, want)
+	want = max(d.wanted(current, want), d.sure(c, want))
 	if few = max(d.state.tooFew(d.At), d.state.takenBack(d.sustained, d.At)); few > 0 && want <= few {
 		want = d.state.Partitions.above(few)
 	} else {
 		few = 0
 	}
 	want = min(want, current)
-	d.draining = d.o.Rebalancing || d.state.Partitions.unsettled() || d.drains(backlog, perReplica)
+	d.draining = d.o.Rebalancing || d.state.Partitions.unsettled() || d.drains(c.scene.backlog, c.perReplica)
 	if d.draining && float64(d.state.DrainTicks)*d.config.Interval.Seconds() < mostDrain*max(d.config.ObjectiveLag.Seconds(),
 		d.LeadTimeSeconds.Or(0)) {
 		return current, 0

@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/prescale/prescale/metrics/series"
 )
 
 // TestADecreasePaysForItsChange: in a group of more than two dozen fewer by a share x must have been enough for 15 s / x, for 45 s at least, and for as long as is kept at
@@ -58,14 +60,19 @@ func TestASuddenTickIsWaitedWith(t *testing.T) {
 	}{
 		{"a calm", 100, 4, 50, 14, 10},
 		{"twice as many", 100, 4, 50, 20, 20},
+		{"three times as much", 180, 14, 200, 19, 10}, // 100 and 4 before, of which 0.4 and 0.05 are learned
 		{"noise", 100, 12, 60, 14, 14},
+		{"nothing before", 40, 5, 100, 14, 14},
 		{"nothing that stands out", 100, 4, 0, 14, 14},
 		{"one that fell", 100, 4, -50, 14, 14},
 		{"fewer", 100, 4, 50, 9, 9},
 	} {
 		s := &State{Arrivals: recent{Level: c.level, Noise: c.noise, Beyond: c.beyond}}
-		d := decider{config: &Config{Interval: 15 * time.Second}, state: s, Decision: new(Decision)}
-		if n := d.postpone(&choice{current: 10, scene: &scene{ready: 10}}, c.want, time.Unix(0, 0)); n != c.postponed {
+		config := DefaultConfig()
+		config.Interval = 15 * time.Second
+		tune := DefaultTuning()
+		d := decider{config: &config, state: s, o: new(series.Observation), tune: &tune, Decision: new(Decision)}
+		if n := d.postpone(&choice{current: 10, scene: &scene{ready: 10, paths: &paths{steps: 1}}}, c.want, time.Unix(0, 0)); n != c.postponed {
 			t.Errorf("%s: %d, want %d", c.what, n, c.postponed)
 		}
 	}

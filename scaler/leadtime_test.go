@@ -51,6 +51,9 @@ func TestReplicasThatJoinOneAfterTheOther(t *testing.T) {
 		for i := range startupsKept {
 			s.Lead.Plain.add(tt.seconds[i%2])
 		}
+		for i := range s.Wanted {
+			s.Wanted[i] = 48 // it is no chance
+		}
 		forecast := *w.a.Forecast()
 		forecast.PerStep = nil
 		for range forecast.Steps {

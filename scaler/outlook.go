@@ -33,6 +33,7 @@ func (d decider) arrivals(p *paths) Reason {
 		d.verdict(VerdictForecastUntrusted)
 		p.raise(s.Arrivals.Level * interval)
 	}
+	p.raise(s.Arrivals.stepTo() * interval)
 	if !s.Rivals.Lost {
 		return ReasonForecast
 	}

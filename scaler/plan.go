@@ -66,6 +66,15 @@ func (p *paths) raiseTo(q *paths) {
 	}
 }
 
+// times multiplies all paths.
+func (p *paths) times(x float64) {
+	for j := range p.at {
+		for k := range p.steps {
+			p.at[j][k] *= x
+		}
+	}
+}
+
 // mean returns the mean of path j over the ticks from..to, in records a tick.
 func (p *paths) mean(j, from, to int) float64 {
 	to = max(1, min(to, p.steps))

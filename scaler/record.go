@@ -48,6 +48,7 @@ func (s *State) Record(d *Decision, o *series.Observation) {
 		}
 		s.Wanted[s.WantedAt%wantedKept] = d.planned
 		s.WantedAt++
+		s.Peaks.observe(d.planned, at)
 		s.Calibration.note(d.horizon, d.required)
 		s.Rivals.note(d.next, s.Arrivals.Last, 1.25*s.Arrivals.Noise)
 	}

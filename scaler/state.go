@@ -55,6 +55,7 @@ type State struct {
 	PanicUntil time.Time
 	Wanted     [wantedKept]int // the latest counts that were enough, for the window before a decrease
 	WantedAt   int
+	Peaks      peaks       `json:",omitzero"`
 	Latency    latencyLoop `json:",omitzero"`
 	// NoArrivals and NoLag count ticks in a row in which arrivals and backlog were not known; LagSeen says that a backlog ever was.
 	NoArrivals, NoLag int

@@ -115,6 +115,75 @@ func TestNoiseAfterAStepChangesTheCountSeldom(t *testing.T) {
 	}
 }
 
+// noisySteps runs ticks of `interval` seconds that vary by 5 %, the work of `need` replicas for two hours and then that of each of `then`
+// for one, and returns the counts that were asked for from the first of these on.
+func noisySteps(t testing.TB, interval, lead float64, partitions int, seed uint64, need float64, then ...float64) []int {
+	const capacity, hour = 1000.0, 3600
+	r := rand.New(rand.NewPCG(seed, 5))
+	each := int(hour / interval)
+	rates := make([]float64, (2+len(then))*each)
+	for i := range rates {
+		level := need
+		if i >= 2*each {
+			level = then[i/each-2]
+		}
+		rates[i] = level * capacity * (1 + 0.05*r.NormFloat64())
+	}
+	trace, err := sim.NewTrace("step", interval, rates)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := sim.DefaultScenario(trace)
+	s.Tick, s.Capacity, s.Lead, s.Partitions, s.Initial, s.Keep, s.Max = interval, capacity, lead, partitions, 1, true, min(96, partitions)
+	var counts []int
+	for _, point := range runStandard(t, s).Points[2*each-1:] {
+		counts = append(counts, point.Desired)
+	}
+	return counts
+}
+
+// TestAStepInNoiseIsAnsweredTwice: chance moves the forecast after a step down and up again by as much as lies between two counts. Where
+// each excursion is followed, 22 of these 24 take three increases or more.
+func TestAStepInNoiseIsAnsweredTwice(t *testing.T) {
+	more, runs := 0, 0
+	for _, c := range []struct {
+		interval, lead float64
+		partitions     int
+		need, then     float64
+	}{
+		{15, 259, 12, 1.47, 4.59},
+		{15, 30, 48, 2.3, 8.99},
+		{10, 230, 48, 2.51, 9.21},
+		{15, 46, 480, 11.1, 14.2},
+	} {
+		for seed := range uint64(6) {
+			counts := noisySteps(t, c.interval, c.lead, c.partitions, seed, c.need, c.then, c.then)
+			ups := 0
+			for i := 1; i < len(counts); i++ {
+				if counts[i] > counts[i-1] {
+					ups++
+				}
+			}
+			if runs++; ups > 2 {
+				more++
+			}
+		}
+	}
+	if more > 7 {
+		t.Errorf("%d of %d take three increases or more, want 7 at most", more, runs)
+	}
+}
+
+// TestASecondStepInNoiseIsAnsweredAtOnce: by half as much again, an hour after the first. What waits for chance does not wait for it.
+func TestASecondStepInNoiseIsAnsweredAtOnce(t *testing.T) {
+	for seed := range uint64(6) {
+		counts := noisySteps(t, 15, 60, 48, seed, 3.3, 6.3, 9.45)[240:]
+		if counts[2] <= counts[0] || counts[4] < 10 {
+			t.Errorf("seed %d: want more in the second tick, and ten in the fourth: %v", seed, counts[:8])
+		}
+	}
+}
+
 // TestBatchesDoNotChangeTheCountForEver: four times as much arrives for 30 s every five minutes. Followed up and down each time the count
 // changes some fifty times an hour for ever.
 func TestBatchesDoNotChangeTheCountForEver(t *testing.T) {
