@@ -425,28 +425,33 @@ func TestWhatIsLeftOfADeletedTopicIsUsed(t *testing.T) {
 // TestAHandoverLetsTheAppendEnd: what is begun is in the log before the next owner reads it; of a shard that is lost nothing is awaited.
 func TestAHandoverLetsTheAppendEnd(t *testing.T) {
 	for _, tt := range []struct {
+		name  string
 		cause error
 		next  uint64
-	}{{ErrHandover, 3}, {ErrLost, 2}} {
-		fake, opts, cfg := fakeLog(t)
-		name := policies(0, cfg.Shards, 1)[0]
-		first, ms := openShard(t, cfg, opts, 0)
-		if err := first.Append(t.Context(), ms.tick(first, t0, name)); err != nil {
-			t.Fatal(err)
-		}
-		ctx, end := context.WithCancelCause(t.Context())
-		fake.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
-			end(tt.cause)
-			time.Sleep(100 * time.Millisecond) // until the writer has heard of it
-			return nil, nil, false
+	}{{"handover", ErrHandover, 3}, {"lost", ErrLost, 2}} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fake, opts, cfg := fakeLog(t)
+				name := policies(0, cfg.Shards, 1)[0]
+				first, ms := openShard(t, cfg, opts, 0)
+				if err := first.Append(t.Context(), ms.tick(first, t0, name)); err != nil {
+					t.Fatal(err)
+				}
+				ctx, end := context.WithCancelCause(t.Context())
+				fake.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+					end(tt.cause)
+					synctest.Wait() // until the writer has heard of it
+					return nil, nil, false
+				})
+				err := first.Append(ctx, ms.tick(first, t0.Add(time.Second), name))
+				if (err == nil) != errors.Is(tt.cause, ErrHandover) || err != nil && !errors.Is(err, tt.cause) {
+					t.Errorf("append: %v", err)
+				}
+				if second, _ := openShard(t, cfg, opts, 0); second.Next(name) != tt.next {
+					t.Errorf("the next owner goes on at tick %d, want %d", second.Next(name), tt.next)
+				}
+			})
 		})
-		err := first.Append(ctx, ms.tick(first, t0.Add(time.Second), name))
-		if (err == nil) != errors.Is(tt.cause, ErrHandover) || err != nil && !errors.Is(err, tt.cause) {
-			t.Errorf("%v: append: %v", tt.cause, err)
-		}
-		if second, _ := openShard(t, cfg, opts, 0); second.Next(name) != tt.next {
-			t.Errorf("%v: the next owner goes on at tick %d, want %d", tt.cause, second.Next(name), tt.next)
-		}
 	}
 }
 
