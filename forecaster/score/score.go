@@ -56,8 +56,9 @@ func First(n int) int {
 	return max(0, int(share*float64(n))-1)
 }
 
-// origins returns up to 240 rows, evenly spaced from First on, each followed by at least horizon rows.
-func origins(n, horizon int) []int {
+// Origins returns the rows of n that forecasts are made at: up to 240, evenly spaced from First on, each followed by at least horizon
+// rows.
+func Origins(n, horizon int) []int {
 	first := First(n)
 	stride := max(1, (n-horizon-first)/240)
 	var out []int
@@ -72,7 +73,7 @@ func origins(n, horizon int) []int {
 func Compare(methods []Method, config forecaster.Config, times []time.Time, values []float64, progress func(row int)) []Result {
 	h := config.MaxSteps
 	at := map[int]bool{}
-	for _, o := range origins(len(values), h) {
+	for _, o := range Origins(len(values), h) {
 		at[o] = true
 	}
 	rows := make(map[int]int, len(times)) // by step since the first

@@ -7,7 +7,7 @@ import (
 
 	"github.com/prescale/prescale/forecaster"
 	"github.com/prescale/prescale/forecaster/catalog"
-	naive "github.com/prescale/prescale/forecaster/score"
+	"github.com/prescale/prescale/forecaster/score"
 )
 
 // Of a cold start: how many samples a fresh model has seen, and from how many points of each trace one starts. Of 60 starts a few
@@ -75,7 +75,7 @@ func coldStart(t *trace, byTime map[float64]int, begin, h int, s *[3]coldScore) 
 	if err != nil {
 		return err
 	}
-	others := naive.Naive(config)
+	others := score.Naive(config)
 	level := t.y[begin]
 	for _, y := range t.y[begin : begin+coldSamples] {
 		level += 0.3 * (y - level)
@@ -98,7 +98,7 @@ func coldStart(t *trace, byTime map[float64]int, begin, h int, s *[3]coldScore) 
 			s[m].sum += y
 			s[m].points++
 			for l, tau := range levels {
-				s[m].loss += pinball(f.Quantile(k, l)*t.step, y, tau)
+				s[m].loss += score.Pinball(f.Quantile(k, l)*t.step, y, tau)
 			}
 		}
 	}

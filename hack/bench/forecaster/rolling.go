@@ -15,6 +15,7 @@ import (
 
 	"github.com/prescale/prescale/forecaster"
 	"github.com/prescale/prescale/forecaster/catalog"
+	"github.com/prescale/prescale/forecaster/score"
 )
 
 // fourteen are the traces of the rolling protocol.
@@ -90,23 +91,8 @@ func readTrace(data, name string) (*trace, error) {
 	return t, nil
 }
 
-// origins are the dense origins: from the last row before the test window on, up to 240, evenly spaced.
-func origins(n, horizon int) []int {
-	share := 0.7
-	if n < 1000 {
-		share = 0.5
-	}
-	first := int(share*float64(n)) - 1
-	count := n - horizon - first
-	stride := max(1, count/240)
-	var out []int
-	for o := first; o <= n-1-horizon && len(out) < 240; o += stride {
-		out = append(out, o)
-	}
-	return out
-}
-
-type score struct {
+// tally sums the scores of one trace's origins.
+type tally struct {
 	origins, points int
 	pinball         [4]float64
 	cover           [4]float64 // outcomes at or under the quantile
@@ -119,19 +105,12 @@ type score struct {
 	crossed         int
 }
 
-func (s *score) wql() float64 {
+func (s *tally) wql() float64 {
 	return 100 * 2 * (s.pinball[0] + s.pinball[1] + s.pinball[2] + s.pinball[3]) / 4 / s.sum
 }
 
-func pinball(q, y, tau float64) float64 {
-	if y > q {
-		return tau * (y - q)
-	}
-	return (1 - tau) * (q - y)
-}
-
 // evaluate goes through the trace once and scores the forecasts of its origins, by rows where byRow.
-func evaluate(t *trace, byRow bool) (*score, time.Duration, error) {
+func evaluate(t *trace, byRow bool) (*tally, time.Duration, error) {
 	h := horizonFor(t.step)
 	step := time.Duration(t.step * float64(time.Second))
 	model, err := catalog.New(forecaster.Config{Step: step, MaxSteps: h, Quantiles: levels})
@@ -140,8 +119,8 @@ func evaluate(t *trace, byRow bool) (*score, time.Duration, error) {
 	}
 	start := time.Unix(0, 0).UTC()
 	byTime := t.rows()
-	at := origins(len(t.y), h)
-	s := &score{origins: len(at)}
+	at := score.Origins(len(t.y), h)
+	s := &tally{origins: len(at)}
 	var f forecaster.Forecast
 	began := time.Now()
 	for i, y := range t.y {
@@ -166,7 +145,7 @@ func evaluate(t *trace, byRow bool) (*score, time.Duration, error) {
 			s.sum += truth
 			for l, tau := range levels {
 				q := f.Quantile(k, l) * t.step
-				s.pinball[l] += pinball(q, truth, tau)
+				s.pinball[l] += score.Pinball(q, truth, tau)
 				if truth <= q {
 					s.cover[l]++
 				}
@@ -184,7 +163,7 @@ func evaluate(t *trace, byRow bool) (*score, time.Duration, error) {
 		s.peaks++
 		for l, tau := range levels {
 			q := f.Max[l] * t.step
-			s.peakPinball[l] += pinball(q, peak, tau)
+			s.peakPinball[l] += score.Pinball(q, peak, tau)
 			if peak <= q {
 				s.peakCover[l]++
 			}
@@ -244,7 +223,7 @@ func rolling(data string, names []string) error {
 		}
 		rel := s.wql() / base[name]
 		h := horizonFor(t.step)
-		starts := origins(len(t.y), h)
+		starts := score.Origins(len(t.y), h)
 		apart := min(len(starts), (starts[len(starts)-1]-starts[0])/h+1)
 		bad, ties, significant := "", "", false
 		for l := 1; l < 4; l++ {
