@@ -158,8 +158,8 @@ func (l *leadTimes) hangs(since, at time.Time, assumed float64, current int) {
 }
 
 // heeds learns whether what was asked for is there or starting, or some of it has just come. What nobody carries out for mostWaiting times
-// as long as a start takes, such as more than an HPA's maxReplicas, is not waited for: else each tick would put it off and ask for more, and
-// what is then asked for would be waited for anew.
+// as long as a start takes, such as more than an HPA's maxReplicas, is not waited for: else each tick would put it off and ask for more,
+// and what is then asked for would be waited for anew.
 func (l *leadTimes) heeds(heeded bool, at time.Time, assumed float64, current int) {
 	switch {
 	case heeded:

@@ -79,7 +79,8 @@ func (s *State) recordChange(d *Decision, o *series.Observation, at time.Time) {
 		s.EffectDue = time.Time{}
 		return
 	}
-	if fromZero := s.Lead.fromZero() && o.ReadyReplicas.Or(1) == 0; !fromZero { // what is ordered on top of the first changes nothing of that
+	// From zero, what is ordered on top of the first changes nothing of where it began.
+	if fromZero := s.Lead.fromZero() && o.ReadyReplicas.Or(1) == 0; !fromZero {
 		s.Lead.OrderedFrom = int(current)
 	}
 	s.Lead.OrderedAt, s.Lead.OrderedTo = at, d.DesiredReplicas
@@ -93,7 +94,8 @@ func (s *State) recordTried(d *Decision, at time.Time, n int, known bool, there 
 	switch {
 	case known && d.DesiredReplicas > n:
 		guess := s.Capacity.guessed() && s.Tried == n && d.planned > n // a schedule says nothing of what was tried
-		// A backlog from before they were ready says nothing of whether they are enough, unless more were there before or it does not shrink.
+		// A backlog from before they were ready says nothing of whether they are enough, unless more were there before or it does not
+		// shrink.
 		settled := s.Settled || s.Tried == n || s.Pace.Grows && s.thought(s.Arrivals.Last) <= s.Partitions.work(n)
 		own := settled && s.Partitions.hot == 0 && d.Reason == ReasonBacklog && there >= float64(n) &&
 			s.thought(s.Arrivals.Level) <= s.Partitions.work(n)

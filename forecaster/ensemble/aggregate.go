@@ -28,12 +28,12 @@ const (
 	// youngRate is how many times as fast more the median's weights of a young series learn. It fades until there are startSamples values,
 	// and above the median as firstDoubt does.
 	youngRate = 2
-	// pastShare is how much of what is too much is taken off the gain of an expert beyond the outcome (regrets) at the median; above it less by
-	// the square of τ(1-τ). All of it would leave true losses, which know the best expert and not the best mean.
+	// pastShare is how much of what is too much is taken off the gain of an expert beyond the outcome (regrets) at the median; above it
+	// less by the square of τ(1-τ). All of it would leave true losses, which know the best expert and not the best mean.
 	pastShare = 0.5
-	// deepest is how far an expert's record may fall, as the exponent of its weight: what is lost without end would be made good without end
-	// before a series that has changed is followed. The weight that an expert has there is taken off all but for the share leftOdds, so that
-	// the many that are of no use have next to none together (hack/designs/forecast-changes.md).
+	// deepest is how far an expert's record may fall, as the exponent of its weight: what is lost without end would be made good without
+	// end before a series that has changed is followed. The weight that an expert has there is taken off all but for the share leftOdds,
+	// so that the many that are of no use have next to none together (hack/designs/forecast-changes.md).
 	deepest  = 3.75
 	leftOdds = 1e-3
 	// leastSquare is added to each square. Beside any other it is nothing; where an idle series adds none for days, squares and regrets
@@ -108,9 +108,9 @@ func (b *bank) weigh(cell, i int, norm, mean, share, y, past float32) {
 // regrets moves the regrets of level i's experts and the sums of their squares, and leaves in raw how fast each moves a weight. It is no
 // part of weigh's loop, which would have more values at a time than registers.
 //
-// The gradient says what an expert's loss would be less than the mean's if the outcome were beyond both. Where the outcome y is between them
-// that is too much by the distance from y to the expert, of which past, in the gradient's units, is taken off: positive where the mean is over
-// y, negative where it is under it.
+// The gradient says what an expert's loss would be less than the mean's if the outcome were beyond both. Where the outcome y is between
+// them that is too much by the distance from y to the expert, of which past, in the gradient's units, is taken off: positive where the
+// mean is over y, negative where it is under it.
 func (b *bank) regrets(regret, square []float32, i int, norm, mean, y, past float32) {
 	k := b.k
 	regret, square, quants, raw := regret[:k], square[:k], b.quants[:k], b.raw[:k]

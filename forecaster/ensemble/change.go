@@ -61,7 +61,8 @@ func (c *change) step(e, last float64) (changed, behind bool) {
 
 // What a change leaves of what was learned before: quantiles of errors move from then on as if keptOutcomes were known, their start
 // among them, regrets and squares keep a tenth, and the last tracker begins anew but for what it knows of experts that disagree. What was
-// told is judged as before, so that a forecast is not trusted again for having been restarted. The numbers were chosen on the public traces.
+// told is judged as before, so that a forecast is not trusted again for having been restarted. The numbers were chosen on the public
+// traces.
 const (
 	keptOutcomes = 45
 	keptRegret   = 0.1

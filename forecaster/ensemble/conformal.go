@@ -31,9 +31,9 @@ func (b *bank) adjusted(y, offset, scale float64) float64 {
 }
 
 // The offset is linear in what is known of the moment, so that quantiles that are right by and large, but too narrow in a busy hour
-// and too wide in a quiet one, are corrected in both; of a step also in how far apart the experts are (disagree.go). Each coefficient moves by the
-// gradient of the quantile loss, that of the first term, which holds the coverage, with the boost. The gains and the bounds of the terms
-// were chosen as the numbers above.
+// and too wide in a quiet one, are corrected in both; of a step also in how far apart the experts are (disagree.go). Each coefficient
+// moves by the gradient of the quantile loss, that of the first term, which holds the coverage, with the boost. The gains and the bounds
+// of the terms were chosen as the numbers above.
 const (
 	momentTerms = 5
 	finalTerms  = momentTerms + 1

@@ -48,7 +48,8 @@ func Pause(ctx context.Context, d time.Duration) {
 }
 
 // Options are those of a session: a member of the group that begins at the start, reads what is committed, and writes under the
-// transactional id. A transaction that takes longer than timeout is ended by the broker, and so is a membership that is silent for sessionTimeout.
+// transactional id. A transaction that takes longer than timeout is ended by the broker, and so is a membership that is silent for
+// sessionTimeout.
 func Options(group, id string, timeout, sessionTimeout time.Duration) []kgo.Opt {
 	return []kgo.Opt{
 		kgo.ConsumerGroup(group),

@@ -62,8 +62,8 @@ const (
 	statefulSet = "StatefulSet"
 )
 
-// stuckAfter is how long a pod may wait for a node with room, or to be made, before other pools stand in for it: an autoscaler of nodes needs
-// minutes, while a pod that is merely overtaken or waits for one that ends is placed within seconds.
+// stuckAfter is how long a pod may wait for a node with room, or to be made, before other pools stand in for it: an autoscaler of nodes
+// needs minutes, while a pod that is merely overtaken or waits for one that ends is placed within seconds.
 const stuckAfter = 30 * time.Second
 
 // newWorkloads takes its informers from the factory, which its caller starts. now is asked when an event arrives.
@@ -332,7 +332,8 @@ func (w *Workloads) count(namespace string, t target, now time.Time) (Count, boo
 	if t.ref.Kind == statefulSet && w.stuckShort(types.NamespacedName{Namespace: namespace, Name: t.ref.Name}, made < wanted && whole, now) {
 		c.Pending += wanted - made
 		c.Stuck += wanted - made
-		c.Refused = fmt.Sprintf("StatefulSet %s: %d of %d replicas are not made; kubectl -n %s describe statefulset %s says what refuses them",
+		c.Refused = fmt.Sprintf("StatefulSet %s: %d of %d replicas are not made; "+
+			"kubectl -n %s describe statefulset %s says what refuses them",
 			t.ref.Name, wanted-made, wanted, namespace, t.ref.Name)
 	}
 	return c, true

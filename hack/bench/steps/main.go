@@ -46,7 +46,8 @@ func main() {
 	n := flag.Int("n", 100, "groups of each kind")
 	promise := flag.Float64("promise", 0.001, "violationRatio")
 	flag.Parse()
-	fmt.Printf("%-16s %6s  %s\n", "arrivals", "noise", "groups with none or one, two, three and more increases; changes an hour, cost, late")
+	fmt.Printf("%-16s %6s  %s\n", "arrivals", "noise",
+		"groups with none or one, two, three and more increases; changes an hour, cost, late")
 	for _, k := range kinds {
 		outcomes := make([]outcome, *n)
 		var group errgroup.Group
@@ -93,7 +94,8 @@ func try(k kind, i int, promise float64) (outcome, error) {
 	s.Tick, s.Capacity, s.Lead, s.Partitions, s.Initial, s.Keep, s.CountFrom = interval, capacity, lead, partitions, 1, true, calm
 	s.Max, s.Objective, s.Seed = most, max(30, 2*interval), uint64(i)
 	config := s.Config(promise)
-	model, err := catalog.New(forecaster.Config{Step: config.Interval, MaxSteps: config.ForecastSteps(), Quantiles: forecaster.DefaultQuantiles()})
+	model, err := catalog.New(forecaster.Config{
+		Step: config.Interval, MaxSteps: config.ForecastSteps(), Quantiles: forecaster.DefaultQuantiles()})
 	if err != nil {
 		return outcome{}, err
 	}

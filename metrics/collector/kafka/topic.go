@@ -29,8 +29,8 @@ type topic struct {
 
 	// complete says that at this tick every end is known and none went back.
 	complete bool
-	// counted is the ends at countedTick, the latest complete tick, and countedSum their sum; arrived the records appended between the first
-	// complete tick and that one, and lastArrived those of the latest step alone, from countedTick's predecessor.
+	// counted is the ends at countedTick, the latest complete tick, and countedSum their sum; arrived the records appended between the
+	// first complete tick and that one, and lastArrived those of the latest step alone, from countedTick's predecessor.
 	counted       []int64
 	countedSum    int64
 	lastArrived   []int64
