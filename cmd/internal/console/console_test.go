@@ -2,6 +2,7 @@ package console
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,12 +10,14 @@ import (
 	"net/http/httptest"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/prescale/prescale/cmd/internal/readmodel"
 	"github.com/prescale/prescale/metrics/series"
@@ -188,6 +191,96 @@ func TestPoliciesThatAreNotInTheFileAreShown(t *testing.T) {
 	}
 }
 
+// TestComparedPolicyIsOnEveryPage: beside the one that is shown, in the order in which all came.
+func TestComparedPolicyIsOnEveryPage(t *testing.T) {
+	policies := []Policy{{Name: "ai/inference"}, {Name: "ai/plain"}, {Name: "ai/third"}}
+	for shown, want := range map[string]string{
+		"ai/inference": "ai/plain@1000 ai/inference@1015 ai/plain@1045",
+		"ai/plain":     "ai/plain@1000 ai/plain@1045",
+	} {
+		s := New(Hello{Title: "test", Speed: 1, Compare: "ai/plain", Policies: policies})
+		tick := func(i int, policy string) {
+			e := entry(i)
+			e.Policy = policy
+			s.Tick(e)
+		}
+		for i, policy := range []string{"ai/plain", "ai/inference", "ai/third", "ai/plain"} {
+			tick(i, policy)
+		}
+		opening, page := s.open(shown)
+		var got []string
+		for _, e := range opening[1 : len(opening)-1] {
+			var m Tick
+			if err := json.Unmarshal(e[len("event: tick\ndata: "):], &m); err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, fmt.Sprintf("%s@%.0f", m.Policy, m.At))
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("a page of %s begins with %q, want %q", shown, got, want)
+		}
+		tick(4, "ai/plain")
+		tick(4, "ai/third")
+		if len(page.events) != 1 {
+			t.Errorf("a page of %s: %d live messages, want the one of ai/plain", shown, len(page.events))
+		}
+	}
+}
+
+// TestListsAreNeverNull: the page goes through them without asking.
+func TestListsAreNeverNull(t *testing.T) {
+	opening, page := New(Hello{}).open("")
+	if got := string(opening[0]); !strings.Contains(got, `"policies":[]`) {
+		t.Errorf("hello of nothing: %s", got)
+	}
+	if len(page.events) != 0 {
+		t.Errorf("%d messages of nothing", len(page.events))
+	}
+	tick := string(event("tick", TickOf(readmodel.Entry{})))
+	for _, list := range []string{"verdicts", "coverage", "forecast", "ahead"} {
+		if !strings.Contains(tick, fmt.Sprintf("%q:[]", list)) {
+			t.Errorf("%s: want an empty list in %s", list, tick)
+		}
+	}
+}
+
+// TestFollowShowsTheStore: what it publishes, until a policy is not in it any more; on a stream with nothing else to say, a comment.
+func TestFollowShowsTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, store := New(Hello{Title: "test", Speed: 1}), readmodel.NewStore(time.Now)
+		ctx, cancel := context.WithCancel(t.Context())
+		w := httptest.NewRecorder()
+		request := httptest.NewRequestWithContext(ctx, http.MethodGet, "/events", nil)
+		var parts errgroup.Group
+		parts.Go(func() error { return s.Follow(ctx, store) })
+		parts.Go(func() error { s.events(w, request); return nil })
+		synctest.Wait()
+		store.Expect("ai/inference", 15*time.Second)
+		store.Publish(entry(0))
+		synctest.Wait()
+		store.Forget("ai/inference")
+		time.Sleep(forgetEvery + time.Second)
+		s.Model(Model{})
+		s.Score(Score{})
+		synctest.Wait()
+		cancel()
+		if err := parts.Wait(); err != nil {
+			t.Error(err)
+		}
+		var got []string
+		for line := range strings.Lines(w.Body.String()) {
+			if kind, ok := strings.CutPrefix(line, "event: "); ok || strings.HasPrefix(line, ":") {
+				got = append(got, strings.TrimSpace(kind))
+			}
+		}
+		comment := ": still here"
+		want := []string{"hello", "live", "policy", comment, comment, comment, comment, "gone", "model", "score"}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
 func TestSlowPageIsCutOffAndNobodyWaits(t *testing.T) {
 	s := New(hello)
 	_, page := s.open("")
@@ -201,6 +294,7 @@ func TestSlowPageIsCutOffAndNobodyWaits(t *testing.T) {
 	if n != pageBacklog {
 		t.Errorf("got %d messages, want %d", n, pageBacklog)
 	}
+	s.Tick(entry(n)) // It is sent to no page that is cut off.
 }
 
 // mute is a connection whose other end takes nothing.
@@ -241,6 +335,7 @@ func TestCloseEndsStreams(t *testing.T) {
 		s.mu.Unlock()
 	}
 	s.Close()
+	s.Tick(entry(0)) // The pages are gone, and what still comes is sent to none.
 	if got, want := kinds(<-done), "hello live"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -267,8 +362,15 @@ func TestPageIsSelfContained(t *testing.T) {
 		if found := external.Find(body); found != nil {
 			t.Errorf("%s asks for something elsewhere: %s", path, found)
 		}
-		if got := w.Header().Get("Content-Security-Policy"); !strings.HasPrefix(got, "default-src 'self'") {
-			t.Errorf("%s: content security policy: got %q", path, got)
+		for header, want := range map[string]string{
+			"Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+			"X-Content-Type-Options":  "nosniff",
+			"Referrer-Policy":         "no-referrer",
+			"Cache-Control":           "no-cache", // a page of the last version would not know the messages of this one
+		} {
+			if got := w.Header().Get(header); got != want {
+				t.Errorf("%s: %s: got %q, want %q", path, header, got, want)
+			}
 		}
 	}
 }
