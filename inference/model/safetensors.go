@@ -8,9 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
-	"sort"
 )
 
 // The model file is in the safetensors format (https://github.com/huggingface/safetensors, "Format"): eight bytes with the
@@ -52,14 +52,7 @@ func (t *tensors) put(name string, data []float32, shape ...int) {
 	t.shapes[name], t.data[name] = shape, data
 }
 
-func (t *tensors) names() []string {
-	names := make([]string, 0, len(t.data))
-	for name := range t.data {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	return names
-}
+func (t *tensors) names() []string { return slices.Sorted(maps.Keys(t.data)) }
 
 // encode writes t with tensors in order of name, so that equal content gives equal bytes.
 func (t *tensors) encode() []byte {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 )
 
@@ -120,6 +121,9 @@ func TestTrainerLearnsAndResumesWithTheSameBits(t *testing.T) {
 	if !bytes.Equal(whole.State(), second.State()) {
 		t.Error("a resumed trainer differs from one that was never stopped")
 	}
+	if !bytes.Equal(Encode(whole.Snapshot(), nil), Encode(second.Snapshot(), nil)) {
+		t.Error("the model of a resumed trainer differs from that of one that was never stopped")
+	}
 
 	x, classes := batch(rand.New(rand.NewPCG(99, 99)), 1000, 3)
 	scores := make([]float32, 2000)
@@ -150,9 +154,29 @@ func TestRestoreRefusesWhatIsNotItsOwn(t *testing.T) {
 	}
 	defer other.Close()
 	before := tr.State()
-	for name, state := range map[string][]byte{"cut short": before[:len(before)-1], "model": Encode(w, nil), "architecture": other.State()} {
-		if err := tr.Restore("s", state); err == nil {
-			t.Errorf("%s: no error", name)
+	changed := func(change func(*tensors)) []byte {
+		s, err := decodeTensors("s", before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(s)
+		return s.encode()
+	}
+	for _, tt := range []struct {
+		name  string
+		state []byte
+		want  string
+	}{
+		{"cut short", before[:len(before)-1], "cut short"},
+		{"a model", Encode(w, nil), "version"},
+		{"another architecture", other.State(), "architecture 3-5-2, the trainer's is 3-4-2"},
+		{"a later version", changed(func(s *tensors) { s.metadata[metaState] = "2" }), "reads version 1"},
+		{"steps", changed(func(s *tensors) { s.metadata[metaSteps] = "-1" }), metaSteps},
+		{"a tensor less", changed(func(s *tensors) { delete(s.data, "adam.v.0") }), "13 tensors, a trainer has 14"},
+		{"a short tensor", changed(func(s *tensors) { s.put("parameter.0", []float32{9}, 1) }), `tensor "parameter.0": 1 numbers, not 12`},
+	} {
+		if err := tr.Restore("s", tt.state); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want it to say %q", tt.name, err, tt.want)
 		}
 	}
 	if !bytes.Equal(before, tr.State()) {
