@@ -40,22 +40,25 @@ func plainReplica(opts func(id string) []kgo.Opt, clock trace.Clock, service tim
 			if ctx.Err() != nil {
 				return nil
 			}
-			records := fetches.Records()
-			if len(records) > 0 {
+			if records := fetches.Records(); len(records) > 0 {
 				// A batch that has begun is finished, as a pod does within its grace period.
 				work := clock.WallSpan(time.Duration(len(records)) * service)
 				time.Sleep(work)
 				m.work(work)
-				if err := client.CommitRecords(context.WithoutCancel(ctx), records...); err == nil {
-					now := clock.At(time.Now())
-					for _, r := range records {
-						if i, err := strconv.Atoi(string(r.Key)); err == nil {
-							m.answer(i, now)
-						}
-					}
+				if client.CommitRecords(context.WithoutCancel(ctx), records...) == nil {
+					answered(m, records, clock.At(time.Now()))
 				}
 			}
 			client.AllowRebalance()
+		}
+	}
+}
+
+// answered tells the meter which requests are done with; their keys are their numbers.
+func answered(m *meter, requests []*kgo.Record, now time.Time) {
+	for _, r := range requests {
+		if i, err := strconv.Atoi(string(r.Key)); err == nil {
+			m.answer(i, now)
 		}
 	}
 }

@@ -88,6 +88,12 @@ func Compare(methods []Method, config forecaster.Config, times []time.Time, valu
 	for m := range methods {
 		results[m].Name, results[m].covered = methods[m].Name, make([]int, len(config.Quantiles))
 	}
+	outcome := func(slot int) float64 {
+		if i, ok := rows[slot]; ok {
+			return values[i]
+		}
+		return math.NaN()
+	}
 	unit := config.Step.Seconds()
 	var f forecaster.Forecast
 	for i, v := range values {
@@ -96,12 +102,7 @@ func Compare(methods []Method, config forecaster.Config, times []time.Time, valu
 			methods[m].Model.Observe(times[i], v/unit)
 			if at[i] {
 				methods[m].Model.Forecast(&f, h)
-				results[m].judge(&f, h, unit, func(k int) float64 {
-					if j, ok := rows[slots[i]+k]; ok {
-						return values[j]
-					}
-					return math.NaN()
-				})
+				results[m].judge(&f, h, unit, func(k int) float64 { return outcome(slots[i] + k) })
 			}
 		}
 	}

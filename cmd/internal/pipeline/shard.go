@@ -155,18 +155,9 @@ func (s *shards) tick(ctx context.Context, log *eventlog.Shard, d *deciders, see
 		decider.count(&p.observation)
 		p.observation.Problems = decider.problems(p.observation.Problems)
 		decision := decider.tick(seen.now, p.observation)
-		payload, err := json.Marshal(record{Decision: decision, Cause: cause(p.err)})
+		payload, err := s.encode(decision, p.err)
 		if err != nil {
-			// A number that JSON cannot hold. The tick counts, so that the log goes on; the answer is not served.
-			s.cfg.Logger.Error("a decision cannot be written", "policy", name, "error", err)
-			payload, err = json.Marshal(record{
-				Decision: scaler.Decision{Policy: name, At: decision.At, DesiredReplicas: decision.DesiredReplicas,
-					Reason: decision.Reason},
-				Cause: "the decision cannot be written: " + err.Error(),
-			})
-			if err != nil {
-				return fmt.Errorf("policy %s: encode the decision: %w", name, err)
-			}
+			return err
 		}
 		e := eventlog.Entry{
 			Policy: name, At: seen.now, SetBack: behind, Observation: p.observation,
@@ -198,6 +189,24 @@ func (s *shards) tick(ctx context.Context, log *eventlog.Shard, d *deciders, see
 	}
 	s.decided(decisions)
 	return nil
+}
+
+// encode returns the record of a decision on what was seen with a fault, or without one.
+func (s *shards) encode(decision scaler.Decision, fault error) ([]byte, error) {
+	payload, err := json.Marshal(record{Decision: decision, Cause: cause(fault)})
+	if err == nil {
+		return payload, nil
+	}
+	// A number that JSON cannot hold. The tick counts, so that the log goes on; the answer is not served.
+	s.cfg.Logger.Error("a decision cannot be written", "policy", decision.Policy, "error", err)
+	payload, err = json.Marshal(record{
+		Decision: scaler.Decision{Policy: decision.Policy, At: decision.At, DesiredReplicas: decision.DesiredReplicas, Reason: decision.Reason},
+		Cause:    "the decision cannot be written: " + err.Error(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("policy %s: encode the decision: %w", decision.Policy, err)
+	}
+	return payload, nil
 }
 
 // forget takes what is left of policies that are long gone out of the log.

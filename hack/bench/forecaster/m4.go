@@ -130,6 +130,23 @@ func multiplicative(y []float64, m int) []float64 {
 	return sum
 }
 
+// interval95 returns the mean width of the intervals, with what M4's MSIS adds for each outcome outside, and the share inside.
+func interval95(outcomes []float64, f batch.Result) (width, inside float64) {
+	n := float64(len(outcomes))
+	for k, a := range outcomes {
+		width += (f.Upper[k] - f.Lower[k]) / n
+		switch {
+		case a < f.Lower[k]:
+			width += 40 * (f.Lower[k] - a) / n
+		case a > f.Upper[k]:
+			width += 40 * (a - f.Upper[k]) / n
+		default:
+			inside += 1 / n
+		}
+	}
+	return width, inside
+}
+
 func m4(data string) error {
 	ids, train, err := readLines(filepath.Join(data, "m4_hourly", "hourly_train.csv.gz"))
 	if err != nil {
@@ -176,19 +193,9 @@ func m4(data string) error {
 			s += smape(test[i], f.Points) / count
 			e += mase(train[i], test[i], f.Points) / count
 			if f.Lower != nil {
-				scale := mase(train[i], []float64{1}, []float64{0})
-				for k, a := range test[i] {
-					width := f.Upper[k] - f.Lower[k]
-					switch {
-					case a < f.Lower[k]:
-						width += 40 * (f.Lower[k] - a)
-					case a > f.Upper[k]:
-						width += 40 * (a - f.Upper[k])
-					default:
-						cover += 1 / 48.0 / count
-					}
-					msis += width * scale / 48 / count
-				}
+				width, inside := interval95(test[i], f)
+				msis += width * mase(train[i], []float64{1}, []float64{0}) / count
+				cover += inside / count
 			}
 		}
 		if m.name == "Naive2" {

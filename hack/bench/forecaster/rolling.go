@@ -195,6 +195,31 @@ func lastValueWQL(data string) (map[string]float64, error) {
 	return out, nil
 }
 
+// judge says which shares are off, per step (c) and of the maximum (m), and which only by ties; significant is whether one is off by the
+// standard error of as many windows as lie apart.
+func (s *tally) judge(apart int) (bad, ties string, significant bool) {
+	for l := 1; l < 4; l++ {
+		allowed := tolerance(levels[l], s.peaks)
+		judge := func(what string, cover, under float64) {
+			significant = significant || cover < levels[l]-tolerance(levels[l], apart) || under > levels[l]+tolerance(levels[l], apart)
+			switch {
+			case math.Abs(cover-levels[l]) <= allowed:
+			case under < levels[l] && levels[l] < cover:
+				// Many outcomes are equal to the quantile, so that no value would cover a share nearer to the level.
+				ties += fmt.Sprintf(" (%s%g: ties, %.1f under it)", what, 100*levels[l], 100*under)
+			default:
+				bad += fmt.Sprintf("%s%g ", what, 100*levels[l])
+			}
+		}
+		judge("c", s.cover[l]/float64(s.points), s.under[l]/float64(s.points))
+		judge("m", s.peakCover[l]/float64(s.peaks), s.peakUnder[l]/float64(s.peaks))
+	}
+	if s.crossed > 0 {
+		bad += "crossed"
+	}
+	return bad, ties, significant
+}
+
 func rolling(data string, names []string) error {
 	byRow := false
 	if len(names) > 0 && names[0] == "-rows" {
@@ -225,26 +250,7 @@ func rolling(data string, names []string) error {
 		h := horizonFor(t.step)
 		starts := score.Origins(len(t.y), h)
 		apart := min(len(starts), (starts[len(starts)-1]-starts[0])/h+1)
-		bad, ties, significant := "", "", false
-		for l := 1; l < 4; l++ {
-			allowed := tolerance(levels[l], s.peaks)
-			judge := func(what string, cover, under float64) {
-				significant = significant || cover < levels[l]-tolerance(levels[l], apart) || under > levels[l]+tolerance(levels[l], apart)
-				switch {
-				case math.Abs(cover-levels[l]) <= allowed:
-				case under < levels[l] && levels[l] < cover:
-					// Many outcomes are equal to the quantile, so that no value would cover a share nearer to the level.
-					ties += fmt.Sprintf(" (%s%g: ties, %.1f under it)", what, 100*levels[l], 100*under)
-				default:
-					bad += fmt.Sprintf("%s%g ", what, 100*levels[l])
-				}
-			}
-			judge("c", s.cover[l]/float64(s.points), s.under[l]/float64(s.points))
-			judge("m", s.peakCover[l]/float64(s.peaks), s.peakUnder[l]/float64(s.peaks))
-		}
-		if s.crossed > 0 {
-			bad += "crossed"
-		}
+		bad, ties, significant := s.judge(apart)
 		mx := 0.0
 		for l := range levels {
 			mx += s.peakPinball[l]

@@ -97,41 +97,50 @@ func (c *Collector) listOffsets(ctx context.Context, topics []*topic, at int64, 
 			response, err := c.ask(ctx, node, request)
 			mu.Lock()
 			defer mu.Unlock()
-			if err != nil {
-				c.nodeProblems[node] = err
-				for _, t := range topics {
-					for p, leader := range t.leader {
-						if leader == node && want(t, p) {
-							t.fault[p] = faultUnreachable
-						}
-					}
-				}
-				return
+			if err == nil {
+				err = c.takeOffsets(response.(*rawResponse).body, take)
+			} else {
+				unreachable(topics, node, want)
 			}
-			var name string
-			var t *topic
-			err = decodeListOffsets(response.(*rawResponse).body, func(topic []byte, partition int32, offset int64, code int16) {
-				if t == nil || name != string(topic) {
-					name = string(topic)
-					t = c.topics[name]
-				}
-				p := int(partition)
-				if t == nil || p < 0 || p >= t.partitions() {
-					return
-				}
-				t.fault[p] = fault(code)
-				if code == 0 {
-					take(t, p, offset)
-				} else {
-					c.telemetry.failedCode(code)
-				}
-			})
 			if err != nil {
 				c.nodeProblems[node] = err
 			}
 		})
 	}
 	wait.Wait()
+}
+
+// unreachable notes that the leader of the partitions that want picks did not answer.
+func unreachable(topics []*topic, node int32, want func(*topic, int) bool) {
+	for _, t := range topics {
+		for p, leader := range t.leader {
+			if leader == node && want(t, p) {
+				t.fault[p] = faultUnreachable
+			}
+		}
+	}
+}
+
+// takeOffsets gives each partition's offset in an answer to take, and notes the faults of the others.
+func (c *Collector) takeOffsets(body []byte, take func(*topic, int, int64)) error {
+	var name string
+	var t *topic
+	return decodeListOffsets(body, func(topic []byte, partition int32, offset int64, code int16) {
+		if t == nil || name != string(topic) {
+			name = string(topic)
+			t = c.topics[name]
+		}
+		p := int(partition)
+		if t == nil || p < 0 || p >= t.partitions() {
+			return
+		}
+		t.fault[p] = fault(code)
+		if code == 0 {
+			take(t, p, offset)
+		} else {
+			c.telemetry.failedCode(code)
+		}
+	})
 }
 
 // seedAges are the ages at which a topic's history is asked for when it is new to us, so that seconds behind are known

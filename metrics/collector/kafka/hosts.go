@@ -52,10 +52,10 @@ func (c *Collector) observeHosts(t *target, g *group, topics []*topic, now time.
 	if before.at.IsZero() || span <= 0 || interval <= 0 {
 		return nil
 	}
-	tally := map[netip.Addr]*hostTally{}
+	tallies := map[netip.Addr]*hostTally{}
 	for i := range g.members {
 		if host, ok := hostOf(g.members[i].host); ok {
-			tally[host] = &hostTally{}
+			tallies[host] = &hostTally{}
 		}
 	}
 	for gt, held := range t.hosts.held {
@@ -64,25 +64,29 @@ func (c *Collector) observeHosts(t *target, g *group, topics []*topic, now time.
 			if p < len(before.held[gt]) {
 				was = before.held[gt][p]
 			}
-			is := &held[p]
-			if was.member != is.member {
-				for _, host := range []netip.Addr{was.host, is.host} {
-					if one := tally[host]; one != nil {
-						one.unknown = true
-					}
-				}
-				continue
-			}
-			if one := tally[is.host]; one != nil {
-				one.add(&was, is, gt.startOf(p))
-			}
+			tally(tallies, &was, &held[p], gt.startOf(p))
 		}
 	}
-	counts := make(map[netip.Addr]collector.HostCount, len(tally))
-	for host, one := range tally {
+	counts := make(map[netip.Addr]collector.HostCount, len(tallies))
+	for host, one := range tallies {
 		counts[host] = one.count(span, interval)
 	}
 	return counts
+}
+
+// tally counts a partition whose log starts at start for the host that had it at both ends. Of two that it moved between nothing is known.
+func tally(hosts map[netip.Addr]*hostTally, was, is *holding, start int64) {
+	if was.member == is.member {
+		if one := hosts[is.host]; one != nil {
+			one.add(was, is, start)
+		}
+		return
+	}
+	for _, host := range []netip.Addr{was.host, is.host} {
+		if one := hosts[host]; one != nil {
+			one.unknown = true
+		}
+	}
 }
 
 // holdings says who has the partitions of the topics now.
