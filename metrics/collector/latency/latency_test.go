@@ -42,6 +42,7 @@ func TestQuantileIsPromQLs(t *testing.T) {
 		{"half of the first bucket", 0.5, []bucket{{1, 10}, {inf, 10}}, 0.5},
 		{"inside the second: 1 + (5-4)/(8-4)", 0.5, []bucket{{1, 4}, {2, 8}, {inf, 10}}, 1.25},
 		{"in the last: the bound below", 0.99, []bucket{{1, 4}, {2, 8}, {inf, 10}}, 2},
+		{"in a first bucket that ends at zero or below: its bound", 0.1, []bucket{{-1, 4}, {2, 8}, {inf, 8}}, -1},
 		{"over an empty bucket", 0.75, []bucket{{1, 4}, {2, 4}, {4, 8}, {inf, 8}}, 3},
 	} {
 		if got := quantile(tt.q, tt.buckets); got != tt.want && !(math.IsNaN(got) && math.IsNaN(tt.want)) {
