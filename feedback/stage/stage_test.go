@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -69,12 +70,15 @@ func (c *counter) output(what string) Output {
 
 func fakeKafka(t *testing.T) (*kfake.Cluster, []kgo.Opt) {
 	t.Helper()
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, "a", "b", "state", "out"))
+	var network kfake.VirtualNetwork
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, "a", "b", "state", "out"),
+		kfake.Ports(9092), kfake.ListenFn(network.Listen))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
-	return cluster, []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.HeartbeatInterval(100 * time.Millisecond), kgo.MetadataMinAge(50 * time.Millisecond)}
+	return cluster, []kgo.Opt{kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.Dialer(network.DialContext),
+		kgo.HeartbeatInterval(100 * time.Millisecond), kgo.MetadataMinAge(50 * time.Millisecond)}
 }
 
 func client(t *testing.T, opts ...kgo.Opt) *kgo.Client {
@@ -165,66 +169,71 @@ func (s *sender) send(t *testing.T, n int) {
 }
 
 func TestEachRecordCountsOnceWhileInstancesComeAndGo(t *testing.T) {
-	_, opts := fakeKafka(t)
-	s := sender{client: client(t, append(opts[:len(opts):len(opts)], kgo.RecordPartitioner(kgo.ManualPartitioner()))...)}
-	s.send(t, 200)
-	_, stopA := start(t, config("a"), opts...)
-	defer stopA()
-	s.send(t, 200)
-	_, stopB := start(t, config("b"), opts...)
-	defer stopB()
-	s.send(t, 200)
-	checkOnce(t, outputs(t, opts...), s.sent)
-	stopA()
-	s.send(t, 200)
-	checkOnce(t, outputs(t, opts...), s.sent)
-	stopB()
-	s.send(t, 200)
-	_, stopC := start(t, config("c"), opts...)
-	defer stopC()
-	checkOnce(t, outputs(t, opts...), s.sent)
+	synctest.Test(t, func(t *testing.T) {
+		_, opts := fakeKafka(t)
+		s := sender{client: client(t, append(opts[:len(opts):len(opts)], kgo.RecordPartitioner(kgo.ManualPartitioner()))...)}
+		s.send(t, 200)
+		_, stopA := start(t, config("a"), opts...)
+		defer stopA()
+		s.send(t, 200)
+		_, stopB := start(t, config("b"), opts...)
+		defer stopB()
+		s.send(t, 200)
+		checkOnce(t, outputs(t, opts...), s.sent)
+		stopA()
+		s.send(t, 200)
+		checkOnce(t, outputs(t, opts...), s.sent)
+		stopB()
+		s.send(t, 200)
+		_, stopC := start(t, config("c"), opts...)
+		defer stopC()
+		checkOnce(t, outputs(t, opts...), s.sent)
+	})
 }
 
 // TestWhoCommittedIsToldThatAPartitionLeft when another instance takes it, so that nobody goes on counting it.
 func TestWhoCommittedIsToldThatAPartitionLeft(t *testing.T) {
-	_, opts := fakeKafka(t)
-	s := sender{client: client(t, append(opts[:len(opts):len(opts)], kgo.RecordPartitioner(kgo.ManualPartitioner()))...)}
-	s.send(t, 200)
-	var mu sync.Mutex
-	held := map[int32]bool{}
-	count := func() int {
-		mu.Lock()
-		defer mu.Unlock()
-		return len(held)
-	}
-	a, err := New(config("a"), slog.New(slog.DiscardHandler), func(_ context.Context, p int32) (Processor, error) { return &counter{partition: p}, nil },
-		func(partition int32, p Processor) {
+	synctest.Test(t, func(t *testing.T) {
+		_, opts := fakeKafka(t)
+		s := sender{client: client(t, append(opts[:len(opts):len(opts)], kgo.RecordPartitioner(kgo.ManualPartitioner()))...)}
+		s.send(t, 200)
+		var mu sync.Mutex
+		held := map[int32]bool{}
+		count := func() int {
 			mu.Lock()
 			defer mu.Unlock()
-			if held[partition] = true; p == nil {
-				delete(held, partition)
-			}
-		}, opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- a.Run(ctx) }()
-	await.Until(t, time.Minute, "all partitions", func() bool { return count() == partitions })
-	_, stopB := start(t, config("b"), opts...)
-	defer stopB()
-	await.Until(t, time.Minute, "half of them to leave", func() bool { s.send(t, 20); return count() == partitions/2 })
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	if count() != partitions/2 {
-		t.Errorf("at the end %d partitions are held, want what there was", count())
-	}
+			return len(held)
+		}
+		a, err := New(config("a"), slog.New(slog.DiscardHandler), func(_ context.Context, p int32) (Processor, error) { return &counter{partition: p}, nil },
+			func(partition int32, p Processor) {
+				mu.Lock()
+				defer mu.Unlock()
+				if held[partition] = true; p == nil {
+					delete(held, partition)
+				}
+			}, opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- a.Run(ctx) }()
+		await.Until(t, time.Minute, "all partitions", func() bool { return count() == partitions })
+		_, stopB := start(t, config("b"), opts...)
+		defer stopB()
+		await.Until(t, time.Minute, "half of them to leave", func() bool { s.send(t, 20); return count() == partitions/2 })
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if count() != partitions/2 {
+			t.Errorf("at the end %d partitions are held, want what there was", count())
+		}
+	})
 }
 
-// TestAFailedTransactionIsAsIfItHadNeverBeen refuses every third transaction at its end, or its offsets.
+// TestAFailedTransactionIsAsIfItHadNeverBeen refuses every third transaction at its end, or its offsets. It is in no bubble, whose time
+// would stand still: the client sleeps with a lock on which another of its goroutines waits.
 func TestAFailedTransactionIsAsIfItHadNeverBeen(t *testing.T) {
 	for name, key := range map[string]kmsg.Key{"offsets": kmsg.TxnOffsetCommit, "end": kmsg.EndTxn} {
 		t.Run(name, func(t *testing.T) {
@@ -271,82 +280,86 @@ func TestAFailedTransactionIsAsIfItHadNeverBeen(t *testing.T) {
 }
 
 func TestStateThatDoesNotBelongToTheOffsetsIsRefused(t *testing.T) {
-	cluster, opts := fakeKafka(t)
-	s := sender{client: client(t, append(opts[:len(opts):len(opts)], kgo.RecordPartitioner(kgo.ManualPartitioner()))...)}
-	s.send(t, 80)
-	_, stop := start(t, config("a"), opts...)
-	checkOnce(t, outputs(t, opts...), s.sent)
-	stop()
-	var reset kadm.Offsets
-	reset.AddOffset("a", 2, 0, -1)
-	if err := kadm.NewClient(s.client).CommitAllOffsets(t.Context(), "count", reset); err != nil {
-		t.Fatal(err)
-	}
-	run := &session{Stage: &Stage{config: config("x"), logger: slog.New(slog.DiscardHandler), opts: opts}}
-	kafka, err := kgo.NewGroupTransactSession(append(opts[:len(opts):len(opts)], kgo.ConsumerGroup("count"), kgo.TransactionalID("x"))...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer kafka.Close()
-	run.kafka = kafka
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // instead of the half minute it would wait
-	defer cancel()
-	if _, err := run.restore(ctx, 2); err == nil || !strings.Contains(err.Error(), "reset by hand") {
-		t.Errorf("got %v", err)
-	}
-	if state, err := run.restore(t.Context(), 1); err != nil || string(state["n"]) != "21" {
-		t.Errorf("partition 1: n is %q, %v", state["n"], err)
-	}
-	foreign := &kgo.Record{Topic: run.config.StateTopic, Partition: 1, Key: []byte{}, Value: []byte("x")} // anyone may write there
-	if err := s.client.ProduceSync(t.Context(), foreign).FirstErr(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := run.restore(t.Context(), 1); err == nil || !strings.Contains(err.Error(), `key "" is not of this program: give the state a topic of its own`) {
-		t.Errorf("a record of somebody else's: %v", err)
-	}
-	// The time ends within a later look, here one that waits for a transaction: what the first one found is still what is said.
-	looks := 0
-	cluster.ControlKey(int16(kmsg.OffsetFetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
-		cluster.KeepControl()
-		if looks++; looks == 1 {
-			return nil, nil, false
+	synctest.Test(t, func(t *testing.T) {
+		cluster, opts := fakeKafka(t)
+		s := sender{client: client(t, append(opts[:len(opts):len(opts)], kgo.RecordPartitioner(kgo.ManualPartitioner()))...)}
+		s.send(t, 80)
+		_, stop := start(t, config("a"), opts...)
+		checkOnce(t, outputs(t, opts...), s.sent)
+		stop()
+		var reset kadm.Offsets
+		reset.AddOffset("a", 2, 0, -1)
+		if err := kadm.NewClient(s.client).CommitAllOffsets(t.Context(), "count", reset); err != nil {
+			t.Fatal(err)
 		}
-		response := request.ResponseKind().(*kmsg.OffsetFetchResponse)
-		group := kmsg.NewOffsetFetchResponseGroup()
-		group.Group, group.ErrorCode = "count", kerr.UnstableOffsetCommit.Code
-		response.Groups = append(response.Groups, group)
-		return response, nil, true
+		run := &session{Stage: &Stage{config: config("x"), logger: slog.New(slog.DiscardHandler), opts: opts}}
+		kafka, err := kgo.NewGroupTransactSession(append(opts[:len(opts):len(opts)], kgo.ConsumerGroup("count"), kgo.TransactionalID("x"))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer kafka.Close()
+		run.kafka = kafka
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // instead of the half minute it would wait
+		defer cancel()
+		if _, err := run.restore(ctx, 2); err == nil || !strings.Contains(err.Error(), "reset by hand") {
+			t.Errorf("got %v", err)
+		}
+		if state, err := run.restore(t.Context(), 1); err != nil || string(state["n"]) != "21" {
+			t.Errorf("partition 1: n is %q, %v", state["n"], err)
+		}
+		foreign := &kgo.Record{Topic: run.config.StateTopic, Partition: 1, Key: []byte{}, Value: []byte("x")} // anyone may write there
+		if err := s.client.ProduceSync(t.Context(), foreign).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := run.restore(t.Context(), 1); err == nil || !strings.Contains(err.Error(), `key "" is not of this program: give the state a topic of its own`) {
+			t.Errorf("a record of somebody else's: %v", err)
+		}
+		// The time ends within a later look, here one that waits for a transaction: what the first one found is still what is said.
+		looks := 0
+		cluster.ControlKey(int16(kmsg.OffsetFetch), func(request kmsg.Request) (kmsg.Response, error, bool) {
+			cluster.KeepControl()
+			if looks++; looks == 1 {
+				return nil, nil, false
+			}
+			response := request.ResponseKind().(*kmsg.OffsetFetchResponse)
+			group := kmsg.NewOffsetFetchResponseGroup()
+			group.Group, group.ErrorCode = "count", kerr.UnstableOffsetCommit.Code
+			response.Groups = append(response.Groups, group)
+			return response, nil, true
+		})
+		late, cancelLate := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancelLate()
+		if _, err := run.restore(late, 2); err == nil || !strings.Contains(err.Error(), "reset by hand") || looks < 2 {
+			t.Errorf("got %v after %d looks", err, looks)
+		}
 	})
-	late, cancelLate := context.WithTimeout(t.Context(), 3*time.Second)
-	defer cancelLate()
-	if _, err := run.restore(late, 2); err == nil || !strings.Contains(err.Error(), "reset by hand") || looks < 2 {
-		t.Errorf("got %v after %d looks", err, looks)
-	}
 }
 
 // TestAForgottenGroupGoesOnFromItsState: brokers forget the offsets of a group that has had no member for a week.
 func TestAForgottenGroupGoesOnFromItsState(t *testing.T) {
-	_, opts := fakeKafka(t)
-	s := sender{client: client(t, append(opts[:len(opts):len(opts)], kgo.RecordPartitioner(kgo.ManualPartitioner()))...)}
-	s.send(t, 80)
-	_, stop := start(t, config("a"), opts...)
-	outputs(t, opts...)
-	stop()
-	deleted, err := kadm.NewClient(s.client).DeleteGroups(t.Context(), "count")
-	if err == nil {
-		err = deleted.Error()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.send(t, 80)
-	_, stop = start(t, config("a"), opts...)
-	defer stop()
-	await.Until(t, time.Minute, "offsets", func() bool {
-		committed, err := kadm.NewClient(s.client).FetchOffsets(t.Context(), "count")
-		return err == nil && len(committed["a"]) == partitions && len(committed["b"]) == partitions
+	synctest.Test(t, func(t *testing.T) {
+		_, opts := fakeKafka(t)
+		s := sender{client: client(t, append(opts[:len(opts):len(opts)], kgo.RecordPartitioner(kgo.ManualPartitioner()))...)}
+		s.send(t, 80)
+		_, stop := start(t, config("a"), opts...)
+		outputs(t, opts...)
+		stop()
+		deleted, err := kadm.NewClient(s.client).DeleteGroups(t.Context(), "count")
+		if err == nil {
+			err = deleted.Error()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.send(t, 80)
+		_, stop = start(t, config("a"), opts...)
+		defer stop()
+		await.Until(t, time.Minute, "offsets", func() bool {
+			committed, err := kadm.NewClient(s.client).FetchOffsets(t.Context(), "count")
+			return err == nil && len(committed["a"]) == partitions && len(committed["b"]) == partitions
+		})
+		checkOnce(t, outputs(t, opts...), s.sent)
 	})
-	checkOnce(t, outputs(t, opts...), s.sent)
 }
 
 // TestEachPartitionTakenOverIsARound: reading the states of all takes longer than a probe waits.
@@ -379,16 +392,18 @@ func TestEachPartitionTakenOverIsARound(t *testing.T) {
 }
 
 func TestTopicsOfDifferentSizeAreRefused(t *testing.T) {
-	_, opts := fakeKafka(t)
-	admin := kadm.NewClient(client(t, opts...))
-	if _, err := admin.CreatePartitions(t.Context(), 1, "b"); err != nil {
-		t.Fatal(err)
-	}
-	s, stop := start(t, config("a"), opts...)
-	defer stop()
-	await.Until(t, time.Minute, "the problem", func() bool {
-		err := s.Problem()
-		return err != nil && strings.Contains(err.Error(), "same number of partitions")
+	synctest.Test(t, func(t *testing.T) {
+		_, opts := fakeKafka(t)
+		admin := kadm.NewClient(client(t, opts...))
+		if _, err := admin.CreatePartitions(t.Context(), 1, "b"); err != nil {
+			t.Fatal(err)
+		}
+		s, stop := start(t, config("a"), opts...)
+		defer stop()
+		await.Until(t, time.Minute, "the problem", func() bool {
+			err := s.Problem()
+			return err != nil && strings.Contains(err.Error(), "same number of partitions")
+		})
 	})
 }
 
