@@ -54,7 +54,7 @@ type Decision struct {
 	planned    int
 	unpaced    series.Value // what is planned without the budget; missing where there is none
 	sustained  float64      // the mean of the median path until fewer could be had back, in records per second; 0 where there was no plan
-	expected   series.Value // the most records that the forecast expects in a tick; missing where zero is not allowed or there is no forecast
+	expected   series.Value // the most records that are forecast for a tick; missing where zero is not allowed or nothing is forecast
 	expectSpan time.Duration
 	exploring  bool
 	draining   bool // a backlog, a rebalance or new partitions ask that no replica be taken away
