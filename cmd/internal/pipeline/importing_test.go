@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -65,6 +67,8 @@ func TestAnImportIsPartOfTheLog(t *testing.T) {
 	policies := []Policy{withHistory("ai/early"), withHistory("ai/late"), policy("ai/none")}
 	reader := &remembered{}
 	now := time.Date(2026, 1, 2, 3, 4, 15, 0, time.UTC)
+	registry := prometheus.NewRegistry()
+	metrics := NewMetrics(registry)
 
 	// once runs f with the shard and its recovered deciders.
 	once := func(f func(ctx context.Context, s *shards, log *eventlog.Shard, d *deciders)) {
@@ -77,7 +81,7 @@ func TestAnImportIsPartOfTheLog(t *testing.T) {
 		defer cancel()
 		err = owner.Run(ctx, func(ctx context.Context, log *eventlog.Shard) error {
 			defer cancel()
-			s := newShards(Config{Policies: policies, Shards: 1, Histories: reader, Clock: standing{now}, Logger: slog.New(slog.DiscardHandler)})
+			s := newShards(Config{Policies: policies, Shards: 1, Histories: reader, Clock: standing{now}, Metrics: metrics, Logger: slog.New(slog.DiscardHandler)})
 			d, err := newDeciders(policies)
 			if err != nil {
 				return err
@@ -152,6 +156,14 @@ func TestAnImportIsPartOfTheLog(t *testing.T) {
 	once(check)
 	if reader.reads != 2 {
 		t.Errorf("histories were read %d times, want once each", reader.reads)
+	}
+	for _, p := range policies[:2] {
+		if got := testutil.ToFloat64(metrics.imports.WithLabelValues(p.Name(), "imported")); got != 1 {
+			t.Errorf("%s: %v histories imported, want 1", p.Name(), got)
+		}
+	}
+	if got := testutil.CollectAndCount(metrics.imports); got != 2 {
+		t.Errorf("%d kinds of outcomes, want the two imported histories alone", got)
 	}
 
 	client, err := kgo.NewClient(opts...)

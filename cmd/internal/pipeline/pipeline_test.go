@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -130,6 +131,51 @@ func TestTicksFallOnTheIntervalAndOutagesAge(t *testing.T) {
 			t.Errorf("Run: %v", err)
 		}
 	})
+}
+
+// TestAnEntryHasTheForecastThatItWasDecidedWith: of every step and level, for the page; and all know of the policy before its first.
+func TestAnEntryHasTheForecastThatItWasDecidedWith(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		source := &scripted{results: func(now time.Time, targets []collector.Target) ([]collector.Result, error) {
+			return (&wave{targets}).Collect(t.Context(), now)
+		}}
+		p, store := newPipeline(t, source, policy("ai/a"))
+		var notReady *readmodel.NotReadyError
+		if _, err := store.Get("ai/a"); !errors.As(err, &notReady) {
+			t.Errorf("before the first tick: got %v, want not ready", err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
+		defer cancel()
+		if err := p.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		e, err := store.Get("ai/a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &e.Decision
+		if len(d.ArrivalForecast) == 0 || len(e.Ahead) != d.HorizonSteps*len(d.ArrivalForecast) {
+			t.Fatalf("%d values ahead, want those of %d steps at %d levels", len(e.Ahead), d.HorizonSteps, len(d.ArrivalForecast))
+		}
+		for i, highest := range d.ArrivalForecast {
+			for step := range d.HorizonSteps {
+				if one := e.Ahead[step*len(d.ArrivalForecast)+i]; one > highest.Value*(1+1e-9) {
+					t.Errorf("step %d, level %v: %v, and the highest of all is %v", step+1, highest.Level, one, highest.Value)
+				}
+			}
+		}
+	})
+}
+
+func TestLabels(t *testing.T) {
+	p := policy("ai/a")
+	if got, want := p.Labels(), map[string]string{"cluster": "main", "group": "g", "topic": "t"}; !maps.Equal(got, want) {
+		t.Errorf("of one topic: got %v, want %v", got, want)
+	}
+	p.Target.Topics = []string{"t", "u"}
+	if got, want := p.Labels(), map[string]string{"cluster": "main", "group": "g"}; !maps.Equal(got, want) {
+		t.Errorf("of two topics: got %v, want %v", got, want)
+	}
 }
 
 func TestOneBadTargetDoesNotTouchTheOthers(t *testing.T) {

@@ -256,12 +256,16 @@ func TestChangesOfConfigurationAreDerivedFromTheLogAlone(t *testing.T) {
 	}
 }
 
-// TestANewOwnerKnowsUpToWhereArrivalsWereCounted takes a shard over between two checkpoints and right after one.
+// TestANewOwnerKnowsUpToWhereArrivalsWereCounted takes a shard over between two checkpoints and right after one. What it replays is since
+// the last one of each policy.
 func TestANewOwnerKnowsUpToWhereArrivalsWereCounted(t *testing.T) {
 	o := newOwners(t)
+	o.lc.CheckpointTicks = 10
+	mostReplayed := 0
 	policies := []Policy{policy("ai/a"), policy("ai/b")}
 	for i := range 50 {
 		o.next(policies, func(s *shards, log *eventlog.Shard, d *deciders) {
+			mostReplayed = max(mostReplayed, d.replayed)
 			if i > 0 {
 				owned := s.open(log, 1, d)
 				if owned == nil {
@@ -282,6 +286,9 @@ func TestANewOwnerKnowsUpToWhereArrivalsWereCounted(t *testing.T) {
 			}
 			o.ticks(s, log, d, 1)
 		})
+	}
+	if most := len(policies) * o.lc.CheckpointTicks; mostReplayed < most/2 || mostReplayed > most {
+		t.Errorf("a take-over replays up to %d ticks of %d policies, want up to %d and not far below", mostReplayed, len(policies), most)
 	}
 	// In the log it stands where it does not follow from the tick before: in the first.
 	explicit := 0
