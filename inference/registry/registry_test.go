@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -359,6 +360,30 @@ func TestALeaderThatIsAwayIsWaitedFor(t *testing.T) {
 			t.Errorf("of nothing: champion %+v, last version %d", e, last)
 		}
 	})
+}
+
+// TestAnEndThatIsNotToldIsNoEmptyLog: else a trainer would begin with the first version anew.
+func TestAnEndThatIsNotToldIsNoEmptyLog(t *testing.T) {
+	cluster, opts := fakeCluster(t)
+	produce(t, opts, version(1), champion(1))
+	cluster.ControlKey(int16(kmsg.ListOffsets), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		response := request.ResponseKind().(*kmsg.ListOffsetsResponse)
+		for _, topic := range request.(*kmsg.ListOffsetsRequest).Topics {
+			told := kmsg.NewListOffsetsResponseTopic()
+			told.Topic = topic.Topic
+			for _, p := range topic.Partitions {
+				one := kmsg.NewListOffsetsResponseTopicPartition()
+				one.Partition, one.ErrorCode = p.Partition, kerr.UnknownServerError.Code
+				told.Partitions = append(told.Partitions, one)
+			}
+			response.Topics = append(response.Topics, told)
+		}
+		return response, nil, true
+	})
+	_, last, err := Read(t.Context(), DefaultConfig(), slog.New(slog.DiscardHandler), opts...)
+	if !errors.Is(err, kerr.UnknownServerError) {
+		t.Errorf("last version %d, %v; want the leader's error", last, err)
+	}
 }
 
 func TestOnlyAFewVersionsStayLoaded(t *testing.T) {
