@@ -200,8 +200,9 @@ func (s *shards) encode(decision scaler.Decision, fault error) ([]byte, error) {
 	// A number that JSON cannot hold. The tick counts, so that the log goes on; the answer is not served.
 	s.cfg.Logger.Error("a decision cannot be written", "policy", decision.Policy, "error", err)
 	payload, err = json.Marshal(record{
-		Decision: scaler.Decision{Policy: decision.Policy, At: decision.At, DesiredReplicas: decision.DesiredReplicas, Reason: decision.Reason},
-		Cause:    "the decision cannot be written: " + err.Error(),
+		Decision: scaler.Decision{
+			Policy: decision.Policy, At: decision.At, DesiredReplicas: decision.DesiredReplicas, Reason: decision.Reason},
+		Cause: "the decision cannot be written: " + err.Error(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("policy %s: encode the decision: %w", decision.Policy, err)
