@@ -32,7 +32,9 @@ func (d decider) coldStart(current, lowest, highest int) (int, Reason) {
 		return max(1, lowest), ReasonReactive
 	case (waiting || short) && settled && !s.unseen(d.config, o) && o.StartingReplicas.Or(0) == 0 && current > 0:
 		n, _ := s.Partitions.snap(work)
-		return min(max(n, current), highest), ReasonBacklog
+		n = min(max(n, current), highest)
+		d.term("backlog", n, o.LagRecords.Or(0))
+		return n, ReasonBacklog
 	case float64(s.IdleTicks)*d.config.Interval.Seconds() >= max(idleSeconds, 2*d.LeadTimeSeconds.Or(0)):
 		return lowest, ReasonReactive
 	default:

@@ -2,8 +2,13 @@ package scaler
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/prescale/prescale/metrics/series"
 )
 
 func TestBindingIsTheTermThatLedToTheAnswer(t *testing.T) {
@@ -43,15 +48,44 @@ func TestABacklogThatThePlanIsForBinds(t *testing.T) {
 	}
 }
 
+// TestABacklogBindsBeforeAnythingElseIsKnown: what is asked for while a policy warms up is explained by what waits.
+func TestABacklogBindsBeforeAnythingElseIsKnown(t *testing.T) {
+	config := DefaultConfig()
+	config.Policy, config.ObjectiveLag, config.MaxReplicas = "ns/p", 30*time.Second, 24
+	var state State
+	o := series.Observation{Interval: config.Interval, ArrivalRecords: series.Of(15000), ConsumedRecords: series.Of(9000),
+		LagRecords: series.Of(60000), LagSeconds: series.Of(60), ReadyReplicas: series.Of(2), StartingReplicas: series.Of(0), Partitions: series.Of(48)}
+	for range 2 {
+		o.At = o.At.Add(config.Interval)
+		state.Learn(&config, &o)
+	}
+	d := Decide(o.At, Input{Config: &config, State: &state, Observation: &o})
+	if d.Reason != ReasonBacklog || d.DesiredReplicas <= 2 {
+		t.Fatalf("%d replicas, %s: want more than 2 for the backlog", d.DesiredReplicas, d.Reason)
+	}
+	if got := d.Terms[d.Binding()]; got.Name != "backlog" || !strings.Contains(got.Detail, "60000") {
+		t.Errorf("bound by %+v, want the backlog of 60000", got)
+	}
+}
+
 // Each term that the rule writes is explained.
 func TestEveryTermHasADetail(t *testing.T) {
-	source, err := os.ReadFile("decide.go")
+	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := regexp.MustCompile(`(?:d\.term\(|apply\([^\n]*, )"(\w+)"`).FindAllSubmatch(source, -1)
-	if len(found) < 10 {
-		t.Fatalf("%d terms in decide.go, want 10 or more", len(found))
+	var found [][][]byte
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasSuffix(file, "_test.go") {
+			found = append(found, regexp.MustCompile(`(?:d\.term\(|apply\([^\n]*, )"(\w+)"`).FindAllSubmatch(source, -1)...)
+		}
+	}
+	if len(found) < 20 {
+		t.Fatalf("%d terms, want 20 or more", len(found))
 	}
 	for _, m := range found {
 		d := Decision{Terms: []Term{{Name: string(m[1])}}}
