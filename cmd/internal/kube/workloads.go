@@ -126,7 +126,9 @@ func (w *Workloads) setPolicies(policies []*v1alpha1.ScalePolicy) {
 	defer w.mu.Unlock()
 	w.targets = targets
 	maps.DeleteFunc(w.short, func(set types.NamespacedName, _ time.Time) bool {
-		return !slices.ContainsFunc(targets[set.Namespace], func(t target) bool { return t.ref.Kind == statefulSet && t.ref.Name == set.Name })
+		return !slices.ContainsFunc(targets[set.Namespace], func(t target) bool {
+			return t.ref.Kind == statefulSet && t.ref.Name == set.Name
+		})
 	})
 	for policy := range w.startups {
 		if !known[policy] {
@@ -329,7 +331,8 @@ func (w *Workloads) count(namespace string, t target, now time.Time) (Count, boo
 		}
 		c.Refused = fmt.Sprintf("Deployment %s: %d of %d replicas are not made: %s", t.ref.Name, wanted-made, wanted, failure.Message)
 	}
-	if t.ref.Kind == statefulSet && w.stuckShort(types.NamespacedName{Namespace: namespace, Name: t.ref.Name}, made < wanted && whole, now) {
+	set := types.NamespacedName{Namespace: namespace, Name: t.ref.Name}
+	if t.ref.Kind == statefulSet && w.stuckShort(set, made < wanted && whole, now) {
 		c.Pending += wanted - made
 		c.Stuck += wanted - made
 		c.Refused = fmt.Sprintf("StatefulSet %s: %d of %d replicas are not made; "+
