@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// In calm arrivals it is chance that moves the forecast from tick to tick by as much as lies between two counts, and a step stands out. So a
-// tick that stands out is waited with for the next or taken for a step, more that is not needed yet waits for a moment, and fewer are taken
-// at once only where chance does not ask for more again (hack/designs/scaler-steps.md).
+// In calm arrivals it is chance that moves the forecast from tick to tick by as much as lies between two counts, and a step stands out.
+// So a tick that stands out is waited with for the next or taken for a step, more that is not needed yet waits for a moment, and fewer
+// are taken at once only where chance does not ask for more again (hack/designs/scaler-steps.md).
 
 // calmest is the standard deviation of arrivals, as a share of them, up to which they are calm.
 const calmest = 0.1
