@@ -151,6 +151,9 @@ func (c *capacity) outgrow(x float64) {
 // show learns that a replica has done x records per second, maybe with effort; missing where nothing was seen.
 func (c *capacity) show(x series.Value) { c.Shown = max(c.Shown, x.Or(0)) }
 
+// carry learns that a replica does x records per second without effort.
+func (c *capacity) carry(x float64) { c.LowerBound = max(c.LowerBound, x) }
+
 // shown returns the most that a replica has done.
 func (c *capacity) shown() float64 { return max(c.LowerBound, c.Shown) }
 

@@ -2,6 +2,7 @@ package scaler
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -263,6 +264,27 @@ func TestAHotPartitionIsNoSaturationOfTheGroup(t *testing.T) {
 		}
 		if can := d.CapacityPerReplica.Or(0); can < 0.8*perSecond || d.DesiredReplicas > c.most {
 			t.Errorf("%+v: got %d replicas, a replica can %.0f/s; want at most %d and %g/s or nearly: %v", c, d.DesiredReplicas, can, c.most, perSecond, g.counts)
+		}
+	}
+}
+
+// Nearly all records go to one partition, whose consumer gets through them alone: it is not too slow because the others have nothing to do.
+func TestWhoeverHasMostDoesAllOfThat(t *testing.T) {
+	for _, c := range []struct {
+		hot  float64
+		most int
+	}{{1, 1}, {0.9, 2}, {0.6, 2}} {
+		g := &skewed{a: newTest(t, testConfig()), at: start, hot: c.hot, lists: true, lags: make([]float64, 8), ages: make([]float64, 8), ready: 3}
+		var d Decision
+		for i := range 240 {
+			d = g.tick(60)
+			if slices.Contains(d.Verdicts, VerdictHotPartition) {
+				t.Fatalf("%g on one partition, tick %d: a hot partition, where a replica can %g/s", c.hot, i, d.CapacityPerReplica.Or(0))
+			}
+		}
+		if can := d.CapacityPerReplica.Or(0); can < 60*c.hot || can > perSecond || d.DesiredReplicas > c.most {
+			t.Errorf("%g on one partition: %d replicas, each of %.0f/s; want at most %d and %g to %g/s", c.hot, d.DesiredReplicas, can, c.most,
+				60*c.hot, perSecond)
 		}
 	}
 }

@@ -184,6 +184,10 @@ func (s *State) learnCapacity(config *Config, t *tick, tune *Tuning) {
 		if x := s.Partitions.behindThroughput(o); !t.disturbed {
 			s.Capacity.show(x)
 		}
+		if !busy.Known() && !t.disturbed && t.easy > 0 {
+			// Whoever has the partition that gets most does all of that, however many others there are.
+			s.Capacity.carry(s.Partitions.heaviest() * min(t.arrivals.Or(0), t.consumed.Or(0)))
+		}
 		if t.behind && !t.disturbed && o.LagRecords.Or(0) > t.lagBefore.Or(0) && s.Partitions.hot == 0 && !onFew(o, s.Arrivals.Level) {
 			s.Capacity.refute()
 		}

@@ -149,6 +149,19 @@ func (p *partitions) hottest(arrivalRate float64) float64 {
 	return most * arrivalRate
 }
 
+// heaviest returns the share of the arrivals that the partition that gets most has both lately and on average; 0 where the spread is not
+// known.
+func (p *partitions) heaviest() float64 {
+	if p.Seen < settledSpread || len(p.Latest) != len(p.Weights) {
+		return 0
+	}
+	most := 0.0
+	for i, w := range p.Weights {
+		most = max(most, min(w, p.Latest[i]))
+	}
+	return most
+}
+
 // isHot reports whether partition i gets more than one replica can do.
 func (p *partitions) isHot(i int, arrivalRate, perReplica float64) bool {
 	if i >= len(p.Weights) {
