@@ -48,6 +48,7 @@ type bank struct {
 	run      []float32 // [target][level]: the sum of those misses in a row that are on one side
 	gain     []float32 // [target][level]: of the conformal offset
 	count    []int     // outcomes seen, by target
+	taught   []int64   // [target]: the step of the latest outcome of what was told when a value had just come
 	disputes disputes
 	start    start
 	watch    watch
@@ -103,7 +104,7 @@ func (b *bank) init(levels []float64, reach, experts int, quick, doubted []int) 
 	b.gain = make([]float32, b.targets*q)
 	b.disputes.init(q, k)
 	b.watch.init(levels)
-	b.count = make([]int, b.targets)
+	b.count, b.taught = make([]int, b.targets), slices.Repeat([]int64{-offsetSpan}, b.targets)
 	for _, scratch := range []*[]float32{&b.point, &b.unit, &b.inverse, &b.shares, &b.quants, &b.raw} {
 		*scratch = make([]float32, k)
 	}
@@ -187,6 +188,11 @@ func (b *bank) finish(s *signal.Signal) {
 		}
 		disputed := b.disputed(at, t)
 		out := b.told[b.row(step, t)*q:][:q]
+		if s.Gap() > 0 && t < b.reach-1 {
+			// Without a value what was told a step before is as good as ever: of one step further then.
+			copy(out, b.told[b.row(step-1, t+1)*q:][:q])
+			continue
+		}
 		for i := range b.levels {
 			mean := b.combine(t*q+i, b.weights(at, t, i, disputed))
 			out[i] = min(limit, float32(b.adjusted(float64(mean), b.lacking(at, t, i), s.Scale())))
@@ -197,6 +203,10 @@ func (b *bank) finish(s *signal.Signal) {
 			}
 			if t > b.reach {
 				out[i] = max(out[i], b.told[b.row(step, t-1)*q+i])
+			}
+			// Nor is it less in a gap than a step before, as long as that was told of what is still to come: later steps are less certain.
+			if t >= b.reach && s.Gap() > 0 && s.Gap() <= b.reach {
+				out[i] = max(out[i], b.told[b.row(step-1, t)*q+i])
 			}
 		}
 		if disputed {
@@ -224,21 +234,37 @@ func (b *bank) learn(s *signal.Signal, y float64) {
 		if !b.made[step%n] {
 			continue
 		}
-		truth := y
-		if t >= b.reach {
-			for j := 1; j < h; j++ {
-				truth = max(truth, b.outcome[(s.Steps()-j)%n])
-			}
-			if math.IsNaN(truth) {
+		if math.IsNaN(b.outcome[step%n]) {
+			// What was made in a gap errs by more than what follows a value, and teaches only where nothing else has for long: where a
+			// source answers at every other tick, no value ever comes an odd number of steps after another.
+			if s.Steps()-int(b.taught[t]) < offsetSpan {
 				continue
 			}
+		} else {
+			b.taught[t] = int64(s.Steps())
 		}
-		b.settle(s, step, t, truth)
+		truth, known := y, h
+		if t >= b.reach {
+			truth, known = b.highest(s.Steps(), h)
+		}
+		b.settle(s, step, t, truth, float64(known)/float64(h))
 	}
 }
 
-// settle judges what was told of target t at a step by its outcome y.
-func (b *bank) settle(s *signal.Signal, step, t int, y float64) {
+// highest returns the largest of those of the latest h outcomes that are known, and how many are; the latest of all is.
+func (b *bank) highest(now, h int) (most float64, known int) {
+	for j := range h {
+		if y := b.outcome[(now-j)%len(b.outcome)]; !math.IsNaN(y) {
+			most = max(most, y)
+			known++
+		}
+	}
+	return most, known
+}
+
+// settle judges what was told of target t at a step by its outcome y; share is that of its steps that are known, 1 but for windows with
+// gaps.
+func (b *bank) settle(s *signal.Signal, step, t int, y, share float64) {
 	q, at := len(b.levels), step%(b.reach+1)
 	// A first burst out of nothing is huge in units of the scale before it: what it teaches is taken in units of the scale
 	// that it leaves behind.
@@ -255,7 +281,8 @@ func (b *bank) settle(s *signal.Signal, step, t int, y float64) {
 		}
 	}
 	rate := float32(max(0.01, 1/float64(b.count[t]))) // of the mean loss
-	if t == b.targets-1 {
+	watched := t == b.targets-1 && share == 1
+	if watched {
 		b.watch.peaks++
 	}
 	young := max(0, 1-float64(s.Known())/startSamples)
@@ -264,6 +291,9 @@ func (b *bank) settle(s *signal.Signal, step, t int, y float64) {
 	for i, tau := range b.levels {
 		cell := t*q + i
 		aim, gain := b.aim(t, tau, fresh), float32(b.density[i]/memory)
+		if share < 1 {
+			tau, aim = ofPart(tau, share), ofPart(aim, share)
+		}
 		if across {
 			gain = 0
 		}
@@ -277,13 +307,13 @@ func (b *bank) settle(s *signal.Signal, step, t int, y float64) {
 		b.loss[cell] = loss
 		if b.k > 1 {
 			// Of the next step most outcomes are known, and after a jump the first: they tell who is not to be believed further ahead.
-			eager, share := float32(young*middle(tau)), float32(0)
+			eager, near := float32(young*middle(tau)), float32(0)
 			if t > 0 && t < b.reach {
-				share = eager
+				near = eager
 			}
 			norm, past := gradient(g, loss, tau)
 			pace := 1 + youngRate*eager
-			b.weigh(cell, i, norm*pace, mean, share, float32(y), past*pace)
+			b.weigh(cell, i, norm*pace, mean, near, float32(y), past*pace)
 			if disputed {
 				b.judge(at, t, i, norm, mean)
 			}
@@ -294,7 +324,7 @@ func (b *bank) settle(s *signal.Signal, step, t int, y float64) {
 			b.jump.step(s.Steps(), -e, b.change.err, b.change.n) // first, for what is settled next and for the errors so far
 			b.changed, b.behind = b.change.step(e, signal.Forward(b.outcome[at])-z)
 		}
-		if t == b.targets-1 {
+		if watched {
 			b.watch.peak(i, said, y)
 		}
 		if t == b.reach-1 && i == b.watch.middle {
@@ -303,7 +333,7 @@ func (b *bank) settle(s *signal.Signal, step, t int, y float64) {
 		if across || y == 0 && said == 0 {
 			continue
 		}
-		b.correct(at, t, i, y <= said, fresh)
+		b.correct(at, t, i, tau, y <= said, fresh)
 	}
 	if t < b.reach && !across {
 		b.measure(step, t, float32(z), inverse)
@@ -345,5 +375,6 @@ func (b *bank) visit(c *checkpoint.Codec) {
 	c.Float32s("squares of disputes", b.disputes.square)
 	for i := range b.count {
 		c.Int(&b.count[i])
+		c.Int64(&b.taught[i])
 	}
 }

@@ -66,8 +66,9 @@ func (b *bank) lacking(at, t, i int) float64 {
 	return float64(sum)
 }
 
-func (b *bank) correct(at, t, i int, covered bool, fresh float64) {
-	tau, cell := b.levels[i], t*len(b.levels)+i
+// correct learns whether what was told of level i's quantile of target t was enough, as a share tau of such outcomes should be.
+func (b *bank) correct(at, t, i int, tau float64, covered bool, fresh float64) {
+	cell := t*len(b.levels) + i
 	miss := tau
 	if covered {
 		miss = tau - 1

@@ -35,7 +35,7 @@ import (
 const warmSamples = 30
 
 // checkpointVersion changes whenever the visited fields, their order or their meaning do.
-const checkpointVersion = 28
+const checkpointVersion = 29
 
 // Expert gives point forecasts on the square-root scale. Observe is called on all experts after the signal took a step,
 // then Points on all of them, each once per step.

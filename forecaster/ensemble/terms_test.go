@@ -61,7 +61,7 @@ func TestACoefficientLearnsItsTerm(t *testing.T) {
 				b.dispute[at*b.reach] = sign
 			}
 			b.count[0]++
-			b.correct(at, 0, 0, sign < 0, 0)
+			b.correct(at, 0, 0, 0.5, sign < 0, 0)
 		}
 		if up, down := b.lacking(0, 0, 0), b.lacking(1, 0, 0); up < 0.5 || down > -0.5 {
 			t.Errorf("term %d: %.3f is added where outcomes are missed and %.3f where they are covered, want 0.5 and -0.5 at least", term, up, down)

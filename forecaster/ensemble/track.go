@@ -1,6 +1,10 @@
 package ensemble
 
-import "github.com/prescale/prescale/forecaster/signal"
+import (
+	"math"
+
+	"github.com/prescale/prescale/forecaster/signal"
+)
 
 // offsetSpan is how many outcomes a tracked quantile remembers at most. It was chosen as the gains of the weights were.
 const offsetSpan = 1000
@@ -29,6 +33,12 @@ func (b *bank) aim(t int, level, fresh float64) float64 {
 	n := float64(b.count[t])
 	return 1 - (1-level)*n/(n+freshSpans*fresh*float64(b.span(t)))
 }
+
+// ofPart returns the level at which the maximum of a share of a window's steps has the quantile that the whole window's has at the given
+// level. What is known of a window with gaps is no more than its maximum, so it is under that more often. As for the start (alone in
+// start.go), a window is taken for as many independent variables as the root of its length. Windows with gaps left out would teach nothing
+// where a source answers at every other tick: no window is ever whole.
+func ofPart(level, share float64) float64 { return math.Pow(level, math.Sqrt(share)) }
 
 // ready lays out target t's points that were made at a step, and their units, one for every quantile of a cell.
 func (b *bank) ready(step, t int) {
