@@ -1,6 +1,7 @@
 package scaler
 
 import (
+	"math"
 	"time"
 
 	"github.com/prescale/prescale/metrics/series"
@@ -193,7 +194,8 @@ func (s *State) learnCapacity(config *Config, t *tick, tune *Tuning) {
 		}
 	}
 	expected := s.Partitions.work(int(t.ready)) * s.Capacity.perReplica().Or(0)
-	s.Pace.observe(s.age(o), t.interval, config.Interval.Seconds(), &s.Calibration, expected, 1-tune.Margin,
+	shrinks := t.lagBefore.Known() && o.LagRecords.Or(math.Inf(1)) < t.lagBefore.Or(0)
+	s.Pace.observe(s.age(o), shrinks, t.interval, config.Interval.Seconds(), &s.Calibration, expected, 1-tune.Margin,
 		t.disturbed || s.Partitions.hot > 0 || s.Capacity.doubted())
 	possible := s.Capacity.perReplica().Or(0) * t.ready
 	// Any backlog will do for what a change takes: the slowest consumer has to get through it as well.

@@ -10,7 +10,8 @@ type pace struct {
 	Samples int
 	Age     float64 // of the oldest record at the last tick, in seconds; 0 when not known
 	Stuck   bool    // the oldest record's age grew almost as fast as time: it stands still and does not wait its turn
-	// Grows says that, with the same replicas ready, the oldest record is no younger than that of the last tick was.
+	// Grows says that, with the same replicas ready, the oldest record is no younger than that of the last tick was, and that where it is
+	// as old to the last digit no less waits: ages may be told in whole intervals.
 	Grows bool `json:",omitzero"`
 	// Falls says that the oldest record is younger than that of the last tick was: what waits longest is being drained.
 	Falls bool `json:",omitzero"`
@@ -28,14 +29,15 @@ const (
 	paceStuck = 0.5
 )
 
-// observe learns from one interval, in seconds: arrivals are those of the latest ticks, kept as those of `tick` seconds however long each
-// was, expected is the capacity of the group, in records per second.
-func (p *pace) observe(age series.Value, interval, tick float64, arrivals *calibration, expected, assumed float64, disturbed bool) {
+// observe learns from one interval, in seconds, in which what waits did or did not shrink: arrivals are those of the latest ticks, kept as
+// those of `tick` seconds however long each was, expected is the capacity of the group, in records per second.
+func (p *pace) observe(age series.Value, shrinks bool, interval, tick float64, arrivals *calibration, expected, assumed float64,
+	disturbed bool) {
 	now := age.Or(0)
 	before := p.Age
 	p.Age = now
 	p.Stuck = interval > 0 && before >= paceAge && now-before > paceStuck*interval
-	p.Grows = !disturbed && before >= paceAge && now >= before
+	p.Grows = !disturbed && before >= paceAge && (now > before || now == before && !shrinks)
 	p.Falls = now < before
 	if disturbed || interval <= 0 || expected <= 0 || before < paceAge || now < paceAge {
 		return

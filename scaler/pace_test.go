@@ -32,7 +32,7 @@ func TestPaceIsWhatLiesBetweenTheOldestRecords(t *testing.T) {
 			}
 		}
 		c.observe(rate*interval, 1)
-		p.observe(series.Of(age), interval, interval, &c, expected, 0.94, false)
+		p.observe(series.Of(age), false, interval, interval, &c, expected, 0.94, false)
 	}
 	// Each sample is the same: after n of them, beginning at 0.94 with the weight of 10, the factor is known.
 	want := 0.94
@@ -71,19 +71,22 @@ func TestALongTickDoesNotMakeTheSlowestLookSlow(t *testing.T) {
 func TestTheOldestRecordThatGetsNoYounger(t *testing.T) {
 	for _, tt := range []struct {
 		before, now  float64
+		shrinks      bool // what waits
 		disturbed    bool
 		grows, falls bool
 	}{
-		{20, 21, false, true, false},
-		{20, 20, false, true, false},
-		{20, 21, true, false, false},
-		{20, 19, false, false, true},
-		{paceAge / 2, 20, false, false, false}, // it did not wait before
+		{20, 21, false, false, true, false},
+		{20, 21, true, false, true, false}, // of one consumer, while others drain
+		{20, 20, false, false, true, false},
+		{20, 20, true, false, false, false}, // told in whole intervals
+		{20, 21, false, true, false, false},
+		{20, 19, false, false, false, true},
+		{paceAge / 2, 20, false, false, false, false}, // it did not wait before
 	} {
 		p := pace{Age: tt.before}
-		p.observe(series.Of(tt.now), 15, 15, &calibration{}, 100, 0.94, tt.disturbed)
+		p.observe(series.Of(tt.now), tt.shrinks, 15, 15, &calibration{}, 100, 0.94, tt.disturbed)
 		if p.Grows != tt.grows || p.Falls != tt.falls {
-			t.Errorf("from %v s to %v s, disturbed: %v: grows %v and falls %v", tt.before, tt.now, tt.disturbed, p.Grows, p.Falls)
+			t.Errorf("%+v: grows %v and falls %v", tt, p.Grows, p.Falls)
 		}
 	}
 }
