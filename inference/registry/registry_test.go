@@ -367,6 +367,7 @@ func TestAnEndThatIsNotToldIsNoEmptyLog(t *testing.T) {
 	cluster, opts := fakeCluster(t)
 	produce(t, opts, version(1), champion(1))
 	cluster.ControlKey(int16(kmsg.ListOffsets), func(request kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
 		response := request.ResponseKind().(*kmsg.ListOffsetsResponse)
 		for _, topic := range request.(*kmsg.ListOffsetsRequest).Topics {
 			told := kmsg.NewListOffsetsResponseTopic()
