@@ -15,13 +15,13 @@ func describe(d *Decision) {
 			}
 		case "plan":
 			t.Detail = fmt.Sprintf("%d cost least, replicas and late records together; "+
-				"when new ones would be ready, arrivals are the work of %.2f (0.95 quantile)", t.Replicas, t.Amount)
+				"when new ones would be ready, arrivals will keep at most %.2f busy (0.95 quantile)", t.Replicas, t.Amount)
 		case "joins":
 			t.Detail = fmt.Sprintf("%.0f would be asked for if all could join at once: "+
 				"each that joins stops the group, and the last ones cost more by that than they save", t.Amount)
 		case "price":
-			t.Detail = fmt.Sprintf("a late record counts as much as to serve %.0f records, which is the most allowed: "+
-				"so many are late that to weigh them more would add replicas and hardly help", t.Amount)
+			t.Detail = fmt.Sprintf("a late record counts as much as serving %.0f records, which is the most allowed: "+
+				"so many are late that weighing them more would add replicas and hardly help", t.Amount)
 		case "pace":
 			t.Detail = fmt.Sprintf("today's budget has %.0f %% left of what the rest of the day needs: "+
 				"late records are weighed less to make it last, which asks for %d", 100*t.Amount, t.Replicas)

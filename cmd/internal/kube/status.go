@@ -150,7 +150,8 @@ func historyOf(e readmodel.Entry) (status metav1.ConditionStatus, reason, messag
 		}
 	}
 	return metav1.ConditionUnknown, reasonWithout,
-		"the import is under way, or was passed over, since the policy had seen a day or more than the history holds: it decides without"
+		"the history is being read, or was passed over because the policy had seen a day itself, or more than it holds: " +
+			"decisions do without it"
 }
 
 // poolStatuses returns what is known of each pool of the policy: its pods, and its share where the decision is fresh.

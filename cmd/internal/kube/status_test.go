@@ -45,7 +45,7 @@ func TestTheConditionOfAHistory(t *testing.T) {
 		event                 string // its type
 	}{
 		{"none yet", readmodel.Status{}, "", "", "", ""},
-		{"under way or passed over", answer(0, nil), "Unknown", "DecidingWithout", "under way, or was passed over, since the policy had seen a day or more", "Normal"},
+		{"under way or passed over", answer(0, nil), "Unknown", "DecidingWithout", "being read, or was passed over because the policy had seen a day itself", "Normal"},
 		{"failed", answer(0, nil, "another", pipeline.HistoryProblem+"history.topic: topic orders: is not there; tried again at 12:00"), "False", "NotImported", "topic orders: is not there; tried again", "Warning"},
 		{"stale", answer(0, errors.New("stale")), "False", "NotImported", "topic orders: is not there", ""}, // as it was
 		{"imported", answer(80000, nil), "True", "Imported", "80000 samples", "Normal"},

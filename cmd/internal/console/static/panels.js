@@ -13,7 +13,7 @@ export function used(tick) {
 export function fared(tick) {
   if (tick.distrust) return `; not believed: ${tick.distrust}`;
   const kept = tick.coverage.find(q => q.level >= tick.level);
-  return kept ? `; ${number(100 * kept.value)} % of late were under its ${number(100 * kept.level)} % quantile` : '';
+  return kept ? `; lately ${number(100 * kept.value)} % of the highest arrivals were at or under its ${number(100 * kept.level)} % quantile` : '';
 }
 
 export function tiles(tick, info, rival) {
@@ -27,7 +27,7 @@ export function tiles(tick, info, rival) {
   $('t-arrivals').textContent = number(tick.arrivals);
   const high = used(tick);
   $('t-arrivals-sub').textContent = high
-    ? `≤ ${number(high.value)} in ${number(tick.horizonSeconds)} s (${number(100 * high.level)} %)`
+    ? `at most ${number(high.value)} within ${number(tick.horizonSeconds)} s (${number(100 * high.level)} % sure)`
     : tick.verdicts.includes('WarmingUp') ? 'the forecast warms up' : 'nothing is forecast now';
 
   $('t-replicas').textContent = number(tick.ready);
